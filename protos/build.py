@@ -18,7 +18,7 @@ class CompileProtos(BuildHookInterface):  # type: ignore[type-arg]
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  # hatch's signature
         """Write `generated/bourse/**`; fail the build with protoc's own message when a contract is wrong."""
         root = Path(self.root)
         output = root / OUTPUT
@@ -40,7 +40,7 @@ class CompileProtos(BuildHookInterface):  # type: ignore[type-arg]
             f"--mypy_grpc_out=quiet:{output}",
             *contracts,
         ]
-        subprocess.run(command, check=True, cwd=root)
+        subprocess.run(command, check=True, cwd=root)  # noqa: S603  # nothing in it comes from outside
         for folder in [output / "bourse", *(path for path in (output / "bourse").rglob("*") if path.is_dir())]:
             (folder / "__init__.py").touch()
         (output / "bourse" / "py.typed").touch()

@@ -1,0 +1,1 @@
+"""The plumbing every Bourse process shares; it knows no business noun."""

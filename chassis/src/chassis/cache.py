@@ -1,0 +1,130 @@
+"""The shared second-level cache: Redis by address, the process's own memory without one.
+
+A cache never fails its caller: a Redis that is away is a miss, counted and logged once a change.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from chassis.settings import ProcessSettings
+
+log = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_SECONDS = 0.25
+MEMORY_ENTRIES = 10_000
+
+
+class Cache(Protocol):
+    """Keeps bytes by key for a while."""
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what was kept, or None."""
+        ...
+
+    async def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
+        """Keep `value` for at most `ttl_seconds`."""
+        ...
+
+    async def is_answering(self) -> bool:
+        """Say whether the cache works now."""
+        ...
+
+
+class MemoryCache:
+    """A bounded cache of this process; the least recently used goes first."""
+
+    def __init__(self, max_entries: int = MEMORY_ENTRIES) -> None:
+        self._max_entries = max_entries
+        self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what was kept, or None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        expires_at, value = entry
+        if expires_at <= time.monotonic():
+            del self._entries[key]
+            return None
+        self._entries.move_to_end(key)
+        return value
+
+    async def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
+        """Keep `value` for at most `ttl_seconds`."""
+        self._entries[key] = (time.monotonic() + ttl_seconds, value)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+
+    async def is_answering(self) -> bool:
+        """Say whether the cache works now."""
+        return True
+
+
+class RedisCache:
+    """Redis, with a quarter of a second for every call."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._is_up = True
+        self.failures = 0
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what was kept, or None; None too when Redis is away."""
+        try:
+            value = await self._redis.get(key)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note(is_up=False, error=error)
+            return None
+        self._note(is_up=True)
+        return value if isinstance(value, bytes) else None
+
+    async def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
+        """Keep `value` for at most `ttl_seconds`; nothing is kept when Redis is away."""
+        try:
+            await self._redis.set(key, value, px=max(1, int(ttl_seconds * 1000)))
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note(is_up=False, error=error)
+        else:
+            self._note(is_up=True)
+
+    async def is_answering(self) -> bool:
+        """Say whether Redis answers now."""
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note(is_up=False, error=error)
+            return False
+        self._note(is_up=True)
+        return True
+
+    def _note(self, *, is_up: bool, error: Exception | None = None) -> None:
+        if not is_up:
+            self.failures += 1
+        if is_up != self._is_up:
+            log.warning("redis changed", extra={"is_up": is_up, "error": type(error).__name__})
+        self._is_up = is_up
+
+
+@asynccontextmanager
+async def open_cache(settings: ProcessSettings) -> AsyncIterator[Cache]:
+    """Open the second-level cache that REDIS_URL names, the process's memory when it names none."""
+    if settings.redis_url is None:
+        yield MemoryCache()
+        return
+    redis = Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    )
+    try:
+        yield RedisCache(redis)
+    finally:
+        await redis.aclose()

@@ -1,0 +1,228 @@
+"""Databases: SQLite embedded, PostgreSQL by address; the same SQLAlchemy Core on both.
+
+Writes are durable when acknowledged (SQLite: WAL, synchronous FULL). Schema heads are read from the migrations' file
+names, so that a service that is up to date never imports alembic.
+"""
+
+import asyncio
+import importlib.util
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, event, exc, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from chassis.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+POOL_SIZE = 10
+POOL_TIMEOUT_SECONDS = 3
+CONNECT_TIMEOUT_SECONDS = 3
+STATEMENT_TIMEOUT_SECONDS = 10
+SQLITE_BUSY_TIMEOUT_MS = 4_000
+MIGRATION_LOCK = 7_201_983  # an arbitrary number, the same in every replica
+_REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
+_WRITES = "bourse_writes"
+
+
+class SchemaBehind(RuntimeError):
+    """The database's schema is older than the code, and migrating at start is switched off."""
+
+    def __init__(self, package: str, current: str | None, head: str) -> None:
+        super().__init__(
+            f"the schema is at {current or 'nothing'}, {package} needs {head}: run `python -m {package} migrate`"
+        )
+
+
+class Database:
+    """A pool of connections and the two ways to use one."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        # SQLite has one writer: queueing here is fair and costs no busy-wait.
+        self._writer = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator["Database"]:
+        """Open the database at an SQLAlchemy address, making an SQLite file's folder; close it on leaving."""
+        database = cls(_create_engine(url))
+        try:
+            yield database
+        finally:
+            await database.engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that writes: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer; nothing was acknowledged.
+        """
+        if not self._is_sqlite:
+            with _translated():
+                async with self.engine.begin() as connection:
+                    yield connection
+            return
+        async with self._writer:
+            with _translated():
+                async with self.engine.execution_options(**{_WRITES: True}).begin() as connection:
+                    yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that only reads, with one view of the database.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        with _translated():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    async def is_answering(self) -> bool:
+        """Say whether a trivial query succeeds now."""
+        try:
+            async with self.reading() as connection:
+                await connection.execute(text("SELECT 1"))
+        except DatabaseUnavailable:
+            return False
+        return True
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError):
+        raise
+    except (exc.DBAPIError, exc.TimeoutError, ConnectionError) as error:
+        log.warning("database unavailable", extra={"error": type(error).__name__})
+        raise DatabaseUnavailable from error
+    except OSError as error:
+        log.warning("database unreachable", extra={"error": type(error).__name__})
+        raise DatabaseUnavailable from error
+
+
+def _create_engine(address: str) -> AsyncEngine:
+    url = make_url(address)
+    if url.get_backend_name() == "sqlite":
+        return _create_sqlite_engine(address, url.database)
+    return create_async_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_SECONDS,
+            "command_timeout": STATEMENT_TIMEOUT_SECONDS,
+            "server_settings": {"statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1000), "timezone": "UTC"},
+        },
+        hide_parameters=True,
+    )
+
+
+def _create_sqlite_engine(address: str, path: str | None) -> AsyncEngine:
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_async_engine(
+        address, pool_size=4, max_overflow=0, pool_timeout=POOL_TIMEOUT_SECONDS, hide_parameters=True
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver's own transaction handling is switched off: BEGIN below is ours, so that DDL is transactional too.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A writer takes its lock at once: upgrading a read lock later can fail without waiting.
+        mode = "IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "DEFERRED"
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def migrations_folder(package: str) -> Path:
+    """Return where a service's migrations lie, without importing the service."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(package)
+    return Path(spec.origin).parent / "storage" / "migrations"
+
+
+def schema_head(package: str) -> str:
+    """Return the newest revision by the migrations' file names, which are `NNNN_what.py` with revision `NNNN`."""
+    versions = (migrations_folder(package) / "versions").iterdir()
+    return max(match.group(1) for path in versions if (match := _REVISION_FILE.match(path.name)))
+
+
+async def current_revision(database: Database) -> str | None:
+    """Return the revision the database is at; None when it has no schema yet."""
+    async with database.reading() as connection:
+        exists = await connection.run_sync(lambda sync: sync.dialect.has_table(sync, "alembic_version"))
+        if not exists:
+            return None
+        revision: str | None = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+        return revision
+
+
+async def ensure_schema(database: Database, package: str, *, migrate: bool = True) -> None:
+    """Bring the schema up to the code's head; two processes that do so at once take turns.
+
+    Args:
+        database: the database.
+        package: the service's import name, which holds `storage/migrations`.
+        migrate: False refuses to start instead of migrating.
+
+    Raises:
+        SchemaBehind: the schema is behind and `migrate` is False.
+    """
+    head = schema_head(package)
+    current = await current_revision(database)
+    if current is not None and current >= head:
+        return
+    if not migrate:
+        raise SchemaBehind(package, current, head)
+    async with database.transaction() as connection:
+        if connection.dialect.name == "postgresql":
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        await connection.run_sync(_upgrade, migrations_folder(package))
+    log.info("schema migrated", extra={"package": package, "revision": head})
+
+
+def _upgrade(connection: Connection, folder: Path) -> None:
+    from alembic import command  # noqa: PLC0415  # half a second that an up-to-date service need not pay
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def run_migrations(metadata: MetaData) -> None:
+    """Run alembic's migrations on the connection `ensure_schema` opened; all that an `env.py` has to call."""
+    from alembic import context  # noqa: PLC0415  # see _upgrade
+
+    connection: Any = context.config.attributes["connection"]
+    context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
+    context.run_migrations()

@@ -1,0 +1,92 @@
+"""Named health checks behind the standard gRPC health service.
+
+The empty name says whether the whole process serves: all its critical checks hold.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio
+
+log = logging.getLogger(__name__)
+
+CHECK_INTERVAL_SECONDS = 0.5
+CHECK_TIMEOUT_SECONDS = 1.0
+OVERALL = ""
+
+Check = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedCheck:
+    check: Check
+    critical: bool
+
+
+class Health:
+    """Evaluates its checks twice a second and tells the gRPC health service what they say."""
+
+    def __init__(self) -> None:
+        self.servicer = health_aio.HealthServicer()
+        self._checks: dict[str, _NamedCheck] = {}
+        self._states: dict[str, bool] = {}
+
+    def add(self, name: str, check: Check, *, critical: bool = True) -> None:
+        """Register a check; a failing critical one takes the whole process out of service."""
+        self._checks[name] = _NamedCheck(check, critical)
+
+    @property
+    def states(self) -> dict[str, bool]:
+        """Return the last known state of every named check."""
+        return dict(self._states)
+
+    async def evaluate(self) -> bool:
+        """Run every check once, publish the states and return whether all critical ones hold."""
+        results = await asyncio.gather(*(self._holds(name, named.check) for name, named in self._checks.items()))
+        for name, holds in zip(self._checks, results, strict=True):
+            await self._publish(name, holds=holds)
+        serving = all(self._states[name] for name, named in self._checks.items() if named.critical)
+        await self._publish(OVERALL, holds=serving)
+        return serving
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Evaluate in the background; on leaving, say NOT_SERVING for good."""
+        await self.evaluate()
+        watcher = asyncio.create_task(self._watch(), name="health")
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+
+    async def stop_serving(self) -> None:
+        """Say NOT_SERVING to everyone who asks from now on."""
+        await self.servicer.enter_graceful_shutdown()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+            await self.evaluate()
+
+    async def _holds(self, name: str, check: Check) -> bool:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                return await check()
+        except Exception as error:  # noqa: BLE001  # whatever a check raises means that it does not hold
+            if self._states.get(name, True):
+                log.warning("health check failed", extra={"check": name, "error": type(error).__name__})
+            return False
+
+    async def _publish(self, name: str, *, holds: bool) -> None:
+        if name != OVERALL:
+            if holds != self._states.get(name):
+                log.info("health changed", extra={"check": name, "holds": holds})
+            self._states[name] = holds
+        status = health_pb2.HealthCheckResponse.SERVING if holds else health_pb2.HealthCheckResponse.NOT_SERVING
+        await self.servicer.set(name, status)

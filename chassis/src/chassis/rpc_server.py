@@ -1,0 +1,169 @@
+"""A gRPC server with one place where errors become statuses."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2_grpc
+from grpc_status import rpc_status
+
+from chassis.errors import Code, ServiceError
+from chassis.health import Health
+from chassis.logs import request_id
+from chassis.settings import ProcessSettings
+
+log = logging.getLogger(__name__)
+
+ERROR_DOMAIN = "bourse"
+REQUEST_ID_KEY = "x-request-id"
+MAX_CONCURRENT_RPCS = 2_000
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+MAX_REQUEST_ID_LENGTH = 64
+
+Register = Callable[[grpc.aio.Server], None]
+Behaviour = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
+
+
+class AddressInUse(RuntimeError):
+    """The address to listen on is taken or not this machine's."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"cannot listen on {address}: it is in use or not an address of this machine")
+
+
+def status_of(error: ServiceError) -> status_pb2.Status:
+    """Return the gRPC status that carries an error's code, message, reason and retry delay."""
+    details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)]
+    packed = [_packed(detail) for detail in details]
+    if error.retry_after_seconds is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))
+        packed.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    return status_pb2.Status(code=code_pb2.Code.Value(error.code.value), message=error.message, details=packed)
+
+
+def _packed(detail: Any) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed
+
+
+class _HandlerTimedOut(ServiceError):
+    code = Code.DEADLINE_EXCEEDED
+    reason = "TIMEOUT"
+
+    def __init__(self) -> None:
+        super().__init__("the call did not finish in time")
+
+
+class _Unexpected(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("An unexpected error occurred")
+
+
+class _ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
+    """Gives each call its request id and turns what a handler raises into a status."""
+
+    def __init__(self, deadline_seconds: float) -> None:
+        self._deadline_seconds = deadline_seconds
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap unary methods; anything else passes."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        guarded = self._guard(handler.unary_unary, handler_call_details.method)
+        return grpc.unary_unary_rpc_method_handler(
+            guarded,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _guard(self, behaviour: Behaviour, method: str) -> Behaviour:
+        async def guarded(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+            request_id.set(_request_id_of(context))
+            started = time.perf_counter()
+            try:
+                async with asyncio.timeout(self._deadline_seconds):
+                    return await behaviour(request, context)
+            except ServiceError as error:
+                failure: ServiceError = error
+            except TimeoutError:
+                failure = _HandlerTimedOut()
+            except grpc.aio.AbortError:
+                raise
+            except Exception:
+                log.exception("call failed", extra={"method": method})
+                failure = _Unexpected()
+            duration = round((time.perf_counter() - started) * 1e3, 1)
+            log.debug("call refused", extra={"method": method, "reason": failure.reason, "duration_ms": duration})
+            return await context.abort_with_status(rpc_status.to_status(status_of(failure)))
+
+        return guarded
+
+
+def _request_id_of(context: "grpc.aio.ServicerContext[Any, Any]") -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str):
+            return value[:MAX_REQUEST_ID_LENGTH]
+    return "-"
+
+
+@asynccontextmanager
+async def serving(
+    address: str, registrations: Sequence[Register], *, health: Health, settings: ProcessSettings
+) -> AsyncIterator[grpc.aio.Server]:
+    """Serve the registered services and the health service at `address` until the block is left.
+
+    Leaving says NOT_SERVING first, refuses new calls and gives running ones SHUTDOWN_GRACE_SECONDS.
+
+    Raises:
+        AddressInUse: nothing could be bound.
+        ListenerExposed: the address is outside loopback and unguarded.
+    """
+    settings.require_guarded_listener(address)
+    server = grpc.aio.server(
+        interceptors=[_ErrorInterceptor(deadline_seconds=settings.rpc_deadline_seconds * 2)],
+        maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ],
+    )
+    for register in registrations:
+        register(server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    try:
+        _bind(server, address, settings)
+    except RuntimeError as error:
+        raise AddressInUse(address) from error
+    await server.start()
+    async with health.watching():
+        try:
+            yield server
+        finally:
+            await health.stop_serving()
+            await server.stop(settings.shutdown_grace_seconds)
+
+
+def _bind(server: grpc.aio.Server, address: str, settings: ProcessSettings) -> None:
+    if settings.grpc_tls_certificate is None or settings.grpc_tls_key is None or settings.grpc_tls_authority is None:
+        server.add_insecure_port(address)
+        return
+    credentials = grpc.ssl_server_credentials(
+        [(settings.grpc_tls_key.read_bytes(), settings.grpc_tls_certificate.read_bytes())],
+        root_certificates=settings.grpc_tls_authority.read_bytes(),
+        require_client_auth=True,
+    )
+    server.add_secure_port(address, credentials)

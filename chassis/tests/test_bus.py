@@ -1,0 +1,76 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+from nats.aio.msg import Msg
+
+from chassis.bus import EVENTS, TICKS, Bus
+from chassis.errors import BusUnavailable
+from chassis.testing import NatsServer, free_port
+
+
+async def test_a_subscription_made_before_the_connection_receives(nats: NatsServer) -> None:
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def keep(message: Msg) -> None:
+        received.put_nowait(message.data)
+
+    bus = Bus(nats.url, name="test", streams=(EVENTS, TICKS))
+    await bus.subscribe("ticks.*", keep)
+    bus.start()
+    async with asyncio.timeout(10):
+        await bus.wait_until_ready()
+        await bus.publish("ticks.3", b"one")
+        assert await received.get() == b"one"
+    assert (await bus.stream_position("TICKS")).last_sequence == 1
+    await bus.close()
+
+
+async def test_an_event_published_twice_is_stored_once(nats: NatsServer) -> None:
+    bus = Bus(nats.url, name="test", streams=(EVENTS,))
+    bus.start()
+    async with asyncio.timeout(10):
+        await bus.wait_until_ready()
+        for _ in range(2):
+            await bus.publish_event("events.test.happened", b"once", message_id="a:1")
+        assert (await bus.stream_position("EVENTS")).last_sequence == 1
+    await bus.close()
+
+
+async def test_a_lost_server_is_noticed_and_found_again(nats: NatsServer) -> None:
+    lost, ready = asyncio.Event(), asyncio.Event()
+
+    async def on_lost() -> None:
+        lost.set()
+
+    async def on_ready() -> None:
+        ready.set()
+
+    bus = Bus(nats.url, name="test", streams=(EVENTS, TICKS))
+    bus.on_lost(on_lost)
+    bus.start()
+    async with asyncio.timeout(20):
+        await bus.wait_until_ready()
+        before = await bus.stream_position("TICKS")
+        bus.on_ready(on_ready)
+        await ready.wait()
+        ready.clear()
+        nats.kill()
+        await lost.wait()
+        with pytest.raises(BusUnavailable):
+            await bus.publish("ticks.1", b"lost")
+        nats.start()
+        await ready.wait()
+        assert (await bus.stream_position("TICKS")).created_at != before.created_at
+    await bus.close()
+
+
+async def test_a_server_that_was_never_there_keeps_nobody_waiting(tmp_path: Path) -> None:
+    bus = Bus(f"nats://127.0.0.1:{free_port()}", name="test")
+    bus.start()
+    await asyncio.sleep(0.1)
+    assert not bus.is_ready
+    with pytest.raises(BusUnavailable):
+        await bus.publish_event("events.x.y", b"", message_id="1")
+    async with asyncio.timeout(5):
+        await bus.close()

@@ -1,0 +1,95 @@
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select
+
+from chassis.database import Database, SchemaBehind, current_revision, ensure_schema, schema_head
+from chassis.errors import DatabaseUnavailable
+from chassis.testing import free_port
+
+METADATA = MetaData()
+NUMBERS = Table("numbers", METADATA, Column("number", Integer, primary_key=True))
+
+ENV = "from chassis.database import run_migrations\nfrom sqlalchemy import MetaData\n\nrun_migrations(MetaData())\n"
+FIRST = """
+from alembic import op
+import sqlalchemy as sa
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade():
+    op.create_table("numbers", sa.Column("number", sa.Integer, primary_key=True))
+"""
+SECOND = """
+from alembic import op
+import sqlalchemy as sa
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("numbers", sa.Column("note", sa.String(10)))
+    {then}
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "demo_service"
+    versions = folder / "storage" / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (versions.parent / "env.py").write_text(ENV)
+    (versions / "0001_numbers.py").write_text(FIRST)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    sys.modules.pop("demo_service", None)
+
+
+async def test_a_database_is_brought_to_the_head_once(database_url: str, package: Path) -> None:
+    async with Database.open(database_url) as database:
+        assert await current_revision(database) is None
+        await ensure_schema(database, "demo_service")
+        await ensure_schema(database, "demo_service")
+        assert await current_revision(database) == schema_head("demo_service") == "0001"
+
+
+async def test_a_service_told_not_to_migrate_refuses_an_old_schema(database_url: str, package: Path) -> None:
+    async with Database.open(database_url) as database:
+        with pytest.raises(SchemaBehind):
+            await ensure_schema(database, "demo_service", migrate=False)
+
+
+async def test_a_failing_migration_leaves_nothing_behind(database_url: str, package: Path) -> None:
+    versions = package / "storage" / "migrations" / "versions"
+    async with Database.open(database_url) as database:
+        await ensure_schema(database, "demo_service")
+        (versions / "0002_broken.py").write_text(SECOND.format(then="raise ValueError('broken')"))
+        with pytest.raises(ValueError, match="broken"):
+            await ensure_schema(database, "demo_service")
+        (versions / "0002_broken.py").write_text(SECOND.format(then=""))
+        await ensure_schema(database, "demo_service")
+        assert await current_revision(database) == "0002"
+
+
+async def test_a_transaction_that_raises_changes_nothing(database_url: str, package: Path) -> None:
+    async with Database.open(database_url) as database:
+        await ensure_schema(database, "demo_service")
+        with pytest.raises(ZeroDivisionError):
+            async with database.transaction() as connection:
+                await connection.execute(insert(NUMBERS), [{"number": 1}])
+                raise ZeroDivisionError
+        async with database.reading() as connection:
+            assert (await connection.execute(select(func.count()).select_from(NUMBERS))).scalar_one() == 0
+
+
+async def test_a_database_that_is_away_is_one_clear_error() -> None:
+    async with Database.open(f"postgresql+asyncpg://postgres@127.0.0.1:{free_port()}/none") as database:
+        assert not await database.is_answering()
+        with pytest.raises(DatabaseUnavailable):
+            async with database.transaction():
+                pass
