@@ -1,0 +1,174 @@
+"""Instruments, and what people write for them."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from chassis.errors import Code, ServiceError
+
+MAX_SYMBOL_LENGTH = 32
+MAX_SHOWN_LENGTH = 40
+
+_FORM = re.compile(r"(?:(?P<exchange>[A-Z]{1,10}):)?(?P<symbol>[A-Z0-9][A-Z0-9.&_-]*)")
+
+
+class SymbolInvalid(ServiceError):
+    """What was written cannot be a symbol at all."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "SYMBOL_INVALID"
+
+    def __init__(self, symbol: str, problem: str) -> None:
+        super().__init__(f"{shown(symbol)} is not a symbol: {problem}; write EXCHANGE:SYMBOL, such as NSE:TCS")
+
+
+class SymbolUnknown(ServiceError):
+    """The symbol is well formed and names no instrument we have."""
+
+    code = Code.NOT_FOUND
+    reason = "SYMBOL_UNKNOWN"
+
+    def __init__(self, *symbols: str) -> None:
+        listed = ", ".join(shown(symbol) for symbol in symbols)
+        super().__init__(f"{listed} {'names' if len(symbols) == 1 else 'name'} no known instrument")
+
+
+class SymbolAmbiguous(ServiceError):
+    """The bare symbol names several instruments, and nothing is guessed."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "SYMBOL_AMBIGUOUS"
+
+    def __init__(self, symbol: str, candidates: Sequence[str]) -> None:
+        self.candidates = tuple(candidates)
+        super().__init__(f"{shown(symbol)} could be {' or '.join(candidates)}; write one of these")
+
+
+class Exchange(StrEnum):
+    """Where an instrument is listed; `INDEX` and `FX` stand for what no exchange lists."""
+
+    NSE = "NSE"
+    BSE = "BSE"
+    NASDAQ = "NASDAQ"
+    NYSE = "NYSE"
+    AMEX = "AMEX"
+    INDEX = "INDEX"
+    FX = "FX"
+
+
+class InstrumentKind(StrEnum):
+    """What kind of thing an instrument is."""
+
+    EQUITY = "EQUITY"
+    INDEX = "INDEX"
+    CURRENCY_PAIR = "CURRENCY_PAIR"
+    FUND = "FUND"
+
+
+class Listing(StrEnum):
+    """Which market a symbol without an exchange means."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    INDIA = "INDIA"
+    UNITED_STATES = "UNITED_STATES"
+
+
+EXCHANGES_OF_LISTING: dict[Listing, tuple[Exchange, ...]] = {
+    Listing.UNSPECIFIED: (),
+    Listing.INDIA: (Exchange.NSE,),
+    Listing.UNITED_STATES: (Exchange.NASDAQ, Exchange.NYSE, Exchange.AMEX),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One thing that has a price.
+
+    Attributes:
+        id: `EXCHANGE:SYMBOL`, the one identity everywhere.
+        exchange: where it is listed.
+        symbol: the exchange's own symbol, upper case.
+        name: the company's, index's or pair's name.
+        kind: what it is.
+        currency: ISO 4217 code of its prices.
+        sector: its sector; None where there is none.
+    """
+
+    id: str
+    exchange: Exchange
+    symbol: str
+    name: str
+    kind: InstrumentKind
+    currency: str
+    sector: str | None = None
+
+
+class InstrumentDirectory:
+    """All instruments that can be asked for, in the order they were given; the first of an id counts."""
+
+    def __init__(self, instruments: Iterable[Instrument]) -> None:
+        self._by_id: dict[str, Instrument] = {}
+        self._by_symbol: dict[str, list[Instrument]] = defaultdict(list)
+        for instrument in instruments:
+            if instrument.id not in self._by_id:
+                self._by_id[instrument.id] = instrument
+                self._by_symbol[instrument.symbol].append(instrument)
+
+    @property
+    def instruments(self) -> Sequence[Instrument]:
+        """Return every instrument."""
+        return tuple(self._by_id.values())
+
+    def get(self, instrument_id: str) -> Instrument | None:
+        """Return the instrument of an exact id; None when there is none."""
+        return self._by_id.get(instrument_id)
+
+    def resolve(self, symbol: str, listing: Listing = Listing.UNSPECIFIED) -> Instrument:
+        """Return the instrument that a symbol means, in any case, `EXCHANGE:SYMBOL` or bare.
+
+        Raises:
+            SymbolInvalid: it cannot be a symbol, or it is bare and no listing says what that means.
+            SymbolUnknown: no such instrument.
+            SymbolAmbiguous: it is bare and several exchanges of the listing have it.
+        """
+        exchange, bare = split_symbol(symbol)
+        if exchange is not None:
+            found = self._by_id.get(f"{exchange}:{bare}")
+            if found is None:
+                raise SymbolUnknown(symbol)
+            return found
+        if listing is Listing.UNSPECIFIED:
+            raise SymbolInvalid(symbol, "it names no exchange")
+        return self._the_only_one(symbol, bare, EXCHANGES_OF_LISTING[listing])
+
+    def _the_only_one(self, symbol: str, bare: str, exchanges: Sequence[Exchange]) -> Instrument:
+        candidates = [each for each in self._by_symbol.get(bare, ()) if each.exchange in exchanges]
+        if not candidates:
+            raise SymbolUnknown(symbol)
+        if len(candidates) > 1:
+            raise SymbolAmbiguous(symbol, [each.id for each in candidates])
+        return candidates[0]
+
+
+def split_symbol(symbol: str) -> tuple[str | None, str]:
+    """Return the exchange (None when bare) and the symbol proper, upper case; neither is known to exist.
+
+    Raises:
+        SymbolInvalid: it has not the form of a symbol.
+    """
+    if not symbol:
+        raise SymbolInvalid(symbol, "it is empty")
+    if len(symbol) > MAX_SYMBOL_LENGTH:
+        raise SymbolInvalid(symbol, f"it is longer than {MAX_SYMBOL_LENGTH} characters")
+    # upper() turns some letters outside ASCII into ASCII ones, so they are refused before it.
+    form = _FORM.fullmatch(symbol.upper()) if symbol.isascii() else None
+    if form is None:
+        raise SymbolInvalid(symbol, "only letters, digits and . & _ - are allowed, with one colon after the exchange")
+    return form["exchange"], form["symbol"]
+
+
+def shown(symbol: str) -> str:
+    """Return what a caller wrote, quoted, shortened and with nothing in it that a terminal or a header would act on."""
+    return ascii(symbol if len(symbol) <= MAX_SHOWN_LENGTH else symbol[:MAX_SHOWN_LENGTH] + "...")

@@ -1,0 +1,77 @@
+"""What market needs from the outside, said by its user; adapters in `providers` and `storage` fit these shapes."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from market.domain.bars import DailyBars
+from market.domain.instruments import Instrument
+from market.domain.quotes import Freshness, Quote
+from market.domain.sessions import Venue, VenueSessions
+from market.domain.ticks import Tick
+
+
+class Calendar(Protocol):
+    """Knows when the venues trade."""
+
+    def sessions_of(self, venue: Venue) -> VenueSessions:
+        """Return the sessions of a venue over the days that are known."""
+        ...
+
+
+class InstrumentSource(Protocol):
+    """Says what a source has."""
+
+    @property
+    def name(self) -> str:
+        """Return the source's name, as provenance shows it."""
+        ...
+
+    @property
+    def is_simulated(self) -> bool:
+        """Say whether its prices are made up or replayed."""
+        ...
+
+    def instruments(self) -> Sequence[Instrument]:
+        """Return every instrument the source has."""
+        ...
+
+
+class QuoteSource(InstrumentSource, Protocol):
+    """Answers what instruments cost now."""
+
+    async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        """Return the quotes by instrument id; an instrument without a price yet is left out.
+
+        Raises:
+            Exception: whatever the source's client raises; the caller counts it as a failure of the source.
+        """
+        ...
+
+
+class BarSource(InstrumentSource, Protocol):
+    """Answers with daily history."""
+
+    async def daily_bars(self, instruments: Sequence[Instrument], *, count: int) -> Sequence[DailyBars]:
+        """Return the newest `count` finished daily bars of each instrument, in the order asked.
+
+        A session that still runs has no bar. A series is shorter, or empty, where there is less history.
+        """
+        ...
+
+
+class TickSource(InstrumentSource, Protocol):
+    """Brings ticks as they happen."""
+
+    @property
+    def freshness(self) -> Freshness:
+        """Return how far its ticks can be relied on."""
+        ...
+
+    @property
+    def is_paced(self) -> bool:
+        """Say whether ticks come by the clock, so that they are dropped when NATS is away; others can wait."""
+        ...
+
+    def slices(self) -> AsyncIterator[Sequence[Tick]]:
+        """Yield what each slice of time brought, oldest first, until the source has nothing more."""
+        ...
