@@ -79,10 +79,14 @@ async def test_a_failing_migration_leaves_nothing_behind(database_url: str, pack
 async def test_a_transaction_that_raises_changes_nothing(database_url: str, package: Path) -> None:
     async with Database.open(database_url) as database:
         await ensure_schema(database, "demo_service")
-        with pytest.raises(ZeroDivisionError):
+
+        async def insert_and_fail() -> None:
             async with database.transaction() as connection:
                 await connection.execute(insert(NUMBERS), [{"number": 1}])
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await insert_and_fail()
         async with database.reading() as connection:
             assert (await connection.execute(select(func.count()).select_from(NUMBERS))).scalar_one() == 0
 

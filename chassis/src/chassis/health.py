@@ -27,13 +27,33 @@ class _NamedCheck:
     critical: bool
 
 
+class _ListingServicer(health_aio.HealthServicer):  # type: ignore[misc]
+    """Adds the protocol's List, which the library's asyncio servicer leaves out."""
+
+    def __init__(self, statuses: Callable[[], dict[str, bool]]) -> None:
+        super().__init__()
+        self._statuses = statuses
+
+    async def List(self, request: health_pb2.HealthListRequest, context: object) -> health_pb2.HealthListResponse:  # noqa: ARG002, N802
+        """Answer with the state of the whole and of every named check."""
+        return health_pb2.HealthListResponse(
+            statuses={
+                name: health_pb2.HealthCheckResponse(status=_status(holds)) for name, holds in self._statuses().items()
+            }
+        )
+
+
+def _status(holds: bool) -> "health_pb2.HealthCheckResponse.ServingStatus":
+    return health_pb2.HealthCheckResponse.SERVING if holds else health_pb2.HealthCheckResponse.NOT_SERVING
+
+
 class Health:
     """Evaluates its checks twice a second and tells the gRPC health service what they say."""
 
     def __init__(self) -> None:
-        self.servicer = health_aio.HealthServicer()
         self._checks: dict[str, _NamedCheck] = {}
-        self._states: dict[str, bool] = {}
+        self._states: dict[str, bool] = {OVERALL: False}
+        self.servicer = _ListingServicer(lambda: self.states)
 
     def add(self, name: str, check: Check, *, critical: bool = True) -> None:
         """Register a check; a failing critical one takes the whole process out of service."""
@@ -41,7 +61,7 @@ class Health:
 
     @property
     def states(self) -> dict[str, bool]:
-        """Return the last known state of every named check."""
+        """Return the last known state of the whole, under the empty name, and of every named check."""
         return dict(self._states)
 
     async def evaluate(self) -> bool:
@@ -67,6 +87,7 @@ class Health:
 
     async def stop_serving(self) -> None:
         """Say NOT_SERVING to everyone who asks from now on."""
+        self._states = dict.fromkeys(self._states, False)
         await self.servicer.enter_graceful_shutdown()
 
     async def _watch(self) -> None:
@@ -84,9 +105,7 @@ class Health:
             return False
 
     async def _publish(self, name: str, *, holds: bool) -> None:
-        if name != OVERALL:
-            if holds != self._states.get(name):
-                log.info("health changed", extra={"check": name, "holds": holds})
-            self._states[name] = holds
-        status = health_pb2.HealthCheckResponse.SERVING if holds else health_pb2.HealthCheckResponse.NOT_SERVING
-        await self.servicer.set(name, status)
+        if holds != self._states.get(name):
+            log.info("health changed", extra={"check": name or "all", "holds": holds})
+        self._states[name] = holds
+        await self.servicer.set(name, _status(holds))

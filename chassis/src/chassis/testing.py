@@ -173,6 +173,11 @@ def postgres_server() -> Iterator[PostgresServer]:
             )
         try:
             _wait_for_port("postgres", port, process, log)
+            # The port opens before the server has finished starting.
+            while subprocess.run(
+                [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)], timeout=30
+            ).returncode:
+                time.sleep(0.05)
             yield PostgresServer(port, binaries)
         finally:
             # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.

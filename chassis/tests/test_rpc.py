@@ -1,0 +1,196 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc
+from chassis.errors import Code, ServiceError
+from chassis.health import Health
+from chassis.logs import request_id
+from chassis.rpc_client import open_channel, reason_of, retry_after_of, service_config
+from chassis.rpc_server import AddressInUse, serving
+from chassis.settings import ListenerExposed, ProcessSettings
+from chassis.testing import free_port
+
+Behaviour = Callable[[], Awaitable[accounts_pb2.GetUserResponse]]
+
+
+class Throttled(ServiceError):
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "THROTTLED"
+    retry_after_seconds = 2.5
+
+    def __init__(self) -> None:
+        super().__init__("too many tries")
+
+
+class Accounts(accounts_pb2_grpc.AccountServiceServicer):
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+
+    async def GetUser(self, request: accounts_pb2.GetUserRequest, context: object) -> accounts_pb2.GetUserResponse:
+        return await self._behaviour()
+
+
+def settings(**changes: object) -> ProcessSettings:
+    return ProcessSettings.model_validate({"shutdown_grace_seconds": 0.2, **changes})
+
+
+@asynccontextmanager
+async def calling(
+    behaviour: Behaviour, process_settings: ProcessSettings | None = None
+) -> "AsyncIterator[accounts_pb2_grpc.AccountServiceAsyncStub]":
+    process_settings = process_settings or settings()
+    address = f"127.0.0.1:{free_port()}"
+
+    def register(server: grpc.aio.Server) -> None:
+        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(behaviour), server)
+
+    async with (
+        serving(address, [register], health=Health(), settings=process_settings),
+        open_channel(address, [accounts_pb2.DESCRIPTOR], settings=process_settings) as channel,
+    ):
+        yield accounts_pb2_grpc.AccountServiceStub(channel)
+
+
+async def answer() -> accounts_pb2.GetUserResponse:
+    return accounts_pb2.GetUserResponse(user=accounts_pb2.User(id=request_id.get()))
+
+
+async def test_a_domain_error_arrives_with_code_reason_message_and_delay() -> None:
+    async def refuse() -> accounts_pb2.GetUserResponse:
+        raise Throttled
+
+    async with calling(refuse) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetUser(accounts_pb2.GetUserRequest())
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert caught.value.details() == "too many tries"
+    assert reason_of(caught.value) == "THROTTLED"
+    assert retry_after_of(caught.value) == 2.5
+
+
+async def test_an_unexpected_error_tells_the_caller_nothing_of_itself() -> None:
+    async def fail() -> accounts_pb2.GetUserResponse:
+        raise RuntimeError("the inside of the house")
+
+    async with calling(fail) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetUser(accounts_pb2.GetUserRequest())
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "An unexpected error occurred"
+
+
+async def test_the_request_id_travels_with_the_call() -> None:
+    token = request_id.set("abc-1")
+    try:
+        async with calling(answer) as stub:
+            reply = await stub.GetUser(accounts_pb2.GetUserRequest())
+    finally:
+        request_id.reset(token)
+    assert reply.user.id == "abc-1"
+
+
+async def test_a_call_without_a_deadline_gets_the_default_one() -> None:
+    async def hang() -> accounts_pb2.GetUserResponse:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    started = time.monotonic()
+    async with calling(hang, settings(rpc_deadline_seconds=0.3)) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetUser(accounts_pb2.GetUserRequest())
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - started < 5
+
+
+async def test_a_handler_that_outlives_its_caller_is_ended() -> None:
+    async def hang() -> accounts_pb2.GetUserResponse:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async with calling(hang, settings(rpc_deadline_seconds=0.2)) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetUser(accounts_pb2.GetUserRequest(), timeout=10)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert reason_of(caught.value) == "TIMEOUT"
+
+
+async def test_a_service_that_is_away_is_unavailable_without_a_reason_and_then_found_again() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    async with open_channel(address, [accounts_pb2.DESCRIPTOR], settings=settings()) as channel:
+        stub = accounts_pb2_grpc.AccountServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetUser(accounts_pb2.GetUserRequest())
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert reason_of(caught.value) is None
+        assert retry_after_of(caught.value) is None
+
+        def register(server: grpc.aio.Server) -> None:
+            accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(answer), server)
+
+        async with serving(address, [register], health=Health(), settings=settings()):
+            reply = await stub.GetUser(accounts_pb2.GetUserRequest(), timeout=5, wait_for_ready=True)
+    assert reply.user.id == "-"
+
+
+def test_only_calls_without_side_effects_are_retried() -> None:
+    config = service_config([accounts_pb2.DESCRIPTOR])
+    assert '"GetUser"' in config
+    assert "Register" not in config
+    assert service_config([health_pb2.DESCRIPTOR]) == "{}"
+
+
+async def test_an_address_in_use_is_a_sentence() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    async with serving(address, [], health=Health(), settings=settings()):
+        with pytest.raises(AddressInUse, match=address):
+            async with serving(address, [], health=Health(), settings=settings()):
+                pass
+
+
+async def test_a_listener_outside_loopback_must_be_guarded_or_opted_out(tmp_path: Path) -> None:
+    with pytest.raises(ListenerExposed):
+        async with serving("0.0.0.0:0", [], health=Health(), settings=settings()):
+            pass
+    settings(grpc_plaintext=True).require_guarded_listener("0.0.0.0:1")
+    files = {name: tmp_path / name for name in ("grpc_tls_certificate", "grpc_tls_key", "grpc_tls_authority")}
+    settings(**files).require_guarded_listener("0.0.0.0:1")
+
+
+async def test_named_checks_are_served_and_decide_the_whole() -> None:
+    holds = {"database": True, "nats": True}
+    health = Health()
+
+    async def database() -> bool:
+        return holds["database"]
+
+    async def nats() -> bool:
+        if not holds["nats"]:
+            raise ConnectionError
+        return True
+
+    health.add("database", database)
+    health.add("nats", nats, critical=False)
+    address = f"127.0.0.1:{free_port()}"
+    async with (
+        serving(address, [], health=health, settings=settings()),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+        holds["nats"] = False
+        async with asyncio.timeout(5):
+            while health.states["nats"]:
+                await asyncio.sleep(0.05)
+        listed = (await stub.List(health_pb2.HealthListRequest())).statuses
+        assert listed[""].status == listed["database"].status == health_pb2.HealthCheckResponse.SERVING
+        assert listed["nats"].status == health_pb2.HealthCheckResponse.NOT_SERVING
+        holds["database"] = False
+        assert await health.evaluate() is False
+        reply = await stub.Check(health_pb2.HealthCheckRequest(service=""))
+        assert reply.status == health_pb2.HealthCheckResponse.NOT_SERVING
