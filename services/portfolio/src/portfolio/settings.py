@@ -1,0 +1,26 @@
+"""What operators can set for portfolio."""
+
+from pydantic import SecretStr
+
+from chassis.settings import ProcessSettings
+
+
+class Settings(ProcessSettings):
+    """Portfolio's address and database, beside what all processes share.
+
+    Attributes:
+        portfolio_address: where gRPC is served, `host:port`.
+        portfolio_database_url: SQLAlchemy address; unset means the embedded file under RUN_DIR.
+        portfolio_migrate_on_start: False refuses to start on an old schema instead of migrating it.
+    """
+
+    portfolio_address: str = "127.0.0.1:7103"
+    portfolio_database_url: SecretStr | None = None
+    portfolio_migrate_on_start: bool = True
+
+    @property
+    def database_url(self) -> str:
+        """Return the SQLAlchemy address of portfolio's database."""
+        if self.portfolio_database_url is None:
+            return self.sqlite_url("portfolio")
+        return self.portfolio_database_url.get_secret_value()

@@ -1,0 +1,1 @@
+"""Portfolio's database: tables, and the migrations that make them."""
