@@ -1,0 +1,1 @@
+"""Quotes, snapshot, signals and the tick feeds of Bourse."""
