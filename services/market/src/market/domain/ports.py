@@ -1,10 +1,12 @@
 """What market needs from the outside, said by its user; adapters in `providers` and `storage` fit these shapes."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
 from typing import Protocol
 
 from market.domain.bars import DailyBars
 from market.domain.instruments import Instrument
+from market.domain.pattern_statistics import PatternStatistics
 from market.domain.quotes import Freshness, Quote
 from market.domain.sessions import Venue, VenueSessions
 from market.domain.ticks import Tick
@@ -74,4 +76,16 @@ class TickSource(InstrumentSource, Protocol):
 
     def slices(self) -> AsyncIterator[Sequence[Tick]]:
         """Yield what each slice of time brought, oldest first, until the source has nothing more."""
+        ...
+
+
+class PatternStatisticsRepository(Protocol):
+    """Keeps what one source's patterns were worth, in one configuration of that source."""
+
+    async def replace(self, statistics: PatternStatistics) -> None:
+        """Put statistics in the place of those of the same session, all or none."""
+        ...
+
+    async def read(self, session: date) -> PatternStatistics | None:
+        """Return the statistics to use on a session; None when they were not measured or not kept whole."""
         ...
