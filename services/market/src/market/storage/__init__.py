@@ -1,0 +1,1 @@
+"""What market keeps in its own database."""
