@@ -1,0 +1,65 @@
+"""Asks a process whether it is healthy, once."""
+
+import http.client
+import socket
+from collections.abc import Callable, Mapping
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from chassis.settings import ProcessSettings
+from suite.plan import ProcessPlan, Role
+
+PROBE_TIMEOUT_SECONDS = 1.0
+HEALTH_PATH = "/api/health"
+
+Probe = Callable[[ProcessPlan, ProcessSettings], bool]
+
+
+def is_healthy(process: ProcessPlan, settings: ProcessSettings) -> bool:
+    """Say whether the process serves now: gRPC health, the gateway's health route, or an accepted connection."""
+    return PROBES[process.role](process, settings)
+
+
+def _accepts(process: ProcessPlan, _: ProcessSettings) -> bool:
+    host, _separator, port = process.address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _serves_rpc(process: ProcessPlan, settings: ProcessSettings) -> bool:
+    with _channel(process.address, settings) as channel:
+        try:
+            request = health_pb2.HealthCheckRequest(service="")
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=PROBE_TIMEOUT_SECONDS)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _channel(address: str, settings: ProcessSettings) -> grpc.Channel:
+    if settings.grpc_tls_certificate is None or settings.grpc_tls_key is None or settings.grpc_tls_authority is None:
+        return grpc.insecure_channel(address)
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=settings.grpc_tls_authority.read_bytes(),
+        private_key=settings.grpc_tls_key.read_bytes(),
+        certificate_chain=settings.grpc_tls_certificate.read_bytes(),
+    )
+    return grpc.secure_channel(address, credentials)
+
+
+def _serves_http(process: ProcessPlan, _: ProcessSettings) -> bool:
+    connection = http.client.HTTPConnection(process.address, timeout=PROBE_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", HEALTH_PATH)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+PROBES: Mapping[Role, Probe] = {Role.BUS: _accepts, Role.SERVICE: _serves_rpc, Role.GATEWAY: _serves_http}
