@@ -1,0 +1,92 @@
+# `make help` lists the targets. Needs Python 3.11 to 3.13, git and make; everything else is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+UV := $(BIN)/uv pip
+
+MEMBERS := protos chassis gateway services/alerts services/auth services/brokers services/market services/portfolio suite
+DEPLOYABLES := gateway services/alerts services/auth services/brokers services/market services/portfolio
+MANIFESTS := $(MEMBERS:%=%/pyproject.toml)
+CONTRACTS := $(shell find protos/bourse -name '*.proto') protos/build.py
+CODE := protos/build.py chassis gateway services suite tests bench scripts
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench demo long format protos lock clean contracts-compatible
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(STAMPS)/members ## serve everything at http://127.0.0.1:8000 (GATEWAY_PORT, RUN_DIR); Ctrl-C ends it
+	@exec $(BIN)/python -m suite
+
+test: $(STAMPS)/dev ## pass all tests: SQLite, then PostgreSQL, Redis and a separate NATS
+	$(BIN)/pytest --cov --cov-report= $(TESTS)
+	@$(BIN)/coverage report --fail-under=90
+	@$(BIN)/coverage report --fail-under=100 --include='*/domain/*'
+
+check: $(STAMPS)/dev contracts-compatible ## lint, types, architecture, dependencies, contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports --no-cache
+	@for member in chassis $(DEPLOYABLES) suite; do \
+		echo "deptry $$member" && (cd $$member && $(CURDIR)/$(BIN)/deptry src --config pyproject.toml) || exit 1; done
+	$(BIN)/buf lint protos
+
+# Against what was released, or, before the first release, against the commit before; CONTRACTS_AGAINST= skips it.
+CONTRACTS_AGAINST ?= $(shell git describe --tags --abbrev=0 2>/dev/null || git rev-parse --verify --quiet HEAD~1)
+contracts-compatible: $(STAMPS)/dev
+	@if [ -n "$(CONTRACTS_AGAINST)" ]; then \
+		echo "buf breaking protos, against $(CONTRACTS_AGAINST)"; \
+		$(BIN)/buf breaking protos --against '.git#ref=$(CONTRACTS_AGAINST),subdir=protos'; \
+	else echo "buf breaking: SKIPPED, there is no earlier commit to compare with"; fi
+
+bench: $(STAMPS)/dev ## measure against bare limits, each as a ratio in one run
+	$(BIN)/python bench/run.py
+
+demo: $(STAMPS)/dev ## replay thirteen years of five US stocks with alerts that fire, in the terminal
+	@exec $(BIN)/python scripts/demo.py
+
+long: $(STAMPS)/dev ## the tests that take longer than the CI budget allows
+	$(BIN)/pytest -m long $(TESTS)
+
+format: $(STAMPS)/dev ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(STAMPS)/run ## compile the contracts again
+	$(UV) install --python $(BIN)/python --no-deps --no-build-isolation --reinstall -e protos
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-package bourse-protos --no-emit-package bourse-chassis $(if $(UPGRADE),--upgrade)
+lock: $(STAMPS)/venv ## resolve the pins again (UPGRADE=1 takes the newest)
+	$(COMPILE) $(MANIFESTS) --group pyproject.toml:build --group pyproject.toml:dev -o requirements/dev.txt
+	$(COMPILE) $(MANIFESTS) --group pyproject.toml:build -c requirements/dev.txt -o requirements/run.txt
+	$(COMPILE) --group pyproject.toml:build -c requirements/dev.txt -o requirements/build.txt
+	for member in $(DEPLOYABLES); do \
+		$(COMPILE) $$member/pyproject.toml -c requirements/dev.txt -o $$member/requirements.txt || exit 1; done
+
+clean: ## remove the environment, caches and generated code; RUN_DIR stays
+	rm -rf $(VENV) protos/generated .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/venv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11 to 3.13 \
+	is needed, $(PYTHON) is %d.%d: try `make run PYTHON=python3.13`" % sys.version_info[:2])'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/run: $(STAMPS)/venv requirements/run.txt
+	$(UV) install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(STAMPS)/members: $(STAMPS)/run $(MANIFESTS) $(CONTRACTS)
+	$(UV) install --python $(BIN)/python --quiet --no-deps --no-build-isolation --reinstall $(MEMBERS:%=-e %)
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/members requirements/dev.txt
+	$(UV) install --python $(BIN)/python --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
