@@ -71,6 +71,14 @@ def test_an_instrument_that_did_not_trade_in_the_session_gives_no_signal(make_ba
     assert {each.session for each in signals} == {session}
 
 
+def test_a_signal_names_its_own_instrument_beside_some_without_bars(make_bars: MakeBars) -> None:
+    bars = make_bars("NSE:B", seed=2, count=100)
+    series = [make_bars(f"NSE:{name}", seed=1, count=0) for name in "AC"]
+    panel = Panel.join([series[0], bars, series[1]])
+    signals = find_signals(panel, measure(panel, scan(panel)).before(latest(panel)))
+    assert {each.instrument for each in signals} == {"NSE:B"}
+
+
 def test_the_lower_bound_over_the_base_rate_decides_not_the_bare_rate() -> None:
     lucky, reliable = signal("NSE:A", cases=30, hits=20), signal("NSE:B", cases=3000, hits=1800)
     assert (lucky.confidence, reliable.confidence) == (20 / 30, 0.6)

@@ -33,6 +33,10 @@ WILSON_Z = 1.959963984540054
 
 Counts = NDArray[np.int64]
 
+# What a close can have done after five sessions, as positions in an axis.
+_FELL, _STAYED, _ROSE = range(3)
+_MOVES = 3
+
 
 class Interval(NamedTuple):
     """A range of a share, each end 0 to 1."""
@@ -136,22 +140,16 @@ def measure(panel: Panel, findings: Findings) -> OutcomeHistory:
         panel: the bars of all instruments to pool.
         findings: what `scan` found on this panel.
     """
-    known_on, day_known, move = _outcomes(panel)
-    dates = len(known_on)
-    has_outcome = day_known >= 0
-    bars = np.flatnonzero(has_outcome)
-    counted = has_outcome[findings.bars]
-    case_bars = findings.bars[counted]
-    sides = _side_of(findings.directions[counted])
-    is_hit = move[case_bars] == findings.directions[counted]
-    groups = findings.patterns[counted] * 2 + sides
-    moved = bars[move[bars] != 0]
+    known_on, outcomes = _outcomes(panel)
+    groups = findings.patterns * len(Direction) + (findings.directions == Direction.BEARISH)
+    cases = _count(groups, outcomes[findings.bars], (len(PATTERNS), len(Direction), len(known_on) + 1, _MOVES))
+    bars = _count(np.zeros_like(outcomes), outcomes, (len(known_on) + 1, _MOVES))
     return OutcomeHistory(
         known_on=known_on,
-        cases=_cumulated(groups, day_known[case_bars], (len(PATTERNS), 2, dates)),
-        hits=_cumulated(groups[is_hit], day_known[case_bars[is_hit]], (len(PATTERNS), 2, dates)),
-        base_cases=_cumulated(np.zeros_like(bars), day_known[bars], (dates,)),
-        base_hits=_cumulated(_side_of(move[moved]), day_known[moved], (2, dates)),
+        cases=_cumulated(cases.sum(axis=-1)),
+        hits=_cumulated(np.stack([cases[:, 0, :, _ROSE], cases[:, 1, :, _FELL]], axis=1)),
+        base_cases=_cumulated(bars.sum(axis=-1)),
+        base_hits=_cumulated(np.stack([bars[:, _ROSE], bars[:, _FELL]])),
     )
 
 
@@ -178,17 +176,19 @@ def configuration_key(settings: Mapping[str, str | int]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _outcomes(panel: Panel) -> tuple[Days, Counts, Counts]:
-    """Return the dates outcomes became known on; for each bar its date's position among them, -1 for none; its move."""
+def _outcomes(panel: Panel) -> tuple[Days, Counts]:
+    """Return the dates outcomes became known on, and for each bar one number for the date's position and the move.
+
+    A bar without an outcome has the position after the last date.
+    """
     owners = panel.owners
-    day_known = np.full(len(owners), -1)
-    move = np.zeros(len(owners), dtype=np.int64)
     before, after = slice(None, -HORIZON_SESSIONS), slice(HORIZON_SESSIONS, None)
     has_outcome = owners[before] == owners[after]
     known_on, positions = _ranked(panel.sessions[after][has_outcome])
-    day_known[before][has_outcome] = positions
-    move[before] = np.sign(panel.close[after] - panel.close[before])
-    return known_on, day_known, move
+    outcomes = np.full(len(owners), len(known_on) * _MOVES)
+    move = np.sign(panel.close[after] - panel.close[before]).astype(np.int64) + 1
+    outcomes[before][has_outcome] = positions * _MOVES + move[has_outcome]
+    return known_on, outcomes
 
 
 def _ranked(days: Days) -> tuple[Days, Counts]:
@@ -202,15 +202,14 @@ def _ranked(days: Days) -> tuple[Days, Counts]:
     return first + np.flatnonzero(is_present), (np.cumsum(is_present) - 1)[offsets]
 
 
-def _side_of(directions: Counts) -> Counts:
-    """Return positions in `Direction`: 0 for 1, 1 for -1."""
-    return (1 - directions) // 2
+def _count(groups: Counts, outcomes: Counts, shape: tuple[int, ...]) -> Counts:
+    """Count outcomes by group; the last two axes of the shape are those of an outcome."""
+    dates, moves = shape[-2:]
+    return np.bincount(groups * (dates * moves) + outcomes, minlength=int(np.prod(shape))).reshape(shape)
 
 
-def _cumulated(groups: Counts, days: Counts, shape: tuple[int, ...]) -> Counts:
-    """Count by group and day, and add up over the days before each."""
-    dates = shape[-1]
-    size = int(np.prod(shape))
-    counts = np.bincount(groups * dates + days, minlength=size).reshape(shape)
-    padding = [(0, 0)] * (len(shape) - 1) + [(1, 0)]
-    return np.pad(np.cumsum(counts, axis=-1), padding)
+def _cumulated(counts: Counts) -> Counts:
+    """Add up, along the last axis, what stands before each place; bars without an outcome, counted last, drop out."""
+    totals = np.zeros_like(counts)
+    np.cumsum(counts[..., :-1], axis=-1, out=totals[..., 1:])
+    return totals

@@ -189,6 +189,11 @@ class Panel:
         latest: date = self.sessions.max().item()
         return latest
 
+    def instruments_at(self, bars: Positions) -> list[str]:
+        """Return the instrument of each of these bars."""
+        # Of instruments without bars, which start where the next one does, the last start is the right one.
+        return [self.instruments[owner] for owner in np.searchsorted(self.starts, bars, side="right") - 1]
+
     def latest_bars(self) -> Positions:
         """Return where the last bar of each instrument that has bars stands."""
         return self.starts[1:][self.lengths > 0] - 1
@@ -280,7 +285,7 @@ def _candles(panel: Panel) -> list[Prices]:
 def _find(pattern: Pattern, candles: list[Prices], ages: Positions) -> tuple[Positions, NDArray[np.int64]]:
     """Return the bars that completed one pattern, and the directions."""
     strengths: NDArray[np.int32] = getattr(talib, pattern.function)(*candles)
-    bars = np.flatnonzero(strengths)
+    bars = np.flatnonzero(strengths != 0)
     bars = bars[ages[bars] >= pattern.lookback]
     return bars, np.sign(strengths[bars]).astype(np.int64)
 

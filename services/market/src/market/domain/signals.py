@@ -65,14 +65,13 @@ def find_signals(panel: Panel, statistics: PatternStatistics) -> Sequence[Signal
     """
     found = scan_latest(panel)
     is_current = panel.sessions[found.bars] == np.datetime64(statistics.session)
-    bars = found.bars[is_current]
-    owners = panel.owners[bars]
+    instruments = panel.instruments_at(found.bars[is_current])
     signals = []
-    for owner, position, sign in zip(owners, found.patterns[is_current], found.directions[is_current], strict=True):
+    for instrument, position, sign in zip(
+        instruments, found.patterns[is_current], found.directions[is_current], strict=True
+    ):
         key = PatternKey(PATTERNS[position].name, Direction(sign))
-        signals.append(
-            Signal(panel.instruments[owner], key.pattern, key.direction, statistics.session, statistics.records[key])
-        )
+        signals.append(Signal(instrument, key.pattern, key.direction, statistics.session, statistics.records[key]))
     return signals
 
 
