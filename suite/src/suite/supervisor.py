@@ -20,6 +20,8 @@ START_TIMEOUT_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 0.1
 # The gateway lets go of its clients first, then the services of their calls, NATS of what they flushed: under 10 s.
 STOP_ORDER = ((Role.GATEWAY, 4.0), (Role.SERVICE, 4.0), (Role.BUS, 1.5))
+# make, timeout and terminals send one wish to end more than once: to the group, and again to the child.
+REPEATED_SIGNAL_SECONDS = 1.0
 QUIET_NATS_LEVEL = "[INF]"
 
 
@@ -67,6 +69,7 @@ class Supervisor:
         self._processes: dict[str, RunningProcess] = {}
         self._running: set[str] = set()
         self._is_stopping = threading.Event()
+        self._stop_began_at = 0.0
 
     def run(self) -> int:
         """Run until a signal, a death or a start that fails; return the exit code, 0 after a signal.
@@ -145,6 +148,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._is_stopping.set()
+        self._stop_began_at = time.monotonic()
         remove_manifest(self._plan)
         for role, grace_seconds in STOP_ORDER:
             names = [name for name in self._running if self._processes[name].plan.role is role]
@@ -177,8 +181,8 @@ class Supervisor:
                 process = self._processes[name]
                 if process.exit_code != 0:
                     self._console.say(f"{name} ended with {process.reason()}")
-            case StopAsked(signal_name):
+            case StopAsked(signal_name) if time.monotonic() - self._stop_began_at > REPEATED_SIGNAL_SECONDS:
                 self._console.say(f"{signal_name} again: killing what is left")
                 self._end(sorted(self._running), signal.SIGKILL)
-            case Healthy() | NotHealthy():
+            case _:
                 pass
