@@ -1,0 +1,182 @@
+"""Auth's composition root: what is opened, in which order, and what health is made of."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from bourse.auth.v1.accounts_pb2_grpc import add_AccountServiceServicer_to_server
+from bourse.auth.v1.keys_pb2_grpc import add_KeyServiceServicer_to_server
+from bourse.auth.v1.sessions_pb2_grpc import add_SessionServiceServicer_to_server
+from limits import RateLimitItem, parse
+
+from auth.domain import accounts
+from auth.domain.accounts import Accounts
+from auth.domain.expiry import Expiry
+from auth.domain.keys import PublicKey
+from auth.domain.login import PasswordLogin
+from auth.domain.ports import Limit
+from auth.domain.sessions import Sessions
+from auth.domain.throttle import Throttle
+from auth.domain.users import User
+from auth.handlers.accounts import AccountService
+from auth.handlers.keys import KeyService
+from auth.handlers.sessions import SessionService
+from auth.providers.attempts import WindowedAttempts
+from auth.providers.key_files import KeyFile, KeyFolder
+from auth.providers.passwords import Argon2Passwords
+from auth.providers.signing import KeySource, TokenSigner
+from auth.settings import Settings
+from auth.storage.store import AuthStore
+from auth.storage.tables import OUTBOX
+from chassis.bus import EVENTS, Bus
+from chassis.clock import Clock, SystemClock
+from chassis.database import Database, ensure_schema
+from chassis.health import Health
+from chassis.outbox import OutboxRelay
+from chassis.rpc_server import Register, serving
+
+log = logging.getLogger(__name__)
+
+# OWASP's floor for Argon2id; below it is for tests and benches.
+WEAK_MEMORY_KIB = 19 * 1024
+
+
+class KeyFileIsGiven(RuntimeError):
+    """The signing key comes from outside, so that it is rotated there."""
+
+    def __init__(self) -> None:
+        super().__init__("AUTH_SIGNING_KEY_FILE is set: put the new private key first in that file, the old one after")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    store: AuthStore
+    signer: TokenSigner
+    passwords: Argon2Passwords
+    throttle: Throttle
+    clock: Clock
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[None]:
+    """Open auth and serve until the block is left; then close in reverse order.
+
+    Raises:
+        DatabaseUnavailable: the database did not answer at start.
+        SchemaBehind: the schema is old and migrating at start is switched off.
+        KeyFileInvalid, KeyFileExposed: the signing keys cannot be used.
+        AddressInUse: the address to listen on is taken.
+    """
+    clock = SystemClock()
+    health = Health()
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        database = await enter(Database.open(settings.database_url))
+        await ensure_schema(database, "auth", migrate=settings.auth_migrate_on_start)
+        bus = await enter(Bus.open(settings, name="auth", streams=[EVENTS]))
+        relay = await enter(OutboxRelay(database, OUTBOX, bus).running())
+        parts = _Parts(
+            store=AuthStore(database, announce=relay.notify),
+            signer=TokenSigner(_key_source(settings, clock), clock=clock),
+            passwords=await enter(_open_passwords(settings)),
+            throttle=Throttle(await enter(WindowedAttempts.open(_windows(settings), settings.redis_url))),
+            clock=clock,
+        )
+        await enter(_running(parts.signer.follow(), Expiry(parts.store, clock=clock).run()))
+        health.add("database", database.is_answering)
+        health.add("bus", partial(_is_ready, bus), critical=False)
+        await enter(serving(settings.auth_address, _services(settings, parts), health=health, settings=settings))
+        yield
+
+
+def _services(settings: Settings, parts: _Parts) -> list[Register]:
+    policy = settings.token_policy
+    sessions = Sessions(parts.store, parts.signer, clock=parts.clock, policy=policy, random_bytes=secrets.token_bytes)
+    registered = Accounts(parts.store, sessions, passwords=parts.passwords, throttle=parts.throttle, clock=parts.clock)
+    login = PasswordLogin(parts.store, sessions, passwords=parts.passwords, throttle=parts.throttle, clock=parts.clock)
+    keys = KeyService(parts.signer, parts.store, policy=policy, clock=parts.clock)
+    return [
+        partial(add_AccountServiceServicer_to_server, AccountService(registered)),
+        partial(add_SessionServiceServicer_to_server, SessionService(login, sessions)),
+        partial(add_KeyServiceServicer_to_server, keys),
+    ]
+
+
+def _key_source(settings: Settings, clock: Clock) -> KeySource:
+    if settings.auth_signing_key_file is not None:
+        return KeyFile(settings.auth_signing_key_file)
+    folder = KeyFolder(settings.key_folder, settings.rotation_policy)
+    folder.prepare(clock.now())
+    return folder
+
+
+def _open_passwords(settings: Settings) -> AbstractAsyncContextManager[Argon2Passwords]:
+    if settings.auth_argon2_memory_kib < WEAK_MEMORY_KIB:
+        log.warning("password hashes are weak", extra={"memory_kib": settings.auth_argon2_memory_kib})
+    return Argon2Passwords.open(
+        settings.argon2_cost, workers=settings.auth_password_workers, max_waiting=settings.auth_password_queue
+    )
+
+
+def _windows(settings: Settings) -> Mapping[Limit, RateLimitItem]:
+    return {
+        Limit.REGISTRATION_BY_NETWORK: parse(settings.auth_registration_limit),
+        Limit.LOGIN_BY_NETWORK: parse(settings.auth_login_limit),
+        Limit.LOGIN_BY_ACCOUNT: parse(settings.auth_login_account_limit),
+        Limit.LOGIN_BY_ACCOUNT_AT_HOME: parse(settings.auth_login_account_limit),
+    }
+
+
+async def _is_ready(bus: Bus) -> bool:
+    return bus.is_ready
+
+
+@asynccontextmanager
+async def _running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database's schema up to date.
+
+    Raises:
+        DatabaseUnavailable: the database did not answer.
+    """
+    async with Database.open(settings.database_url) as database:
+        await ensure_schema(database, "auth")
+
+
+async def grant_admin(settings: Settings, email: str) -> User:
+    """Make an account an administrator's and return it; its next tokens say so.
+
+    Raises:
+        EmailInvalid: the text is not an address.
+        AccountNotFound: no password account has it.
+        SchemaBehind: the schema is old.
+        DatabaseUnavailable: the database did not answer.
+    """
+    async with Database.open(settings.database_url) as database:
+        await ensure_schema(database, "auth", migrate=False)
+        return await accounts.grant_admin(AuthStore(database, announce=lambda: None), email)
+
+
+def rotate_key(settings: Settings) -> PublicKey:
+    """Add a signing key, which signs after AUTH_KEY_PUBLISH_AHEAD_SECONDS, and return its public half.
+
+    Raises:
+        KeyFileIsGiven: the key comes from outside.
+        KeyFileInvalid, KeyFileExposed: a key that is there cannot be used.
+    """
+    if settings.auth_signing_key_file is not None:
+        raise KeyFileIsGiven
+    return KeyFolder(settings.key_folder, settings.rotation_policy).rotate(SystemClock().now())

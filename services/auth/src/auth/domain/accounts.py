@@ -1,0 +1,122 @@
+"""Password accounts: made here, read here."""
+
+from pydantic import SecretStr
+
+from auth.domain.credentials import EmailAddress, parse_email, parse_name, parse_new_password
+from auth.domain.ports import Passwords, Store
+from auth.domain.sessions import Sessions, SignedIn
+from auth.domain.throttle import Throttle, network_of
+from auth.domain.users import NewPasswordAccount, User, is_possible_user_id
+from chassis.clock import Clock
+from chassis.errors import Code, ServiceError
+
+
+class EmailTaken(ServiceError):
+    """Another password account has the address."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "EMAIL_TAKEN"
+
+    def __init__(self) -> None:
+        super().__init__("email already has an account; log in instead")
+
+
+class UserNotFound(ServiceError):
+    """There is no account with this id."""
+
+    code = Code.NOT_FOUND
+    reason = "USER_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such user")
+
+
+class AccountNotFound(ServiceError):
+    """There is no password account with this address; said to operators only, never to clients."""
+
+    code = Code.NOT_FOUND
+    reason = "ACCOUNT_NOT_FOUND"
+
+    def __init__(self, email: EmailAddress) -> None:
+        super().__init__(f"no account has the address {email.address}; register it first")
+
+
+class Accounts:
+    """Makes accounts and reads them back."""
+
+    def __init__(
+        self, store: Store, sessions: Sessions, *, passwords: Passwords, throttle: Throttle, clock: Clock
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._passwords = passwords
+        self._throttle = throttle
+        self._clock = clock
+
+    async def register(self, *, email: str, password: SecretStr, name: str | None, client_address: str) -> SignedIn:
+        """Make a password account and open its first session, both or neither.
+
+        Args:
+            email: the address, at most 254 characters.
+            password: 8 to 1,024 characters.
+            name: the display name, 1 to 100 characters; None when none is given.
+            client_address: where the request comes from, for throttling.
+
+        Raises:
+            EmailInvalid, PasswordTooShort, PasswordTooLong, NameInvalid: what was typed cannot be used.
+            EmailTaken: the address has an account, be it by a registration at the same moment.
+            RegistrationThrottled: too many from this network.
+        """
+        address = parse_email(email)
+        new_password = parse_new_password(password)
+        display_name = None if name is None else parse_name(name)
+        network = network_of(client_address)
+        await self._throttle.admit_registration(network)
+        await self._require_free(address)
+        account = NewPasswordAccount(
+            email=address,
+            name=display_name,
+            password_hash=await self._passwords.hash(new_password),
+            created_at=self._clock.now(),
+        )
+        async with self._store.transaction() as unit:
+            user = await unit.users.add(account)
+            opened = await self._sessions.open(unit, user, network)
+        return self._sessions.sign_in(user, opened)
+
+    async def get(self, user_id: str) -> User:
+        """Return one account.
+
+        Raises:
+            UserNotFound: there is none with this id.
+        """
+        if not is_possible_user_id(user_id):
+            raise UserNotFound
+        async with self._store.reading() as unit:
+            user = await unit.users.find(user_id)
+        if user is None:
+            raise UserNotFound
+        return user
+
+    async def _require_free(self, email: EmailAddress) -> None:
+        # Storage decides for good; asking first spares the price of a hash.
+        async with self._store.reading() as unit:
+            account = await unit.users.find_password_account(email.key)
+        if account is not None:
+            raise EmailTaken
+
+
+async def grant_admin(store: Store, email: str) -> User:
+    """Make an account an administrator's, as its next tokens will say, and return it.
+
+    Raises:
+        EmailInvalid: the text is not an address.
+        AccountNotFound: no password account has it.
+    """
+    address = parse_email(email)
+    async with store.transaction() as unit:
+        account = await unit.users.find_password_account(address.key)
+        if account is None:
+            raise AccountNotFound(address)
+        await unit.users.grant_admin(account.user.id)
+    return account.user

@@ -1,0 +1,98 @@
+"""Signing in with an e-mail address and a password; the answer is the same, and as slow, for an unknown address."""
+
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from auth.domain.credentials import (
+    PASSWORD_MAX_LENGTH,
+    EmailAddress,
+    EmailInvalid,
+    normalise_password,
+    parse_email,
+)
+from auth.domain.ports import Passwords, Store
+from auth.domain.sessions import Sessions, SignedIn
+from auth.domain.throttle import Throttle, network_of
+from auth.domain.users import PasswordAccount
+from chassis.clock import Clock
+from chassis.errors import Code, ServiceError
+
+
+class CredentialsInvalid(ServiceError):
+    """Address and password do not belong together; which of them is wrong is not said."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "CREDENTIALS_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("email or password is wrong")
+
+
+class PasswordLogin:
+    """Opens sessions for those who know the password."""
+
+    def __init__(
+        self, store: Store, sessions: Sessions, *, passwords: Passwords, throttle: Throttle, clock: Clock
+    ) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._passwords = passwords
+        self._throttle = throttle
+        self._clock = clock
+
+    async def log_in(self, *, email: str, password: SecretStr, client_address: str) -> SignedIn:
+        """Open a session.
+
+        Raises:
+            CredentialsInvalid: the account is unknown or the password wrong.
+            LoginThrottled: the network or the account has tried too often.
+        """
+        network = network_of(client_address)
+        await self._throttle.admit_login_from(network)
+        address = _possible_address(email, password)
+        account = await self._find(address)
+        await self._throttle.admit_login_to(address, network, is_at_home=lambda: self._is_at_home(account, network))
+        candidate = normalise_password(password)
+        password_hash = None if account is None else account.password_hash
+        fits = await self._passwords.verify(candidate, password_hash)
+        if account is None or not fits:
+            raise CredentialsInvalid
+        await self._throttle.forgive(address, network)
+        return await self._open(account, candidate, network)
+
+    async def _find(self, email: EmailAddress) -> PasswordAccount | None:
+        async with self._store.reading() as unit:
+            return await unit.users.find_password_account(email.key)
+
+    async def _is_at_home(self, account: PasswordAccount | None, network: str) -> bool:
+        if account is None:
+            return False
+        async with self._store.reading() as unit:
+            return await unit.sessions.has_live_from(account.user.id, network, self._now())
+
+    async def _open(self, account: PasswordAccount, password: SecretStr, network: str) -> SignedIn:
+        renewed_hash = await self._renewed_hash(account, password)
+        async with self._store.transaction() as unit:
+            if renewed_hash is not None:
+                await unit.users.replace_password_hash(account.user.id, old=account.password_hash, new=renewed_hash)
+            opened = await self._sessions.open(unit, account.user, network)
+        return self._sessions.sign_in(account.user, opened)
+
+    async def _renewed_hash(self, account: PasswordAccount, password: SecretStr) -> str | None:
+        if not self._passwords.is_outdated(account.password_hash):
+            return None
+        return await self._passwords.hash(password)
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+
+def _possible_address(email: str, password: SecretStr) -> EmailAddress:
+    # Neither can belong to any account, so that answering at once tells nothing about one.
+    if len(password) > PASSWORD_MAX_LENGTH:
+        raise CredentialsInvalid
+    try:
+        return parse_email(email)
+    except EmailInvalid as error:
+        raise CredentialsInvalid from error

@@ -1,0 +1,177 @@
+"""What the domain needs from outside; adapters fit these shapes without inheriting from them."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from auth.domain.keys import PublicKey
+from auth.domain.revocations import Revocation
+from auth.domain.tokens import AccessClaims, RefreshToken, Session
+from auth.domain.users import NewPasswordAccount, PasswordAccount, User
+
+
+class Users(Protocol):
+    """The accounts."""
+
+    async def add(self, account: NewPasswordAccount) -> User:
+        """Store a password account under a new id.
+
+        Raises:
+            EmailTaken: another password account has the address, be it from a moment ago.
+        """
+        ...
+
+    async def find(self, user_id: str) -> User | None:
+        """Return the account with this id."""
+        ...
+
+    async def find_password_account(self, email_key: str) -> PasswordAccount | None:
+        """Return the password account of a normalised address."""
+        ...
+
+    async def replace_password_hash(self, user_id: str, *, old: str, new: str) -> None:
+        """Store a new hash of the same password, unless the password was changed meanwhile."""
+        ...
+
+    async def grant_admin(self, user_id: str) -> None:
+        """Let the account's future tokens say that it is an administrator's."""
+        ...
+
+
+class SessionRecords(Protocol):
+    """The sessions and their refresh tokens."""
+
+    async def add(self, session: Session, token: RefreshToken) -> None:
+        """Store a new session with its first refresh token."""
+        ...
+
+    async def spend(self, digest: bytes, now: datetime) -> str | None:
+        """Use up a refresh token and return its session's id; None when it is unknown, used or expired.
+
+        Of two that spend one token at once, exactly one succeeds.
+        """
+        ...
+
+    async def find_spent(self, digest: bytes) -> str | None:
+        """Return the session whose refresh token was used before; None when it is unknown or unused."""
+        ...
+
+    async def renew(self, session_id: str, token: RefreshToken, *, access_expires_at: datetime) -> Session | None:
+        """Give a session its next refresh token and return it; None when it is revoked or gone."""
+        ...
+
+    async def revoke(self, session_id: str, now: datetime) -> Session | None:
+        """End a session and return it; None when it was ended before or is gone."""
+        ...
+
+    async def is_owned(self, session_id: str, user_id: str) -> bool:
+        """Say whether the session is this account's."""
+        ...
+
+    async def has_live_from(self, user_id: str, network: str, now: datetime) -> bool:
+        """Say whether the account holds an unexpired session that was opened from a network."""
+        ...
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        """Delete sessions and refresh tokens that nothing can be done with any more; return how many rows went."""
+        ...
+
+
+class Revocations(Protocol):
+    """What is refused before it expires by itself."""
+
+    async def add(self, revocations: Sequence[Revocation], now: datetime) -> None:
+        """Store revocations and, in the same transaction, the event that tells everyone."""
+        ...
+
+    async def standing(self, now: datetime) -> tuple[Revocation, ...]:
+        """Return those that have not expired."""
+        ...
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        """Delete those that have expired; return how many."""
+        ...
+
+
+class Unit(Protocol):
+    """The repositories in one transaction."""
+
+    @property
+    def users(self) -> Users:
+        """Return the accounts."""
+        ...
+
+    @property
+    def sessions(self) -> SessionRecords:
+        """Return the sessions."""
+        ...
+
+    @property
+    def revocations(self) -> Revocations:
+        """Return the revocations."""
+        ...
+
+
+class Store(Protocol):
+    """Where auth's facts are kept."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Unit]:
+        """Open a transaction: everything in it is durable when the block ends, nothing when it raises."""
+        ...
+
+    def reading(self) -> AbstractAsyncContextManager[Unit]:
+        """Open a transaction that only reads."""
+        ...
+
+
+class Passwords(Protocol):
+    """A slow hash, computed beside the event loop."""
+
+    async def hash(self, password: SecretStr) -> str:
+        """Return a salted hash, its parameters included."""
+        ...
+
+    async def verify(self, password: SecretStr, password_hash: str | None) -> bool:
+        """Say whether the password fits; with None it fits nothing, and takes as long."""
+        ...
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Say whether the hash was made with other parameters than today's."""
+        ...
+
+
+class Limit(StrEnum):
+    """What attempts are counted by."""
+
+    REGISTRATION_BY_NETWORK = "registration-by-network"
+    LOGIN_BY_NETWORK = "login-by-network"
+    LOGIN_BY_ACCOUNT = "login-by-account"
+    LOGIN_BY_ACCOUNT_AT_HOME = "login-by-account-at-home"
+
+
+class AttemptCounter(Protocol):
+    """Counts attempts in windows of time."""
+
+    async def count(self, limit: Limit, key: str) -> float | None:
+        """Count one attempt; None when it is within the limit, else the seconds until one will be again."""
+        ...
+
+    async def forget(self, limit: Limit, key: str) -> None:
+        """Start the count anew."""
+        ...
+
+
+class Signer(Protocol):
+    """Holds the private key."""
+
+    def sign(self, claims: AccessClaims) -> SecretStr:
+        """Return the claims as a signed token."""
+        ...
+
+    def published_keys(self) -> tuple[PublicKey, ...]:
+        """Return the keys that verify unexpired tokens, the one that signs now first."""
+        ...

@@ -1,0 +1,183 @@
+"""Sessions: opened with proof of identity, renewed with rotating refresh tokens, ended by their owner or by misuse."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from auth.domain.ports import Signer, Store, Unit
+from auth.domain.revocations import Revocation, RevocationKind
+from auth.domain.tokens import (
+    AccessClaims,
+    RandomBytes,
+    RefreshToken,
+    Session,
+    TokenPolicy,
+    Tokens,
+    digest_of,
+    make_identifier,
+    make_refresh_token,
+)
+from auth.domain.users import User
+from chassis.clock import Clock
+from chassis.errors import Code, ServiceError
+
+log = logging.getLogger(__name__)
+
+CLAIM_MAX_LENGTH = 255
+
+
+class RefreshTokenInvalid(ServiceError):
+    """The refresh token is unknown, used, expired or of an ended session; which of these is not said."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "REFRESH_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("the refresh token is not valid; log in again")
+
+
+class LogOutIncomplete(ServiceError):
+    """A claim that names what to end is absent or cannot be one of ours."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "LOG_OUT_INCOMPLETE"
+
+    def __init__(self, claim: str) -> None:
+        super().__init__(f"{claim} must be as in the token to revoke: 1 to {CLAIM_MAX_LENGTH} printable characters")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that storage has, and the refresh token that only its bearer will have."""
+
+    session: Session
+    refresh_token: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who signed in, and the tokens that prove it."""
+
+    user: User
+    tokens: Tokens
+
+
+class Sessions:
+    """Opens, renews and ends sessions."""
+
+    def __init__(
+        self, store: Store, signer: Signer, *, clock: Clock, policy: TokenPolicy, random_bytes: RandomBytes
+    ) -> None:
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._policy = policy
+        self._random_bytes = random_bytes
+
+    async def open(self, unit: Unit, user: User, network: str) -> Opened:
+        """Open a session in the caller's transaction; its tokens are made by `sign_in` when that is committed."""
+        now = self._now()
+        token, stored = self._next_refresh_token(now)
+        session = Session(
+            id=make_identifier(self._random_bytes),
+            user_id=user.id,
+            opened_from=network,
+            created_at=now,
+            access_expires_at=now + self._policy.access_lifetime,
+            refresh_expires_at=stored.expires_at,
+        )
+        await unit.sessions.add(session, stored)
+        return Opened(session, token)
+
+    def sign_in(self, user: User, opened: Opened) -> SignedIn:
+        """Return the tokens of a session that was just opened or renewed."""
+        expires_at = opened.session.access_expires_at
+        claims = AccessClaims(
+            issuer=self._policy.issuer,
+            audience=self._policy.audience,
+            user_id=user.id,
+            session_id=opened.session.id,
+            token_id=make_identifier(self._random_bytes),
+            issued_at=expires_at - self._policy.access_lifetime,
+            expires_at=expires_at,
+            is_admin=user.is_admin,
+        )
+        tokens = Tokens(
+            access_token=self._signer.sign(claims),
+            refresh_token=opened.refresh_token,
+            expires_in_seconds=int(self._policy.access_lifetime.total_seconds()),
+        )
+        return SignedIn(user, tokens)
+
+    async def refresh(self, refresh_token: SecretStr) -> SignedIn:
+        """Exchange a refresh token for the next pair; one that was used before ends its session.
+
+        Of two that use one token at once the second ends the session, the first one's new tokens included: two holders
+        of one token cannot be told apart, and one of them should not have it.
+
+        Raises:
+            RefreshTokenInvalid: it is unknown, used, expired, or its session has ended.
+        """
+        digest = digest_of(refresh_token)
+        async with self._store.transaction() as unit:
+            renewed = await self._renew(unit, digest)
+            if renewed is None:
+                await self._end_if_spent(unit, digest)
+        if renewed is None:
+            raise RefreshTokenInvalid
+        user, opened = renewed
+        return self.sign_in(user, opened)
+
+    async def log_out(self, *, user_id: str, session_id: str, token_id: str) -> None:
+        """End a session and refuse its tokens everywhere; ending an ended one changes nothing.
+
+        All three come from one verified token. A session of another account is left alone.
+
+        Raises:
+            LogOutIncomplete: one of them is empty, too long or not printable.
+        """
+        for claim, value in (("user_id", user_id), ("session_id", session_id), ("token_id", token_id)):
+            if not 1 <= len(value) <= CLAIM_MAX_LENGTH or not value.isprintable():
+                raise LogOutIncomplete(claim)
+        async with self._store.transaction() as unit:
+            if await unit.sessions.is_owned(session_id, user_id):
+                await self._end(unit, session_id, token_id)
+
+    async def _renew(self, unit: Unit, digest: bytes) -> tuple[User, Opened] | None:
+        now = self._now()
+        session_id = await unit.sessions.spend(digest, now)
+        if session_id is None:
+            return None
+        token, stored = self._next_refresh_token(now)
+        access_expires_at = now + self._policy.access_lifetime
+        session = await unit.sessions.renew(session_id, stored, access_expires_at=access_expires_at)
+        user = None if session is None else await unit.users.find(session.user_id)
+        if session is None or user is None:
+            return None
+        return user, Opened(session, token)
+
+    async def _end_if_spent(self, unit: Unit, digest: bytes) -> None:
+        session_id = await unit.sessions.find_spent(digest)
+        if session_id is not None and await self._end(unit, session_id):
+            log.warning("refresh token used twice", extra={"session_id": session_id})
+
+    async def _end(self, unit: Unit, session_id: str, token_id: str | None = None) -> bool:
+        now = self._now()
+        session = await unit.sessions.revoke(session_id, now)
+        if session is None:
+            return False
+        refused = [Revocation(RevocationKind.SESSION, session_id, session.access_expires_at)]
+        if token_id is not None:
+            refused.append(Revocation(RevocationKind.TOKEN, token_id, session.access_expires_at))
+        await unit.revocations.add(refused, now)
+        return True
+
+    def _next_refresh_token(self, now: datetime) -> tuple[SecretStr, RefreshToken]:
+        token = make_refresh_token(self._random_bytes)
+        return token, RefreshToken(digest_of(token), now + self._policy.refresh_lifetime)
+
+    def _now(self) -> datetime:
+        # A token's times are whole seconds: what storage and the token say must be the same.
+        return self._clock.now().replace(microsecond=0)

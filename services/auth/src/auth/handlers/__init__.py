@@ -1,0 +1,1 @@
+"""Auth's gRPC services: each method reads, calls and replies."""

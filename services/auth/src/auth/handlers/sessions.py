@@ -1,0 +1,50 @@
+"""The session service of the contract."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+from pydantic import SecretStr
+
+from auth.domain.login import PasswordLogin
+from auth.domain.sessions import Sessions
+from auth.messages import tokens_message, user_message
+from bourse.auth.v1 import sessions_pb2, sessions_pb2_grpc
+
+
+class SessionService(sessions_pb2_grpc.SessionServiceServicer):
+    """Opens, renews and ends sessions."""
+
+    def __init__(self, login: PasswordLogin, sessions: Sessions) -> None:
+        self._login = login
+        self._sessions = sessions
+
+    async def LogIn(  # the contract's name
+        self,
+        request: sessions_pb2.LogInRequest,
+        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+    ) -> sessions_pb2.LogInResponse:
+        """Open a session by password."""
+        signed_in = await self._login.log_in(
+            email=request.email, password=SecretStr(request.password), client_address=request.client_address
+        )
+        return sessions_pb2.LogInResponse(user=user_message(signed_in.user), tokens=tokens_message(signed_in.tokens))
+
+    async def RefreshSession(  # the contract's name
+        self,
+        request: sessions_pb2.RefreshSessionRequest,
+        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+    ) -> sessions_pb2.RefreshSessionResponse:
+        """Exchange a refresh token for the next tokens."""
+        signed_in = await self._sessions.refresh(SecretStr(request.refresh_token))
+        return sessions_pb2.RefreshSessionResponse(
+            user=user_message(signed_in.user), tokens=tokens_message(signed_in.tokens)
+        )
+
+    async def LogOut(  # the contract's name
+        self,
+        request: sessions_pb2.LogOutRequest,
+        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+    ) -> sessions_pb2.LogOutResponse:
+        """End a session."""
+        await self._sessions.log_out(user_id=request.user_id, session_id=request.session_id, token_id=request.token_id)
+        return sessions_pb2.LogOutResponse()

@@ -1,0 +1,107 @@
+"""Attempts counted by the `limits` library: in this process, or in Redis for all replicas together."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from limits import RateLimitItem
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
+from pydantic import SecretStr
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from auth.domain.ports import Limit
+
+log = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_SECONDS = 0.25
+KEY_PREFIX = "auth-attempts"
+
+
+class WindowedAttempts:
+    """Counts attempts in fixed windows; a Redis that is away is stood in for by this process's own memory.
+
+    A window begins with its first attempt and is not prolonged by refused ones, so that the wait is at most a window.
+    """
+
+    def __init__(self, limits: Mapping[Limit, RateLimitItem], shared: RedisStorage | None) -> None:
+        self._limits = limits
+        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._shared = None if shared is None else FixedWindowRateLimiter(shared)
+        self._is_shared_away = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, limits: Mapping[Limit, RateLimitItem], redis_url: SecretStr | None
+    ) -> AsyncIterator["WindowedAttempts"]:
+        """Open the counters, in Redis when there is an address for it.
+
+        Args:
+            limits: how many attempts a window holds, and how long it is.
+            redis_url: `redis://` or `rediss://`.
+        """
+        if redis_url is None:
+            yield cls(limits, None)
+            return
+        address = redis_url.get_secret_value()
+        pool: ConnectionPool = ConnectionPool.from_url(
+            address,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        shared = RedisStorage(
+            f"async+{address}",
+            wrap_exceptions=True,
+            implementation="redispy",
+            key_prefix=KEY_PREFIX,
+            connection_pool=pool,  # type: ignore[arg-type]  # documented, though not in the annotation
+        )
+        try:
+            yield cls(limits, shared)
+        finally:
+            await pool.aclose()
+
+    async def count(self, limit: Limit, key: str) -> float | None:
+        """Count one attempt; None when it is within the limit, else the seconds until the window ends."""
+        if self._shared is not None:
+            try:
+                wait = await self._count_in(self._shared, limit, key)
+            except StorageError as error:
+                self._note(is_away=True, error=error)
+            else:
+                self._note(is_away=False)
+                return wait
+        return await self._count_in(self._own, limit, key)
+
+    async def forget(self, limit: Limit, key: str) -> None:
+        """Start the count anew."""
+        window = self._limits[limit]
+        await self._own.clear(window, limit.value, key)
+        if self._shared is None:
+            return
+        try:
+            await self._shared.clear(window, limit.value, key)
+        except StorageError as error:
+            self._note(is_away=True, error=error)
+
+    async def _count_in(self, counter: FixedWindowRateLimiter, limit: Limit, key: str) -> float | None:
+        window = self._limits[limit]
+        if await counter.hit(window, limit.value, key):
+            return None
+        stats = await counter.get_window_stats(window, limit.value, key)
+        return max(0.0, stats.reset_time - time.time())
+
+    def _note(self, *, is_away: bool, error: Exception | None = None) -> None:
+        if is_away == self._is_shared_away:
+            return
+        self._is_shared_away = is_away
+        if is_away:
+            log.warning("attempts are counted by this process alone", extra={"error": type(error).__name__})
+        else:
+            log.info("attempts are counted in Redis again")

@@ -1,0 +1,1 @@
+"""Where auth's facts are kept: tables, migrations and one repository per aggregate."""

@@ -1,0 +1,56 @@
+"""Revocations in the database, each stored together with the event that tells of it."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from auth.domain.revocations import Revocation, RevocationKind
+from auth.messages import revocation_message
+from auth.storage.tables import OUTBOX, REVOCATIONS
+from bourse.auth.v1 import events_pb2
+from chassis.outbox import OutboxEvent, enqueue
+
+REVOKED_SUBJECT = "events.auth.revoked"
+
+
+class StoredRevocations:
+    """The revocations, in one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.are_announced = False
+
+    async def add(self, revocations: Sequence[Revocation], now: datetime) -> None:
+        """Store revocations, each once, and put the event in the outbox."""
+        insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        rows = [
+            {"kind": revocation.kind.value, "subject": revocation.subject, "expires_at": revocation.expires_at}
+            for revocation in revocations
+        ]
+        await self._connection.execute(insert(REVOCATIONS).on_conflict_do_nothing(), rows)
+        await enqueue(self._connection, OUTBOX, [_event_of(revocations, now)])
+        self.are_announced = True
+
+    async def standing(self, now: datetime) -> tuple[Revocation, ...]:
+        """Return those that have not expired."""
+        rows = await self._connection.execute(select(REVOCATIONS).where(REVOCATIONS.c.expires_at > now))
+        return tuple(Revocation(RevocationKind(row.kind), row.subject, row.expires_at) for row in rows)
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        """Delete those that have expired."""
+        columns = REVOCATIONS.c
+        expired = select(columns.kind, columns.subject).where(columns.expires_at <= now).limit(at_most)
+        named = tuple_(columns.kind, columns.subject).in_(expired)
+        return (await self._connection.execute(delete(REVOCATIONS).where(named))).rowcount
+
+
+def _event_of(revocations: Sequence[Revocation], now: datetime) -> OutboxEvent:
+    message = events_pb2.TokensRevoked(revocations=[revocation_message(revocation) for revocation in revocations])
+    # The relay sends one row again and again until it is acknowledged: the row's own id is what stays the same.
+    return OutboxEvent(
+        subject=REVOKED_SUBJECT, message_id=uuid.uuid4().hex, payload=message.SerializeToString(), created_at=now
+    )

@@ -1,0 +1,111 @@
+"""Sessions and their refresh tokens in the database; of a refresh token only its digest is here."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, exists, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from auth.domain.tokens import RefreshToken, Session
+from auth.storage.tables import REFRESH_TOKENS, SESSIONS
+
+
+class StoredSessions:
+    """The sessions, in one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add(self, session: Session, token: RefreshToken) -> None:
+        """Store a new session with its first refresh token."""
+        row = {
+            "id": session.id,
+            "user_id": session.user_id,
+            "opened_from": session.opened_from,
+            "created_at": session.created_at,
+            "access_expires_at": session.access_expires_at,
+            "refresh_expires_at": session.refresh_expires_at,
+        }
+        await self._connection.execute(insert(SESSIONS).values(row))
+        await self._add_token(session.id, token)
+
+    async def spend(self, digest: bytes, now: datetime) -> str | None:
+        """Use up a refresh token: a compare-and-swap, which one of two concurrent ones wins."""
+        tokens = REFRESH_TOKENS.c
+        usable = (tokens.digest == digest) & tokens.used_at.is_(None) & (tokens.expires_at > now)
+        spending = update(REFRESH_TOKENS).where(usable).values(used_at=now).returning(tokens.session_id)
+        session_id: str | None = (await self._connection.execute(spending)).scalar_one_or_none()
+        return session_id
+
+    async def find_spent(self, digest: bytes) -> str | None:
+        """Return the session whose refresh token was used before."""
+        tokens = REFRESH_TOKENS.c
+        query = select(tokens.session_id).where((tokens.digest == digest) & tokens.used_at.is_not(None))
+        session_id: str | None = (await self._connection.execute(query)).scalar_one_or_none()
+        return session_id
+
+    async def renew(self, session_id: str, token: RefreshToken, *, access_expires_at: datetime) -> Session | None:
+        """Give a session that is not revoked its next refresh token."""
+        renewing = (
+            update(SESSIONS)
+            .where((SESSIONS.c.id == session_id) & SESSIONS.c.revoked_at.is_(None))
+            .values(access_expires_at=access_expires_at, refresh_expires_at=token.expires_at)
+            .returning(SESSIONS)
+        )
+        row = (await self._connection.execute(renewing)).one_or_none()
+        if row is None:
+            return None
+        await self._add_token(session_id, token)
+        return _session_of(row)
+
+    async def revoke(self, session_id: str, now: datetime) -> Session | None:
+        """End a session; what it returns is as the last renewal left it, since the row is locked first."""
+        revoking = (
+            update(SESSIONS)
+            .where((SESSIONS.c.id == session_id) & SESSIONS.c.revoked_at.is_(None))
+            .values(revoked_at=now)
+            .returning(SESSIONS)
+        )
+        row = (await self._connection.execute(revoking)).one_or_none()
+        return None if row is None else _session_of(row)
+
+    async def is_owned(self, session_id: str, user_id: str) -> bool:
+        """Say whether the session is this account's."""
+        owned = (SESSIONS.c.id == session_id) & (SESSIONS.c.user_id == user_id)
+        return bool((await self._connection.execute(select(exists().where(owned)))).scalar_one())
+
+    async def has_live_from(self, user_id: str, network: str, now: datetime) -> bool:
+        """Say whether the account holds an unexpired session that was opened from a network."""
+        sessions = SESSIONS.c
+        live = (
+            (sessions.user_id == user_id)
+            & (sessions.opened_from == network)
+            & sessions.revoked_at.is_(None)
+            & (sessions.refresh_expires_at > now)
+        )
+        return bool((await self._connection.execute(select(exists().where(live)))).scalar_one())
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        """Delete refresh tokens that are over, and sessions with neither a refresh nor an access token left."""
+        tokens, sessions = REFRESH_TOKENS.c, SESSIONS.c
+        spent = select(tokens.digest).where(tokens.expires_at <= now).limit(at_most)
+        over = (sessions.refresh_expires_at <= now) & (sessions.access_expires_at <= now)
+        ended = select(sessions.id).where(over).limit(at_most)
+        deleted_tokens = await self._connection.execute(delete(REFRESH_TOKENS).where(tokens.digest.in_(spent)))
+        deleted_sessions = await self._connection.execute(delete(SESSIONS).where(sessions.id.in_(ended)))
+        return max(deleted_tokens.rowcount, deleted_sessions.rowcount)
+
+    async def _add_token(self, session_id: str, token: RefreshToken) -> None:
+        row = {"digest": token.digest, "session_id": session_id, "expires_at": token.expires_at}
+        await self._connection.execute(insert(REFRESH_TOKENS).values(row))
+
+
+def _session_of(row: Row[Any]) -> Session:
+    return Session(
+        id=row.id,
+        user_id=row.user_id,
+        opened_from=row.opened_from,
+        created_at=row.created_at,
+        access_expires_at=row.access_expires_at,
+        refresh_expires_at=row.refresh_expires_at,
+    )

@@ -1,0 +1,51 @@
+"""The unit of work: auth's repositories over one transaction."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from auth.storage.revocations import StoredRevocations
+from auth.storage.sessions import StoredSessions
+from auth.storage.users import StoredUsers
+from chassis.database import Database
+
+
+class StoredUnit:
+    """The repositories in one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.users = StoredUsers(connection)
+        self.sessions = StoredSessions(connection)
+        self.revocations = StoredRevocations(connection)
+
+
+class AuthStore:
+    """Opens transactions, and says when one left something to be told."""
+
+    def __init__(self, database: Database, *, announce: Callable[[], None]) -> None:
+        self._database = database
+        self._announce = announce
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[StoredUnit]:
+        """Open a transaction that is committed when the block ends and rolled back when it raises.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer; nothing was acknowledged.
+        """
+        async with self._database.transaction() as connection:
+            unit = StoredUnit(connection)
+            yield unit
+        if unit.revocations.are_announced:
+            self._announce()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[StoredUnit]:
+        """Open a transaction that only reads.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        async with self._database.reading() as connection:
+            yield StoredUnit(connection)

@@ -1,0 +1,284 @@
+"""Stand-ins with behaviour for tests that do no I/O: a store in memory, a cheap hash, a signer, counted attempts."""
+
+import asyncio
+import copy
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from pydantic import SecretStr
+
+from auth.domain.accounts import Accounts, EmailTaken
+from auth.domain.keys import PublicKey
+from auth.domain.login import PasswordLogin
+from auth.domain.ports import Limit
+from auth.domain.revocations import Revocation
+from auth.domain.sessions import Sessions, SignedIn
+from auth.domain.throttle import Throttle
+from auth.domain.tokens import AccessClaims, RefreshToken, Session, TokenPolicy
+from auth.domain.users import IdentityProvider, NewPasswordAccount, PasswordAccount, User
+from chassis.clock import ManualClock
+
+EMAIL = "asha@example.com"
+PASSWORD = "correct horse"  # noqa: S105  # nobody's
+HOME_ADDRESS = "192.0.2.1"
+
+
+@dataclass(slots=True)
+class _Token:
+    session_id: str
+    expires_at: datetime
+    used_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _State:
+    accounts: dict[str, PasswordAccount] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    revoked: set[str] = field(default_factory=set)
+    tokens: dict[bytes, _Token] = field(default_factory=dict)
+    revocations: list[Revocation] = field(default_factory=list)
+    announced: list[tuple[Revocation, ...]] = field(default_factory=list)
+
+
+class MemoryStore:
+    """Auth's facts in memory, with transactions that roll back; also one transaction's repositories."""
+
+    def __init__(self) -> None:
+        self.state = _State()
+        self._numbers = itertools.count(1)
+        self._writer = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["_Unit"]:
+        """Run one writer at a time; forget what it did when it raises."""
+        async with self._writer:
+            before = copy.deepcopy(self.state)
+            try:
+                yield _Unit(self.state, self._numbers)
+            except BaseException:
+                self.state = before
+                raise
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["_Unit"]:
+        """Read what is there."""
+        yield _Unit(self.state, self._numbers)
+
+    def delete_user(self, user_id: str) -> None:
+        """Delete an account but, unlike a database, leave its sessions."""
+        self.state.accounts = {
+            key: account for key, account in self.state.accounts.items() if account.user.id != user_id
+        }
+
+
+class _Unit:
+    def __init__(self, state: _State, numbers: "itertools.count[int]") -> None:
+        self.users = _MemoryUsers(state, numbers)
+        self.sessions = _MemorySessions(state)
+        self.revocations = _MemoryRevocations(state)
+
+
+class _MemoryUsers:
+    def __init__(self, state: _State, numbers: "itertools.count[int]") -> None:
+        self._state = state
+        self._numbers = numbers
+
+    async def add(self, account: NewPasswordAccount) -> User:
+        if account.email.key in self._state.accounts:
+            raise EmailTaken
+        user = User(
+            id=str(next(self._numbers)),
+            identity_provider=IdentityProvider.PASSWORD,
+            email=account.email.address,
+            name=account.name,
+            picture=None,
+            created_at=account.created_at,
+        )
+        self._state.accounts[account.email.key] = PasswordAccount(user, account.password_hash)
+        return user
+
+    async def find(self, user_id: str) -> User | None:
+        return next((each.user for each in self._state.accounts.values() if each.user.id == user_id), None)
+
+    async def find_password_account(self, email_key: str) -> PasswordAccount | None:
+        return self._state.accounts.get(email_key)
+
+    async def replace_password_hash(self, user_id: str, *, old: str, new: str) -> None:
+        for key, account in self._state.accounts.items():
+            if account.user.id == user_id and account.password_hash == old:
+                self._state.accounts[key] = replace(account, password_hash=new)
+
+    async def grant_admin(self, user_id: str) -> None:
+        for key, account in self._state.accounts.items():
+            if account.user.id == user_id:
+                self._state.accounts[key] = replace(account, user=replace(account.user, is_admin=True))
+
+
+class _MemorySessions:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def add(self, session: Session, token: RefreshToken) -> None:
+        self._state.sessions[session.id] = session
+        self._state.tokens[token.digest] = _Token(session.id, token.expires_at)
+
+    async def spend(self, digest: bytes, now: datetime) -> str | None:
+        token = self._state.tokens.get(digest)
+        if token is None or token.used_at is not None or token.expires_at <= now:
+            return None
+        token.used_at = now
+        return token.session_id
+
+    async def find_spent(self, digest: bytes) -> str | None:
+        token = self._state.tokens.get(digest)
+        return None if token is None or token.used_at is None else token.session_id
+
+    async def renew(self, session_id: str, token: RefreshToken, *, access_expires_at: datetime) -> Session | None:
+        session = self._live(session_id)
+        if session is None:
+            return None
+        renewed = replace(session, access_expires_at=access_expires_at, refresh_expires_at=token.expires_at)
+        await self.add(renewed, token)
+        return renewed
+
+    async def revoke(self, session_id: str, now: datetime) -> Session | None:  # noqa: ARG002  # when is not kept
+        session = self._live(session_id)
+        self._state.revoked.add(session_id)
+        return session
+
+    async def is_owned(self, session_id: str, user_id: str) -> bool:
+        session = self._state.sessions.get(session_id)
+        return session is not None and session.user_id == user_id
+
+    async def has_live_from(self, user_id: str, network: str, now: datetime) -> bool:
+        return any(
+            session.user_id == user_id and session.opened_from == network and session.refresh_expires_at > now
+            for session in self._state.sessions.values()
+            if session.id not in self._state.revoked
+        )
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        tokens = [digest for digest, token in self._state.tokens.items() if token.expires_at <= now][:at_most]
+        for digest in tokens:
+            del self._state.tokens[digest]
+        return len(tokens)
+
+    def _live(self, session_id: str) -> Session | None:
+        return None if session_id in self._state.revoked else self._state.sessions.get(session_id)
+
+
+class _MemoryRevocations:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def add(self, revocations: Sequence[Revocation], now: datetime) -> None:  # noqa: ARG002  # when is not kept
+        self._state.revocations.extend(revocations)
+        self._state.announced.append(tuple(revocations))
+
+    async def standing(self, now: datetime) -> tuple[Revocation, ...]:
+        return tuple(each for each in self._state.revocations if each.expires_at > now)
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        expired = [each for each in self._state.revocations if each.expires_at <= now][:at_most]
+        for revocation in expired:
+            self._state.revocations.remove(revocation)
+        return len(expired)
+
+
+class PlainPasswords:
+    """Hashes by writing a version before the password; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.verifications = 0
+
+    async def hash(self, password: SecretStr) -> str:
+        """Return the version and the password."""
+        return f"v{self.version}:{password.get_secret_value()}"
+
+    async def verify(self, password: SecretStr, password_hash: str | None) -> bool:
+        """Compare; None fits nothing."""
+        self.verifications += 1
+        return password_hash is not None and password_hash.partition(":")[2] == password.get_secret_value()
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Say whether the hash is of an earlier version."""
+        return not password_hash.startswith(f"v{self.version}:")
+
+
+class CountedAttempts:
+    """Counts attempts in one window that never ends."""
+
+    def __init__(self, limits: dict[Limit, int], *, wait_seconds: float) -> None:
+        self.limits = limits
+        self.wait_seconds = wait_seconds
+        self.counts: Counter[tuple[Limit, str]] = Counter()
+
+    async def count(self, limit: Limit, key: str) -> float | None:
+        """Count one attempt."""
+        self.counts[limit, key] += 1
+        return None if self.counts[limit, key] <= self.limits[limit] else self.wait_seconds
+
+    async def forget(self, limit: Limit, key: str) -> None:
+        """Start the count anew."""
+        self.counts.pop((limit, key), None)
+
+
+class RecordingSigner:
+    """Signs by numbering, and remembers the claims of each token."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, AccessClaims] = {}
+
+    def sign(self, claims: AccessClaims) -> SecretStr:
+        """Return a token that stands for the claims."""
+        token = f"token-{len(self.claims) + 1}"
+        self.claims[token] = claims
+        return SecretStr(token)
+
+    def published_keys(self) -> tuple[PublicKey, ...]:
+        """Return the one key there is."""
+        return (PublicKey("key-1", bytes(32)),)
+
+
+class InMemoryAuth:
+    """The whole domain on the stand-ins above."""
+
+    def __init__(self, *, clock: ManualClock, policy: TokenPolicy) -> None:
+        self.clock = clock
+        self.policy = policy
+        self.store = MemoryStore()
+        self.passwords = PlainPasswords()
+        self.signer = RecordingSigner()
+        self.attempts = CountedAttempts(dict.fromkeys(Limit, 1_000), wait_seconds=42.5)
+        seeds = itertools.count(1)
+        throttle = Throttle(self.attempts)
+        self.sessions = Sessions(
+            self.store,
+            self.signer,
+            clock=clock,
+            policy=policy,
+            random_bytes=lambda length: next(seeds).to_bytes(length, "big"),
+        )
+        self.accounts = Accounts(self.store, self.sessions, passwords=self.passwords, throttle=throttle, clock=clock)
+        self.login = PasswordLogin(self.store, self.sessions, passwords=self.passwords, throttle=throttle, clock=clock)
+
+    async def register(self, email: str = EMAIL, password: str = PASSWORD) -> SignedIn:
+        """Register from the home address."""
+        return await self.accounts.register(
+            email=email, password=SecretStr(password), name="Asha", client_address=HOME_ADDRESS
+        )
+
+    async def log_in(
+        self, email: str = EMAIL, password: str = PASSWORD, client_address: str = HOME_ADDRESS
+    ) -> SignedIn:
+        """Log in."""
+        return await self.login.log_in(email=email, password=SecretStr(password), client_address=client_address)
+
+    def claims_of(self, signed_in: SignedIn) -> AccessClaims:
+        """Return what the access token says."""
+        return self.signer.claims[signed_in.tokens.access_token.get_secret_value()]

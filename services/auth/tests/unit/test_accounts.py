@@ -1,0 +1,112 @@
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from auth.domain.accounts import AccountNotFound, EmailTaken, UserNotFound, grant_admin
+from auth.domain.credentials import EmailInvalid, NameInvalid, PasswordTooLong, PasswordTooShort
+from auth.domain.ports import Limit
+from auth.domain.throttle import RegistrationThrottled
+from auth.domain.users import IdentityProvider, User
+from auth.testing import InMemoryAuth, MemoryStore
+
+
+async def test_registering_makes_an_account_and_its_first_session(auth: InMemoryAuth) -> None:
+    signed_in = await auth.register()
+    assert signed_in.user == User(
+        id="1",
+        identity_provider=IdentityProvider.PASSWORD,
+        email="asha@example.com",
+        name="Asha",
+        picture=None,
+        created_at=auth.clock.now(),
+        is_admin=False,
+    )
+    claims = auth.claims_of(signed_in)
+    assert claims.user_id == "1"
+    assert claims.session_id in auth.store.state.sessions
+    assert await auth.accounts.get("1") == signed_in.user
+
+
+async def test_ids_of_accounts_are_integers_that_grow(auth: InMemoryAuth) -> None:
+    first = await auth.register("one@example.com")
+    second = await auth.register("two@example.com")
+    assert int(second.user.id) > int(first.user.id)
+
+
+async def test_a_name_is_optional(auth: InMemoryAuth) -> None:
+    signed_in = await auth.accounts.register(
+        email="asha@example.com", password=SecretStr("correct horse"), name=None, client_address="192.0.2.1"
+    )
+    assert signed_in.user.name is None
+
+
+async def test_a_taken_address_is_refused_however_it_is_spelt(auth: InMemoryAuth) -> None:
+    await auth.register("Asha@example.com")
+    with pytest.raises(EmailTaken) as refused:
+        await auth.register("asha@EXAMPLE.com")
+    assert (refused.value.code, refused.value.reason) == ("INVALID_ARGUMENT", "EMAIL_TAKEN")
+
+
+async def test_of_two_registrations_at_once_one_wins(auth: InMemoryAuth) -> None:
+    results = await asyncio.gather(*(auth.register() for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(result, EmailTaken) for result in results) == 4
+    assert len(auth.store.state.accounts) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "error"),
+    [
+        ({"email": "asha"}, EmailInvalid),
+        ({"password": SecretStr("short")}, PasswordTooShort),
+        ({"password": SecretStr("x" * 1025)}, PasswordTooLong),
+        ({"name": ""}, NameInvalid),
+    ],
+)
+async def test_what_cannot_be_used_is_refused_before_anything_is_counted_or_stored(
+    auth: InMemoryAuth, typed: dict[str, Any], error: type[Exception]
+) -> None:
+    usable = {"email": "asha@example.com", "password": SecretStr("correct horse"), "name": "Asha"}
+    with pytest.raises(error):
+        await auth.accounts.register(**{**usable, **typed}, client_address="192.0.2.1")
+    assert not auth.attempts.counts
+    assert not auth.store.state.accounts
+
+
+async def test_too_many_registrations_from_one_network_are_refused(auth: InMemoryAuth) -> None:
+    auth.attempts.limits[Limit.REGISTRATION_BY_NETWORK] = 1
+    await auth.register("one@example.com")
+    with pytest.raises(RegistrationThrottled, match="43 s") as refused:
+        await auth.register("two@example.com")
+    assert refused.value.retry_after_seconds == 42.5
+    assert refused.value.code == "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize("user_id", ["2", "", "01", "1 ", "1\x00", "x" * 256, "१"])
+async def test_an_unknown_id_is_not_found(auth: InMemoryAuth, user_id: str) -> None:
+    await auth.register()
+    with pytest.raises(UserNotFound) as refused:
+        await auth.accounts.get(user_id)
+    assert refused.value.code == "NOT_FOUND"
+
+
+async def test_an_administrator_is_told_by_the_next_tokens(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    granted = await grant_admin(auth.store, "ASHA@example.com")
+    assert granted.id == registered.user.id
+    assert not auth.claims_of(registered).is_admin
+    assert auth.claims_of(await auth.log_in()).is_admin
+    assert auth.claims_of(await auth.sessions.refresh(registered.tokens.refresh_token)).is_admin
+
+
+async def test_only_a_registered_account_becomes_an_administrators() -> None:
+    with pytest.raises(AccountNotFound, match=r"nobody@example\.com"):
+        await grant_admin(MemoryStore(), "nobody@example.com")
+
+
+async def test_a_hash_is_not_shown(auth: InMemoryAuth) -> None:
+    await auth.register()
+    (account,) = auth.store.state.accounts.values()
+    assert "correct horse" in account.password_hash
+    assert "correct horse" not in repr(account)

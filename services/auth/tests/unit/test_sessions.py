@@ -1,0 +1,175 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from auth.domain.revocations import Revocation, RevocationKind
+from auth.domain.sessions import LogOutIncomplete, RefreshTokenInvalid
+from auth.domain.tokens import digest_of, make_refresh_token
+from auth.testing import InMemoryAuth
+
+DAY_SECONDS = 24 * 3600
+
+
+async def test_an_access_token_says_who_where_and_how_long(auth: InMemoryAuth) -> None:
+    await auth.clock.advance(0.75)
+    claims = auth.claims_of(await auth.register())
+    issued_at = int(auth.clock.now().timestamp())
+    assert claims.as_registered() == {
+        "iss": "bourse",
+        "aud": "clients",
+        "sub": "1",
+        "sid": claims.session_id,
+        "jti": claims.token_id,
+        "typ": "access",
+        "iat": issued_at,
+        "nbf": issued_at,
+        "exp": issued_at + 7 * DAY_SECONDS,
+    }
+
+
+async def test_expires_in_is_the_tokens_own_lifetime(auth: InMemoryAuth) -> None:
+    signed_in = await auth.register()
+    claims = auth.claims_of(signed_in)
+    assert claims.expires_at - claims.issued_at == timedelta(seconds=signed_in.tokens.expires_in_seconds)
+
+
+async def test_only_an_administrators_token_says_so(auth: InMemoryAuth) -> None:
+    signed_in = await auth.register()
+    async with auth.store.transaction() as unit:
+        await unit.users.grant_admin(signed_in.user.id)
+    assert auth.claims_of(await auth.log_in()).as_registered()["adm"] is True
+
+
+async def test_a_refresh_token_is_kept_as_a_digest_alone(auth: InMemoryAuth) -> None:
+    token = (await auth.register()).tokens.refresh_token
+    assert list(auth.store.state.tokens) == [digest_of(token)]
+    assert token.get_secret_value() not in repr(auth.store.state)
+    assert token.get_secret_value() not in f"{token} {token!r}"
+
+
+def test_a_refresh_token_has_256_random_bits() -> None:
+    asked: list[int] = []
+    token = make_refresh_token(lambda length: asked.append(length) or bytes(range(length)))
+    assert asked == [32]
+    assert len(token) == 43
+
+
+async def test_refreshing_gives_the_next_pair_of_the_same_session(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    await auth.clock.advance(DAY_SECONDS)
+    renewed = await auth.sessions.refresh(registered.tokens.refresh_token)
+    before, after = auth.claims_of(registered), auth.claims_of(renewed)
+    assert renewed.user == registered.user
+    assert after.session_id == before.session_id
+    assert after.token_id != before.token_id
+    assert after.expires_at == before.expires_at + timedelta(days=1)
+    assert renewed.tokens.refresh_token != registered.tokens.refresh_token
+    await auth.sessions.refresh(renewed.tokens.refresh_token)
+
+
+async def test_an_old_refresh_token_ends_the_session_for_both_holders(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    renewed = await auth.sessions.refresh(registered.tokens.refresh_token)
+    with pytest.raises(RefreshTokenInvalid) as refused:
+        await auth.sessions.refresh(registered.tokens.refresh_token)
+    assert (refused.value.code, refused.value.reason) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+    claims = auth.claims_of(renewed)
+    assert auth.store.state.announced == [(Revocation(RevocationKind.SESSION, claims.session_id, claims.expires_at),)]
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh(renewed.tokens.refresh_token)
+    assert len(auth.store.state.announced) == 1
+
+
+async def test_of_two_refreshes_at_once_the_second_ends_the_session(auth: InMemoryAuth) -> None:
+    token = (await auth.register()).tokens.refresh_token
+    results = await asyncio.gather(*(auth.sessions.refresh(token) for _ in range(2)), return_exceptions=True)
+    (refusal,) = (result for result in results if isinstance(result, RefreshTokenInvalid))
+    (renewed,) = (result for result in results if result is not refusal and not isinstance(result, BaseException))
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh(renewed.tokens.refresh_token)
+    assert len(auth.store.state.announced) == 1
+
+
+async def test_an_unknown_refresh_token_ends_nothing(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    for unknown in ("", "x" * 43, "nonsense"):
+        with pytest.raises(RefreshTokenInvalid):
+            await auth.sessions.refresh(SecretStr(unknown))
+    await auth.sessions.refresh(registered.tokens.refresh_token)
+
+
+async def test_an_access_token_is_no_refresh_token(auth: InMemoryAuth) -> None:
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh((await auth.register()).tokens.access_token)
+
+
+async def test_a_refresh_token_expires_after_thirty_days_unused(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    await auth.clock.advance(30 * DAY_SECONDS - 1)
+    renewed = await auth.sessions.refresh(registered.tokens.refresh_token)
+    await auth.clock.advance(30 * DAY_SECONDS)
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh(renewed.tokens.refresh_token)
+    assert not auth.store.state.announced
+
+
+async def test_a_deleted_accounts_session_cannot_be_refreshed(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    auth.store.delete_user(registered.user.id)
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh(registered.tokens.refresh_token)
+
+
+async def test_logging_out_refuses_the_session_and_its_token_until_they_have_expired(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    claims = auth.claims_of(registered)
+    await auth.sessions.log_out(user_id=claims.user_id, session_id=claims.session_id, token_id=claims.token_id)
+    refused = (
+        Revocation(RevocationKind.SESSION, claims.session_id, claims.expires_at),
+        Revocation(RevocationKind.TOKEN, claims.token_id, claims.expires_at),
+    )
+    assert auth.store.state.announced == [refused]
+    async with auth.store.reading() as unit:
+        assert await unit.revocations.standing(claims.expires_at - timedelta(seconds=1)) == refused
+        assert await unit.revocations.standing(claims.expires_at) == ()
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh(registered.tokens.refresh_token)
+
+
+async def test_a_revocation_outlives_the_newest_token_of_its_session(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    await auth.clock.advance(3 * DAY_SECONDS)
+    renewed = auth.claims_of(await auth.sessions.refresh(registered.tokens.refresh_token))
+    old = auth.claims_of(registered)
+    await auth.sessions.log_out(user_id=old.user_id, session_id=old.session_id, token_id=old.token_id)
+    assert {each.expires_at for each in auth.store.state.revocations} == {renewed.expires_at}
+
+
+async def test_logging_out_twice_says_it_once(auth: InMemoryAuth) -> None:
+    claims = auth.claims_of(await auth.register())
+    for _ in range(2):
+        await auth.sessions.log_out(user_id=claims.user_id, session_id=claims.session_id, token_id=claims.token_id)
+    assert len(auth.store.state.announced) == 1
+
+
+async def test_logging_out_of_an_unknown_session_succeeds_and_changes_nothing(auth: InMemoryAuth) -> None:
+    await auth.sessions.log_out(user_id="1", session_id="unknown", token_id="unknown")
+    assert not auth.store.state.announced
+
+
+async def test_another_accounts_session_is_left_alone(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    claims = auth.claims_of(registered)
+    await auth.sessions.log_out(user_id="2", session_id=claims.session_id, token_id=claims.token_id)
+    assert not auth.store.state.announced
+    await auth.sessions.refresh(registered.tokens.refresh_token)
+
+
+@pytest.mark.parametrize("claim", ["user_id", "session_id", "token_id"])
+@pytest.mark.parametrize("value", ["", "x" * 256, "a\x00b"])
+async def test_logging_out_needs_all_three_claims(auth: InMemoryAuth, claim: str, value: str) -> None:
+    claims = {"user_id": "1", "session_id": "s", "token_id": "t", claim: value}
+    with pytest.raises(LogOutIncomplete, match=claim):
+        await auth.sessions.log_out(**claims)
