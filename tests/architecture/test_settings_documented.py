@@ -1,0 +1,74 @@
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = ["alerts", "auth", "brokers", "gateway", "market", "portfolio", "suite"]
+ENTRY = re.compile(r"^#?([A-Z][A-Z0-9_]*)=(.*)$")
+
+
+def settings_of(process: str) -> type[BaseSettings]:
+    kind: type[BaseSettings] = importlib.import_module(f"{process}.settings").Settings
+    return kind
+
+
+def shown(value: Any) -> str:
+    """Write a default as one would write it in the environment; nothing for unset."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """Every variable of .env.example with its default and the comment above it."""
+    entries: dict[str, tuple[str, str]] = {}
+    comment = ""
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        if entry := ENTRY.match(line):
+            assert entry.group(1) not in entries, f"{entry.group(1)} is there twice"
+            entries[entry.group(1)] = (entry.group(2), comment)
+        comment = line.removeprefix("# ") if line.startswith("# ") else comment if ENTRY.match(line) else ""
+    return entries
+
+
+def declared(process: str) -> dict[str, str]:
+    fields = settings_of(process).model_fields
+    return {name.upper(): shown(field.get_default(call_default_factory=True)) for name, field in fields.items()}
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_every_variable_a_process_reads_is_in_the_example_with_its_default(process: str) -> None:
+    entries = documented()
+    expected = declared(process)
+    assert {name: entries.get(name, ("MISSING", ""))[0] for name in expected} == expected
+
+
+def test_the_example_names_nothing_that_no_process_reads() -> None:
+    read = {name for process in PROCESSES for name in declared(process)}
+    assert set(documented()) <= read
+
+
+def test_every_variable_is_explained() -> None:
+    assert not [name for name, (_, comment) in documented().items() if len(comment) < 15]
+
+
+def test_a_variable_means_the_same_to_all_who_read_it() -> None:
+    defaults: dict[str, set[str]] = {}
+    for process in PROCESSES:
+        for name, default in declared(process).items():
+            defaults.setdefault(name, set()).add(default)
+    assert not {name: values for name, values in defaults.items() if len(values) > 1}
+
+
+def test_copying_the_example_changes_nothing() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    assert not [line for line in lines if line and not line.startswith("#")]
