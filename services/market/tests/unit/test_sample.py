@@ -12,12 +12,11 @@ from chassis.clock import ManualClock
 from market.domain.instruments import Instrument
 from market.domain.quotes import Freshness
 from market.domain.sessions import Session, Venue
-from market.domain.ticks import Tick
+from market.domain.ticks import Tick, microseconds_of
 from market.providers.calendars.exchanges import ExchangeCalendar, load_calendar
 from market.providers.sample.daily import DailyPrices
 from market.providers.sample.listing import read_listing
 from market.providers.sample.source import SampleSource
-from market.providers.sample.stretches import EPOCH, microseconds
 
 LISTING = read_listing()
 SOME = [each for each in LISTING if each.instrument.symbol in ("TCS", "INFY", "AAPL", "NIFTY50", "EURUSD", "NIFTYBEES")]
@@ -62,7 +61,7 @@ def instrument_of(source: SampleSource, instrument: str) -> Instrument:
 
 
 def ticks_of(source: SampleSource, instrument: str, begin: datetime, end: datetime) -> Sequence[Tick]:
-    ticks = source.ticks_between(microseconds(begin) - 1, microseconds(end))
+    ticks = source.ticks_between(microseconds_of(begin) - 1, microseconds_of(end))
     return [tick for tick in ticks if tick.instrument == instrument]
 
 
@@ -112,7 +111,7 @@ def test_a_quote_is_what_the_ticks_so_far_say(make: Make, calendar: ExchangeCale
         prices[-1],
         ticks[-1].volume,
     )
-    assert quote.provenance.as_of == EPOCH + timedelta(microseconds=ticks[-1].at_microseconds)
+    assert quote.provenance.as_of == ticks[-1].at
     assert quote.previous_close == ticks[-1].previous_close
 
 
@@ -124,7 +123,7 @@ def test_a_quote_is_what_the_ticks_so_far_say(make: Make, calendar: ExchangeCale
 )
 def test_slices_of_time_add_up_without_loss_or_repeat(make: Make, start: int, cuts: list[int], *, always: bool) -> None:
     source = make(always=always)
-    begin = microseconds(SUNDAY + timedelta(seconds=start))
+    begin = microseconds_of(SUNDAY + timedelta(seconds=start))
     edges = [begin, *(begin + cut for cut in cuts)]
     pieces = [tick for after, until in pairwise(edges) for tick in source.ticks_between(after, until)]
     assert pieces == source.ticks_between(begin, edges[-1])
@@ -135,13 +134,13 @@ def test_slices_of_time_add_up_without_loss_or_repeat(make: Make, start: int, cu
 def test_it_does_not_matter_when_it_was_started(make: Make, started: int, moment: int, *, always: bool) -> None:
     at = SUNDAY + timedelta(seconds=moment)
     early, late = make(SUNDAY - timedelta(days=started), always=always), make(always=always)
-    window = microseconds(at), microseconds(at + timedelta(minutes=2))
+    window = microseconds_of(at), microseconds_of(at + timedelta(minutes=2))
     assert early.ticks_between(*window) == late.ticks_between(*window)
     assert early.quotes_at(early.instruments(), at) == late.quotes_at(late.instruments(), at)
 
 
 def test_another_seed_is_another_market(make: Make) -> None:
-    window = microseconds(TODAY), microseconds(TODAY + timedelta(minutes=5))
+    window = microseconds_of(TODAY), microseconds_of(TODAY + timedelta(minutes=5))
     assert make(seed=1).ticks_between(*window) != make(seed=2).ticks_between(*window)
 
 
@@ -153,7 +152,7 @@ def test_later_days_do_not_change_earlier_ones() -> None:
 
 
 def test_nothing_trades_on_a_sunday(closed: SampleSource) -> None:
-    assert closed.ticks_between(microseconds(SUNDAY), microseconds(SUNDAY + timedelta(hours=2))) == []
+    assert closed.ticks_between(microseconds_of(SUNDAY), microseconds_of(SUNDAY + timedelta(hours=2))) == []
     quote = closed.quotes_at(closed.instruments(), SUNDAY)["NSE:TCS"]
     friday = closed.bars_at(quote.instrument, SUNDAY, 2)
     assert quote.last_price == friday.close[-1]
@@ -213,7 +212,7 @@ def test_a_process_that_outlives_its_horizon_makes_more_days(make: Make) -> None
 def test_before_its_first_day_it_has_no_price(closed: SampleSource) -> None:
     long_ago = datetime(2022, 12, 1, tzinfo=UTC)
     assert closed.quotes_at(closed.instruments(), long_ago) == {}
-    assert closed.ticks_between(microseconds(long_ago), microseconds(long_ago) + SECOND) == []
+    assert closed.ticks_between(microseconds_of(long_ago), microseconds_of(long_ago) + SECOND) == []
     assert len(closed.bars_at(closed.instruments()[0], long_ago, 10)) == 0
 
 
@@ -237,14 +236,14 @@ async def test_slices_come_every_ten_milliseconds_and_hold_every_tick(calendar: 
     async def watch() -> None:
         async for ticks in source.slices():
             seen.extend(ticks)
-            if seen[-1].at_microseconds >= microseconds(TODAY) + SECOND:
+            if seen[-1].at_microseconds >= microseconds_of(TODAY) + SECOND:
                 return
 
     watching = asyncio.create_task(watch())
     while not watching.done():
         await clock.advance(0.010)
     assert len(seen) == pytest.approx(10 * len(SOME), abs=len(SOME))
-    assert seen == source.ticks_between(microseconds(TODAY), seen[-1].at_microseconds)
+    assert seen == source.ticks_between(microseconds_of(TODAY), seen[-1].at_microseconds)
 
 
 async def test_a_stalled_process_goes_on_from_now(calendar: ExchangeCalendar) -> None:
@@ -256,7 +255,7 @@ async def test_a_stalled_process_goes_on_from_now(calendar: ExchangeCalendar) ->
     clock.now = lambda: TODAY + timedelta(hours=1)  # type: ignore[method-assign]  # an hour passes within one sleep
     await clock.advance(0.010)
     ticks = await resumed
-    assert ticks[0].at_microseconds > microseconds(TODAY + timedelta(hours=1)) - SECOND
+    assert ticks[0].at_microseconds > microseconds_of(TODAY + timedelta(hours=1)) - SECOND
     assert len(ticks) == len(SOME)
 
 
@@ -269,7 +268,7 @@ async def test_a_closed_market_rests_until_it_opens(calendar: ExchangeCalendar) 
     opens_at = session_of(calendar, Venue.CURRENCIES, date(2026, 1, 5)).opens_at
     ticks = await first
     assert {tick.instrument for tick in ticks} == {"FX:EURUSD"}
-    assert 0 <= ticks[0].at_microseconds - microseconds(opens_at) < SECOND
+    assert 0 <= ticks[0].at_microseconds - microseconds_of(opens_at) < SECOND
 
 
 def test_prices_stay_near_their_level() -> None:

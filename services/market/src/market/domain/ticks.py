@@ -2,8 +2,11 @@
 
 import zlib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 SHARDS = 16
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,22 @@ class Tick:
     previous_close: float | None = None
     volume: int | None = None
 
+    @property
+    def at(self) -> datetime:
+        """Return when the price was made."""
+        return moment_of(self.at_microseconds)
+
 
 def shard_of(instrument_id: str) -> int:
     """Return the shard of an instrument, 0 to 15: crc32 of its id modulo 16."""
     return zlib.crc32(instrument_id.encode()) % SHARDS
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Return a moment in microseconds since 1970 UTC; negative before."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(at_microseconds: int) -> datetime:
+    """Return the moment, in UTC, that lies so many microseconds after 1970."""
+    return _EPOCH + timedelta(microseconds=at_microseconds)

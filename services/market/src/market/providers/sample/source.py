@@ -13,12 +13,12 @@ from market.domain.instruments import Instrument
 from market.domain.ports import Calendar
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.sessions import Venue, venue_of
-from market.domain.ticks import Tick
+from market.domain.ticks import Tick, microseconds_of, moment_of
 from market.providers.sample.daily import FIRST_DAY, KINDS_WITH_VOLUME, DailyPrices, day_number
 from market.providers.sample.hours import simulated_sessions
 from market.providers.sample.listing import Listed
 from market.providers.sample.noise import key_of
-from market.providers.sample.stretches import EPOCH, Stretches, microseconds
+from market.providers.sample.stretches import Stretches
 from market.providers.sample.venue import Standing, VenuePrices
 
 NAME = "sample"
@@ -86,10 +86,10 @@ class SampleSource:
 
     async def slices(self) -> AsyncIterator[Sequence[Tick]]:
         """Yield the ticks of each 10 ms as they fall due, for ever; what a stalled process missed stays unseen."""
-        seen = microseconds(self._clock.now())
+        seen = microseconds_of(self._clock.now())
         while True:
             await self._clock.sleep(self._rest_seconds())
-            now = microseconds(self._clock.now())
+            now = microseconds_of(self._clock.now())
             ticks = self.ticks_between(max(seen, now - LONGEST_CATCH_UP_MICROSECONDS), now)
             seen = now
             if ticks:
@@ -101,7 +101,7 @@ class SampleSource:
         for instrument in instruments:
             venue, member, _ = self._places[instrument.id]
             members[venue][member] = instrument
-        at = microseconds(moment)
+        at = microseconds_of(moment)
         return {
             wanted[member].id: _quote(wanted[member], standing)
             for venue, wanted in members.items()
@@ -111,7 +111,7 @@ class SampleSource:
     def bars_at(self, instrument: Instrument, moment: datetime, count: int) -> DailyBars:
         """Return the newest `count` bars that are finished at a moment."""
         venue, _, column = self._places[instrument.id]
-        dates, rows = self._venues[venue].stretches.finished_sessions(microseconds(moment), count)
+        dates, rows = self._venues[venue].stretches.finished_sessions(microseconds_of(moment), count)
         daily = self._daily_until(int(rows[-1]) if len(rows) else 0)
         steps_per_unit = self._listing[column].steps_per_unit
         return DailyBars(
@@ -132,7 +132,7 @@ class SampleSource:
 
     def _rest_seconds(self) -> float:
         """Return how long until the next slice that can bring something."""
-        now = microseconds(self._clock.now())
+        now = microseconds_of(self._clock.now())
         begins = [prices.stretches.next_begin(now) for prices in self._venues.values()]
         if None in begins:
             return (SLICE_MICROSECONDS - now % SLICE_MICROSECONDS) / 1e6
@@ -160,7 +160,7 @@ class SampleSource:
 
 
 def _quote(instrument: Instrument, standing: Standing) -> Quote:
-    as_of = EPOCH + timedelta(microseconds=standing.at)
+    as_of = moment_of(standing.at)
     return Quote(
         instrument=instrument,
         last_price=standing.last_price,

@@ -3,27 +3,21 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from market.domain.sessions import VenueSessions
+from market.domain.ticks import microseconds_of
 from market.providers.sample.daily import FIRST_DAY, DailyPrices, Steps, day_number
 from market.providers.sample.noise import Hashes, Purpose, hashed
 from market.providers.sample.path import DayBar, Path, bridge_path, session_path
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEPT_STRETCHES = 6
 FEWEST_TICKS_BETWEEN = 2
 
 Positions = npt.NDArray[np.int64]
-
-
-def microseconds(moment: datetime) -> int:
-    """Return a moment in microseconds since 1970."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 class StretchKey(NamedTuple):
@@ -88,8 +82,8 @@ class Stretches:
         trading = [each for each in sessions.sessions if each.date >= FIRST_DAY]
         self._dates = np.array([each.date for each in trading], dtype="datetime64[D]")
         self._rows = np.array([day_number(each.date) for each in trading], dtype=np.int64)
-        self._opens = np.array([microseconds(each.opens_at) for each in trading], dtype=np.int64)
-        self._closes = np.array([microseconds(each.closes_at) for each in trading], dtype=np.int64)
+        self._opens = np.array([microseconds_of(each.opens_at) for each in trading], dtype=np.int64)
+        self._closes = np.array([microseconds_of(each.closes_at) for each in trading], dtype=np.int64)
         self._made: OrderedDict[StretchKey, Stretch] = OrderedDict()
 
     def at(self, moment: int) -> Stretch | None:

@@ -1,0 +1,203 @@
+"""A replay file as a source of instruments, quotes, daily bars and ticks, on a virtual clock."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import chain
+
+import numpy as np
+
+from chassis.clock import Clock
+from market.domain.bars import DailyBars
+from market.domain.instruments import Instrument
+from market.domain.quotes import Freshness, Provenance, Quote
+from market.domain.ticks import Tick, moment_of
+from market.providers.replay.parse import Bar, instruments_of
+from market.providers.replay.tape import Played, make_tape
+
+NAME = "replay"
+SLICE_SECONDS = 0.010
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """What a whole replay holds.
+
+    Attributes:
+        bars: how many bars.
+        ticks: how many ticks they become.
+        first_tick_at: when the first tick was made; None for an empty file.
+        last_tick_at: when the last tick was made; None for an empty file.
+    """
+
+    bars: int
+    ticks: int
+    first_tick_at: datetime | None
+    last_tick_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What an instrument's current bar has shown so far."""
+
+    tick: Tick
+    open: float
+    high: float
+    low: float
+
+
+class ReplaySource:
+    """History played once from its beginning; the same file gives the same ticks in the same order.
+
+    Args:
+        bars: what is played, in the file's order.
+        known: descriptions of instruments by id, for those that have one.
+        clock: measures the real time that passes.
+        speed: virtual seconds in a real second; None plays as fast as it is read.
+        is_held: waits for `start` before the first tick.
+    """
+
+    name = NAME
+    is_simulated = True
+    freshness = Freshness.SIMULATED
+
+    def __init__(
+        self,
+        bars: Sequence[Bar],
+        known: Mapping[str, Instrument],
+        clock: Clock,
+        *,
+        speed: float | None,
+        is_held: bool,
+    ) -> None:
+        self._bars = bars
+        self._instruments = instruments_of(bars, known)
+        self._clock = clock
+        self._speed = speed
+        self._started = asyncio.Event()
+        if not is_held:
+            self._started.set()
+        self._tape = make_tape(bars)
+        self._standings: dict[str, _Standing] = {}
+        self._virtual_date: date | None = None
+        self._is_over = False
+        self._days: Mapping[str, DailyBars] | None = None
+
+    @property
+    def is_paced(self) -> bool:
+        """Say whether ticks come by the clock."""
+        return self._speed is not None
+
+    @property
+    def summary(self) -> ReplaySummary:
+        """Return what the whole replay holds."""
+        times = [each.tick.at_microseconds for part in (self._tape[:1], self._tape[-1:]) for each in chain(*part)]
+        return ReplaySummary(
+            bars=len(self._bars),
+            ticks=sum(map(len, self._tape)),
+            first_tick_at=moment_of(min(times)) if times else None,
+            last_tick_at=moment_of(max(times)) if times else None,
+        )
+
+    def start(self) -> None:
+        """Let a held replay begin; has no effect on one that has begun."""
+        self._started.set()
+
+    def instruments(self) -> Sequence[Instrument]:
+        """Return every instrument of the file."""
+        return self._instruments
+
+    async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        """Return what was played of each instrument so far; nothing before its first tick."""
+        return {each.id: _quote(each, self._standings[each.id]) for each in instruments if each.id in self._standings}
+
+    async def daily_bars(self, instruments: Sequence[Instrument], *, count: int) -> Sequence[DailyBars]:
+        """Return daily bars of the days (UTC) that are over on the virtual clock."""
+        if self._days is None:
+            self._days = await asyncio.to_thread(_daily, self._bars)
+        return [self._finished(self._days[each.id]).tail(count) for each in instruments]
+
+    async def slices(self) -> AsyncIterator[Sequence[Tick]]:
+        """Yield all ticks once, after the start; ends after the last."""
+        await self._started.wait()
+        slices = self._all_at_once() if self._speed is None else self._by_the_clock(self._speed)
+        async for played in slices:
+            self._note(played)
+            yield [each.tick for each in played]
+        self._is_over = True
+
+    async def _all_at_once(self) -> AsyncIterator[Sequence[Played]]:
+        for played in self._tape:
+            yield played
+
+    async def _by_the_clock(self, speed: float) -> AsyncIterator[Sequence[Played]]:
+        waiting = list(chain.from_iterable(self._tape))
+        begun = self._clock.monotonic()
+        first = waiting[0].tick.at_microseconds if waiting else 0
+        position = 0
+        while position < len(waiting):
+            virtual = first + (self._clock.monotonic() - begun) * speed * 1e6
+            end = position
+            while end < len(waiting) and waiting[end].tick.at_microseconds <= virtual:
+                end += 1
+            if end > position:
+                yield waiting[position:end]
+                position = end
+                continue
+            until_next = (waiting[position].tick.at_microseconds - virtual) / 1e6 / speed
+            await self._clock.sleep(max(until_next, SLICE_SECONDS))
+
+    def _note(self, played: Sequence[Played]) -> None:
+        for each in played:
+            price = each.tick.last_price
+            before = self._standings.get(each.tick.instrument)
+            if before is None or each.place == 0:
+                self._standings[each.tick.instrument] = _Standing(each.tick, price, price, price)
+                continue
+            self._standings[each.tick.instrument] = replace(
+                before, tick=each.tick, high=max(before.high, price), low=min(before.low, price)
+            )
+        self._virtual_date = played[-1].tick.at.date()
+
+    def _finished(self, bars: DailyBars) -> DailyBars:
+        if self._is_over:
+            return bars
+        if self._virtual_date is None:
+            return bars.tail(0)
+        return bars.until(self._virtual_date - timedelta(days=1))
+
+
+def _daily(bars: Sequence[Bar]) -> Mapping[str, DailyBars]:
+    """Gather the bars of each instrument and day (UTC) into one."""
+    days: defaultdict[str, dict[date, list[Bar]]] = defaultdict(dict)
+    for bar in sorted(bars, key=lambda each: each.at):
+        days[bar.instrument].setdefault(bar.at.date(), []).append(bar)
+    return {instrument: _daily_bars(instrument, list(by_day.values())) for instrument, by_day in days.items()}
+
+
+def _daily_bars(instrument: str, days: Sequence[Sequence[Bar]]) -> DailyBars:
+    return DailyBars(
+        instrument=instrument,
+        sessions=np.array([day[0].at.date() for day in days], dtype="datetime64[D]"),
+        open=np.array([float(day[0].open) for day in days]),
+        high=np.array([float(max(bar.high for bar in day)) for day in days]),
+        low=np.array([float(min(bar.low for bar in day)) for day in days]),
+        close=np.array([float(day[-1].close) for day in days]),
+        volume=np.array([sum(bar.volume for bar in day) for day in days], dtype=np.int64),
+    )
+
+
+def _quote(instrument: Instrument, standing: _Standing) -> Quote:
+    tick = standing.tick
+    return Quote(
+        instrument=instrument,
+        last_price=tick.last_price,
+        provenance=Provenance(NAME, tick.at, Freshness.SIMULATED),
+        previous_close=tick.previous_close,
+        open=standing.open,
+        high=standing.high,
+        low=standing.low,
+        volume=tick.volume,
+    )
