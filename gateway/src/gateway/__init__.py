@@ -1,0 +1,1 @@
+"""The public REST and streaming API of Bourse."""

@@ -1,0 +1,159 @@
+"""The composition root: what the gateway is made of, opened in order and closed in reverse."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware.gzip import GZipMiddleware
+
+from chassis.bus import Bus
+from chassis.clock import Clock, SystemClock
+from gateway.board import TICKS_SUBJECT, Board
+from gateway.clients import KeyStub, open_clients
+from gateway.dispatch import RouteTable
+from gateway.edge import Edge, EnvelopedCors
+from gateway.errors import exception_handlers
+from gateway.health import HealthPage, ServiceHealth
+from gateway.http_cache import MIN_COMPRESSED_BYTES, HttpCache
+from gateway.limits import Limits
+from gateway.openapi import as_text, describe
+from gateway.routes import alerts, auth, indices, prices, system
+from gateway.security import Keyring, Revocations, Trust, Verifier
+from gateway.server import serving
+from gateway.settings import Settings, listed
+from gateway.stream import Streams
+from gateway.wire import Application
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+DESCRIPTION = "Market data, portfolios and price alerts for Indian and US markets."
+ROUTERS = (auth.router, alerts.router, indices.router, prices.router, system.router)
+COMPRESSION_LEVEL = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway.
+
+    Attributes:
+        port: where it listens, which GATEWAY_PORT=0 leaves to the system.
+    """
+
+    port: int
+    board: Board
+    cache: HttpCache
+    streams: Streams
+    verifier: Verifier
+
+
+def api_routes() -> list[APIRoute]:
+    """Return every operation."""
+    return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+
+
+def create_api() -> FastAPI:
+    """Return the framework's part: routes, errors and the OpenAPI document; it has no services yet."""
+    api = FastAPI(
+        title="Bourse",
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=exception_handlers(),
+        telemetry={"tracing": False, "metrics": False},
+    )
+    routes = api_routes()
+    # The table answers; the routes after it are there for the OpenAPI document.
+    api.router.routes[:] = [RouteTable(routes), *routes]
+    api.state.openapi_text = as_text(describe(api))
+    return api
+
+
+@asynccontextmanager
+async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Gateway]:
+    """Open everything and serve HTTP until the block is left; then end the streams, the requests and the rest.
+
+    Raises:
+        AddressInUse: nothing could be bound.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus.open(settings, name="gateway"))
+        clients = await stack.enter_async_context(open_clients(settings))
+        verifier = await stack.enter_async_context(_trusting(clients.keys, bus, settings, clock))
+        board = await _board_on(bus, settings, clock)
+        streams = Streams(
+            board=board, quotes=clients.quotes, bus=bus, verifier=verifier, settings=settings, clock=clock
+        )
+        await stack.enter_async_context(streams.running())
+        services = ServiceHealth(clients.channels, clock)
+        await stack.enter_async_context(services.watching())
+        api = create_api()
+        cache = _cache_of(api, settings, clock)
+        stack.push_async_callback(cache.close)
+        page = HealthPage(
+            services=services,
+            cache=cache,
+            board=board,
+            streams=streams,
+            bus=bus,
+            verifier=verifier,
+            has_redis=settings.redis_url is not None,
+        )
+        api.state.settings = settings
+        api.state.clients = clients
+        api.state.streams = streams
+        api.state.health_page = page
+        edge = Edge(
+            GZipMiddleware(api, minimum_size=MIN_COMPRESSED_BYTES, compresslevel=COMPRESSION_LEVEL),
+            answers={prices.LIVE_PRICES: board.answer},
+            cache=cache,
+            limits=Limits(settings, clock),
+            verifier=verifier,
+        )
+        port = await stack.enter_async_context(serving(_with_cors(edge, settings), settings))
+        stack.callback(streams.close)
+        stack.callback(page.stop)
+        log.info("listening", extra={"host": settings.gateway_host, "port": port})
+        yield Gateway(port, board, cache, streams, verifier)
+
+
+@asynccontextmanager
+async def _trusting(keys: KeyStub, bus: Bus, settings: Settings, clock: Clock) -> AsyncIterator[Verifier]:
+    keyring = Keyring(keys, clock)
+    revocations = Revocations(keys, clock)
+    async with Trust(keyring, revocations, bus, clock).watching():
+        yield Verifier(
+            keyring,
+            revocations,
+            clock,
+            tokens_kept=settings.gateway_tokens_kept,
+            max_blind_seconds=settings.gateway_revocations_max_age_seconds,
+        )
+
+
+async def _board_on(bus: Bus, settings: Settings, clock: Clock) -> Board:
+    board = Board(
+        clock,
+        max_age_seconds=settings.gateway_board_max_age_seconds,
+        max_instruments=settings.gateway_board_max_instruments,
+    )
+    await bus.subscribe(TICKS_SUBJECT, board.on_ticks)
+    return board
+
+
+def _cache_of(api: FastAPI, settings: Settings, clock: Clock) -> HttpCache:
+    table = api.router.routes[0]
+    assert isinstance(table, RouteTable)  # noqa: S101  # create_api puts it there
+    return HttpCache(api, table.kept_path, max_bytes=settings.gateway_cache_max_bytes, clock=clock)
+
+
+def _with_cors(edge: Edge, settings: Settings) -> Application:
+    origins = listed(settings.gateway_cors_origins)
+    return EnvelopedCors(edge, origins) if origins else edge

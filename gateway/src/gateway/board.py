@@ -1,0 +1,322 @@
+"""The board: each instrument's last price, kept as a finished JSON fragment and updated by its ticks.
+
+`/api/portfolio/live-prices` joins fragments, `/api/stream` sends them. A fragment is made when it is first wanted after
+a tick, once for all who want it. What the board does not hold, or has not heard of for too long, market is asked for.
+"""
+
+import json
+import logging
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from nats.aio.msg import Msg
+
+from bourse.market.v1 import quotes_pb2, ticks_pb2
+from chassis.clock import Clock
+from gateway.http_cache import accepts_gzip, etag_of, gzipped, matches_etag
+from gateway.reply import MAX_CHANGE_DECIMALS, MAX_PERCENT_DECIMALS, rfc3339, rounded, short_names
+from gateway.wire import JSON, SECURITY_HEADERS, Finished, Header, Incoming
+
+log = logging.getLogger(__name__)
+
+TICKS_SUBJECT = "ticks.>"
+MAX_QUOTED_SYMBOLS = 50
+MAX_PLANS = 4_096
+MAX_PUBLISHED_SHARDS = 4_096
+MAX_PLANNED_QUERY = 2_048
+MICROSECONDS = 1_000_000
+FAST_COMPRESSION = 1
+MIN_COMPRESSED_BYTES = 1024
+BARE_EXCHANGE = "NSE"
+MAX_AGE_HEADER: Header = (b"cache-control", b"public, max-age=1")
+
+SYMBOL_PATTERN = "^(?:[A-Za-z]{2,10}:)?[A-Za-z0-9^][A-Za-z0-9 &.^=_/-]{0,36}$"
+
+_SYMBOL = re.compile(SYMBOL_PATTERN)
+_FRESHNESS_NAMES = short_names(quotes_pb2.Freshness.DESCRIPTOR)
+
+
+class BoardFull(RuntimeError):
+    """Every place on the board is watched."""
+
+    def __init__(self) -> None:
+        super().__init__("too many instruments are being watched")
+
+
+def is_symbol(text: str) -> bool:
+    """Say whether a text can be a symbol at all, with or without an exchange."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
+class Entry:
+    """One instrument's last price.
+
+    Attributes:
+        watchers: who wants to hear of changes; the streams' affair.
+        heard_at: when its last tick came, by the monotonic clock; minus infinity when it is only known from a quote.
+    """
+
+    __slots__ = (
+        "_tail",
+        "as_of_microseconds",
+        "heard_at",
+        "instrument",
+        "last_price",
+        "origin",
+        "previous_close",
+        "volume",
+        "watchers",
+    )
+
+    def __init__(self, instrument: str) -> None:
+        self.instrument = instrument
+        self.last_price = 0.0
+        self.previous_close: float | None = None
+        self.volume: int | None = None
+        self.as_of_microseconds = 0
+        self.origin: bytes = b""
+        self.heard_at = -math.inf
+        self.watchers: set[Any] = set()
+        self._tail: bytes | None = None
+
+    @property
+    def has_price(self) -> bool:
+        """Say whether any price is known."""
+        return self.last_price > 0
+
+    def changed(self) -> None:
+        """Say that the fragment must be made anew."""
+        self._tail = None
+
+    @property
+    def tail(self) -> bytes:
+        """Return the fragment after its symbol, as it follows `{"symbol":"X"`."""
+        tail = self._tail
+        if tail is None:
+            tail = self._tail = self._encode()
+        return tail
+
+    def _encode(self) -> bytes:
+        price, close = self.last_price, self.previous_close
+        change = change_percent = "null"
+        if close is not None and close > 0:
+            change = repr(rounded(price - close, MAX_CHANGE_DECIMALS))
+            change_percent = repr(rounded((price - close) / close * 100, MAX_PERCENT_DECIMALS))
+        as_of = rfc3339(0, self.as_of_microseconds)
+        fragment = (
+            f',"instrument":{json.dumps(self.instrument)},"last_price":{price!r},"change":{change},'
+            f'"change_pct":{change_percent},"previous_close":{"null" if close is None else repr(close)},'
+            f'"volume":{"null" if self.volume is None else self.volume},"as_of":"{as_of}"'
+        )
+        return fragment.encode() + self.origin
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one query asks for: each symbol's opening bytes, and its instrument."""
+
+    heads: list[bytes]
+    instruments: list[str]
+
+
+class Board:
+    """The last prices, bounded in number."""
+
+    def __init__(self, clock: Clock, *, max_age_seconds: float, max_instruments: int) -> None:
+        self._clock = clock
+        self._max_age_seconds = max_age_seconds
+        self._max_instruments = max_instruments
+        self._entries: dict[str, Entry] = {}
+        self._origins: dict[tuple[str, int], bytes] = {}
+        self._sequences: dict[tuple[str, int], tuple[int, int]] = {}
+        self._plans: dict[bytes, Plan] = {}
+        self.changed: set[Entry] = set()
+        self.last_batch_at: float | None = None
+        self.batches = 0
+        self.ticks = 0
+        self.holes = 0
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, instrument: str) -> Entry | None:
+        """Return an instrument's entry."""
+        return self._entries.get(instrument)
+
+    def is_fresh(self, entry: Entry) -> bool:
+        """Say whether an entry's last tick is recent enough for its price to be served as it stands."""
+        return self._clock.monotonic() - entry.heard_at < self._max_age_seconds
+
+    async def on_ticks(self, message: Msg) -> None:
+        """Take in one message of `ticks.>`."""
+        self.apply(ticks_pb2.TickBatch.FromString(message.data))
+
+    def apply(self, batch: ticks_pb2.TickBatch) -> None:
+        """Take in a batch: the latest price of each instrument wins."""
+        self._note_sequence(batch)
+        now = self.last_batch_at = self._clock.monotonic()
+        origin = self._origin(batch.source, batch.freshness)
+        base = batch.base_time.seconds * MICROSECONDS + batch.base_time.nanos // 1000
+        entries, changed = self._entries, self.changed
+        for tick in batch.ticks:
+            price = tick.last_price
+            if not 0 < price < math.inf:
+                self.refused += 1
+                continue
+            entry = entries.get(tick.instrument) or self._place_for(tick.instrument)
+            if entry is None:
+                self.refused += 1
+                continue
+            entry.last_price = price
+            entry.previous_close = tick.previous_close if tick.HasField("previous_close") else None
+            entry.volume = tick.volume if tick.HasField("volume") else None
+            entry.as_of_microseconds = base + tick.offset_microseconds
+            entry.origin = origin
+            entry.heard_at = now
+            entry.changed()
+            if entry.watchers:
+                changed.add(entry)
+        self.batches += 1
+        self.ticks += len(batch.ticks)
+
+    def adopt(self, quote: quotes_pb2.Quote) -> Entry:
+        """Return the entry of a quote's instrument, taking the quote's price unless a later one is known.
+
+        Raises:
+            BoardFull: there is no place for another instrument.
+        """
+        entry = self.place(quote.instrument)
+        stamp = quote.provenance.as_of
+        as_of = stamp.seconds * MICROSECONDS + stamp.nanos // 1000
+        if not self.is_fresh(entry) and 0 < quote.last_price < math.inf:
+            entry.last_price = quote.last_price
+            entry.previous_close = quote.previous_close if quote.HasField("previous_close") else None
+            entry.volume = quote.volume if quote.HasField("volume") else None
+            entry.as_of_microseconds = as_of
+            entry.origin = self._origin(quote.provenance.source, quote.provenance.freshness)
+            entry.changed()
+        return entry
+
+    def place(self, instrument: str) -> Entry:
+        """Return an instrument's entry, with or without a price.
+
+        Raises:
+            BoardFull: there is no place for another instrument.
+        """
+        entry = self._entries.get(instrument) or self._place_for(instrument)
+        if entry is None:
+            raise BoardFull
+        return entry
+
+    def answer(self, incoming: Incoming) -> Finished | None:
+        """Return the live prices a request asks for; None when the board does not hold every one of them."""
+        plan = self._plan(incoming.scope["query_string"])
+        if plan is None:
+            return None
+        oldest = self._clock.monotonic() - self._max_age_seconds
+        entries = self._entries
+        fragments = []
+        for head, instrument in zip(plan.heads, plan.instruments, strict=True):
+            entry = entries.get(instrument)
+            if entry is None or entry.heard_at <= oldest:
+                return None
+            fragments.append(head + entry.tail)
+        return _finished(b'{"quotes":[' + b",".join(fragments) + b'],"errors":[]}', incoming)
+
+    def _plan(self, query: bytes) -> Plan | None:
+        plan = self._plans.get(query)
+        if plan is not None:
+            return plan
+        plan = plan_of(query)
+        if plan is not None and len(query) <= MAX_PLANNED_QUERY:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            self._plans[query] = plan
+        return plan
+
+    def _place_for(self, instrument: str) -> Entry | None:
+        if len(self._entries) >= self._max_instruments and not self._make_room():
+            return None
+        entry = self._entries[instrument] = Entry(instrument)
+        return entry
+
+    def _make_room(self) -> bool:
+        forgettable = [name for name, entry in self._entries.items() if not entry.watchers and not self.is_fresh(entry)]
+        for name in forgettable:
+            del self._entries[name]
+        return bool(forgettable)
+
+    def _origin(self, source: str, freshness: int) -> bytes:
+        origin = self._origins.get((source, freshness))
+        if origin is None:
+            name = _FRESHNESS_NAMES.get(freshness)
+            origin = f',"source":{json.dumps(source)},"freshness":{json.dumps(name)}}}'.encode()
+            self._origins[source, freshness] = origin
+        return origin
+
+    def _note_sequence(self, batch: ticks_pb2.TickBatch) -> None:
+        key = (batch.publisher_id, batch.shard)
+        epoch, sequence = self._sequences.get(key, (0, 0))
+        if batch.epoch == epoch and batch.sequence > sequence + 1:
+            self.holes += 1
+            log.warning("ticks lost", extra={"shard": batch.shard, "after": sequence, "before": batch.sequence})
+        if len(self._sequences) >= MAX_PUBLISHED_SHARDS:
+            self._sequences.clear()
+        self._sequences[key] = (batch.epoch, batch.sequence)
+
+
+def head_of(symbol: str) -> bytes:
+    """Return the opening bytes of a quote: the symbol as the caller wrote it."""
+    return b'{"symbol":' + json.dumps(symbol, ensure_ascii=False).encode()
+
+
+def instrument_of(symbol: str) -> str:
+    """Return the instrument a symbol of the Indian listing means: a bare one is NSE's."""
+    upper = symbol.upper()
+    return upper if ":" in upper else f"{BARE_EXCHANGE}:{upper}"
+
+
+def split_symbols(values: Iterable[str]) -> list[str]:
+    """Split comma lists into symbols: order kept, duplicates folded, empty ones left out."""
+    first: dict[str, str] = {}
+    for value in values:
+        for symbol in map(str.strip, value.split(",")):
+            if symbol:
+                first.setdefault(symbol.upper(), symbol)
+    return list(first.values())
+
+
+def plan_of(query: bytes) -> Plan | None:
+    """Return what a query asks for; None when it is not plainly one list of good symbols."""
+    if not query.startswith(b"symbols=") or b"&" in query or not query.isascii():
+        return None
+    symbols = split_symbols([unquote_plus(query[8:].decode())])
+    if not 0 < len(symbols) <= MAX_QUOTED_SYMBOLS or not all(is_symbol(symbol) for symbol in symbols):
+        return None
+    return Plan([head_of(symbol) for symbol in symbols], [instrument_of(symbol) for symbol in symbols])
+
+
+def _finished(body: bytes, incoming: Incoming) -> Finished:
+    etag = etag_of(body)
+    encoding: list[Header] = []
+    if len(body) >= MIN_COMPRESSED_BYTES and accepts_gzip(incoming.headers):
+        body = gzipped(body, FAST_COMPRESSION)
+        etag = etag[:-1] + b'-gzip"'
+        encoding = [(b"content-encoding", b"gzip")]
+    headers: list[Header] = [
+        MAX_AGE_HEADER,
+        (b"etag", etag),
+        (b"vary", b"accept-encoding"),
+        (b"age", b"0"),
+        (b"x-cache", b"HIT"),
+        *SECURITY_HEADERS,
+    ]
+    if matches_etag(incoming.headers, etag):
+        return Finished(304, headers, b"")
+    headers += [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *encoding]
+    return Finished(200, headers, body)

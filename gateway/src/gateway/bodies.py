@@ -1,0 +1,163 @@
+"""Reads request bodies: bounded in size and time, JSON objects only, and strictly JSON.
+
+Refused beside what no JSON parser takes: NaN and Infinity, a name given twice, nesting beyond any use, text that is not
+UTF-8 or holds control characters. Numbers with a point become `Decimal`, so that a price is what was written.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from gateway.errors import BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
+
+MAX_DEPTH = 16
+MAX_NUMBER_LENGTH = 64
+FIRST_PRINTABLE = " "
+DELETE = "\x7f"
+
+
+class StrictJsonRequest(Request):
+    """A request whose body is read under the gateway's rules."""
+
+    async def body(self) -> bytes:
+        """Return the body, at most GATEWAY_MAX_BODY_BYTES of it.
+
+        Raises:
+            BodyTooLarge: there is more.
+            BodyTimedOut: it did not arrive in time.
+            UnsupportedMediaType: there is a body, and it is not declared to be JSON.
+        """
+        if not hasattr(self, "_body"):
+            settings = self.app.state.settings
+            self._body = await self._read(settings.gateway_max_body_bytes, settings.gateway_body_timeout_seconds)
+            if self._body and not _is_json(self.headers.get("content-type", "")):
+                raise UnsupportedMediaType
+        return self._body
+
+    async def json(self) -> Any:
+        """Return the body's JSON object.
+
+        Raises:
+            InvalidRequest: it is not one, or breaks a rule.
+        """
+        if not hasattr(self, "_json"):
+            self._json = parse_object(await self.body())
+        return self._json
+
+    async def _read(self, limit_bytes: int, timeout_seconds: float) -> bytes:
+        declared = self.headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                async for chunk in self.stream():
+                    body += chunk
+                    if len(body) > limit_bytes:
+                        raise BodyTooLarge(limit_bytes)
+        except TimeoutError as error:
+            raise BodyTimedOut(timeout_seconds) from error
+        return bytes(body)
+
+
+class StrictRoute(APIRoute):
+    """A route that reads its body as a `StrictJsonRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the framework's handler."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(StrictJsonRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object under the gateway's rules.
+
+    Raises:
+        InvalidRequest: it is none, or breaks a rule.
+    """
+    try:
+        parsed = json.loads(
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_decimal,
+            parse_int=_integer,
+            object_pairs_hook=_unique,
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The body is not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not JSON: {error.msg} at character {error.pos}") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    if not isinstance(parsed, dict):
+        raise InvalidRequest("The body must be a JSON object")
+    _check(parsed, 1)
+    return parsed
+
+
+def _is_json(content_type: str) -> bool:
+    media_type, _, parameters = content_type.partition(";")
+    media_type = media_type.strip().lower()
+    charset = parameters.lower().replace(" ", "").replace('"', "")
+    is_known = media_type == "application/json" or (media_type.startswith("application/") and "+json" in media_type)
+    return is_known and ("charset=" not in charset or "charset=utf-8" in charset)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise InvalidRequest(f"The body is not JSON: {name} is no JSON number")
+
+
+def _decimal(text: str) -> Decimal:
+    _check_length(text)
+    return Decimal(text)
+
+
+def _integer(text: str) -> int:
+    _check_length(text)
+    return int(text)
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise InvalidRequest(f"The body has a number of more than {MAX_NUMBER_LENGTH} characters")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
+        raise InvalidRequest("The body gives a name twice in one object")
+    return parsed
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep")
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise _too_deep()
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_text(name)
+            _check(member, depth + 1)
+    elif isinstance(value, list):
+        for member in value:
+            _check(member, depth + 1)
+
+
+def _check_text(text: str) -> None:
+    if any(character < FIRST_PRINTABLE or character == DELETE for character in text):
+        raise InvalidRequest("The body has a control character in a text")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidRequest("The body has half a surrogate pair in a text")

@@ -1,0 +1,185 @@
+"""The outermost layer: answers what is ready, and gives everything else its id, caller, limits, headers and envelope.
+
+It is plain ASGI in front of FastAPI. Paths whose answers may be ready are found in a dictionary, before any routing.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from chassis.logs import request_id
+from gateway.errors import ApiError, InvalidRequest, RateLimited, Unexpected, envelope
+from gateway.http_cache import HttpCache
+from gateway.limits import Limits
+from gateway.security import CSRF_HEADER, Verifier, credential_of, identify
+from gateway.wire import (
+    INCOMING,
+    SECURITY_HEADERS,
+    Application,
+    Finished,
+    Header,
+    Incoming,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    finished_error,
+    send_finished,
+)
+
+log = logging.getLogger(__name__)
+
+READING_METHODS = frozenset({"GET", "HEAD"})
+EXPOSED_HEADERS = [
+    "Age",
+    "ETag",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "X-Cache",
+    "X-Missing-Symbols",
+    "X-Request-ID",
+]
+
+Answer = Callable[[Incoming], Finished | None]
+
+
+class Edge:
+    """The gateway's application."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        answers: Mapping[str, Answer],
+        cache: HttpCache,
+        limits: Limits,
+        verifier: Verifier,
+    ) -> None:
+        self._app = app
+        self._answers = answers
+        self._cache = cache
+        self._limits = limits
+        self._verifier = verifier
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        incoming = scope[INCOMING] = Incoming(scope)
+        finished = self._ready(incoming) if scope["method"] in READING_METHODS else None
+        if finished is None:
+            await self._work(incoming, receive, send)
+            return
+        await send_finished(finished, send)
+
+    def _ready(self, incoming: Incoming) -> Finished | None:
+        if not self._recognises(incoming):
+            return None
+        answer = self._answers.get(incoming.scope["path"])
+        finished = answer(incoming) if answer is not None else None
+        if finished is None:
+            finished = self._cache.answer(incoming)
+        if finished is None:
+            return None
+        try:
+            limit_headers = self._limits.hits.admit(incoming)
+        except RateLimited as error:
+            return finished_error(error, incoming)
+        return _completed(finished, incoming, limit_headers)
+
+    def _recognises(self, incoming: Incoming) -> bool:
+        credential = credential_of(incoming.headers)
+        if credential is None:
+            return True
+        caller = self._verifier.recall(credential.token)
+        if caller is None:
+            return False
+        incoming.user_id = caller.user_id
+        return True
+
+    async def _work(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+        request_id.set(incoming.request_id.decode())
+        completing = _Completing(incoming, send)
+        try:
+            await self._answer(incoming, receive, completing)
+        except ApiError as error:
+            await self._refuse(error, incoming, completing, send)
+        except Exception:
+            # The outermost frame of every request: what arrives here is a bug, told to nobody but the log.
+            log.exception("request failed", extra={"path": incoming.scope["path"]})
+            await self._refuse(Unexpected(), incoming, completing, send)
+
+    async def _answer(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+        await identify(incoming, self._verifier)
+        await self._limits.admit(incoming)
+        scope = incoming.scope
+        key = self._cache.key_of(scope["path"], scope["query_string"]) if scope["method"] in READING_METHODS else None
+        if key is None:
+            await self._app(scope, receive, send)
+            return
+        finished = await self._cache.fetch(key, incoming)
+        await send_finished(finished, send)
+
+    async def _refuse(self, error: ApiError, incoming: Incoming, completing: "_Completing", send: Send) -> None:
+        if not completing.has_started:
+            await send_finished(finished_error(error, incoming), send)
+
+
+def _completed(finished: Finished, incoming: Incoming, limit_headers: list[Header]) -> Finished:
+    headers = [*finished.headers, (b"x-request-id", incoming.request_id), *limit_headers]
+    return Finished(finished.status, headers, finished.body if incoming.scope["method"] == "GET" else b"")
+
+
+class _Completing:
+    """Adds to an answer's headers what every answer carries."""
+
+    __slots__ = ("_incoming", "_send", "has_started")
+
+    def __init__(self, incoming: Incoming, send: Send) -> None:
+        self._incoming = incoming
+        self._send = send
+        self.has_started = False
+
+    async def __call__(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.has_started = True
+            headers = list(message.get("headers", []))
+            present = {name for name, _ in headers}
+            headers += [header for header in SECURITY_HEADERS if header[0] not in present]
+            headers += [(b"x-request-id", self._incoming.request_id), *self._incoming.limit_headers]
+            if b"cache-control" not in present:
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+class EnvelopedCors(CORSMiddleware):
+    """Cross-origin rules by setting; a refused preflight is an error like every other."""
+
+    def __init__(self, app: Application, origins: list[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID", CSRF_HEADER],
+            # A wildcard with credentials would let any page act for whoever is signed in.
+            allow_credentials="*" not in origins,
+            expose_headers=EXPOSED_HEADERS,
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == InvalidRequest.status:
+            incoming = Incoming({"headers": []})
+            text = "This origin, method or header is not allowed from other sites"
+            body = envelope(400, InvalidRequest.code, text, for_request=incoming.request_id.decode())
+            return Response(body, 400, media_type="application/json")
+        return response

@@ -1,0 +1,363 @@
+"""Every error a client can get, its envelope, and the one table from gRPC statuses to HTTP answers.
+
+The envelope is `{"error", "message", "code", "request_id"}`: `error` is the status in words, `message` a sentence for
+people, `code` a stable name for programs.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import grpc
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from chassis.logs import request_id
+from chassis.rpc_client import reason_of, retry_after_of
+
+log = logging.getLogger(__name__)
+
+UNEXPECTED = "An unexpected error occurred"
+DEFAULT_RETRY_SECONDS = 1.0
+MAX_PROBLEMS = 3
+
+TITLES = {
+    400: "Invalid request",
+    401: "Authentication required",
+    403: "Access denied",
+    404: "Resource not found",
+    405: "Method not allowed",
+    408: "Request timed out",
+    413: "Request too large",
+    414: "Request address too long",
+    415: "Unsupported media type",
+    429: "Too many requests",
+    431: "Request headers too large",
+    500: "Internal server error",
+    503: "Service unavailable",
+    504: "Upstream timed out",
+}
+CODES = {
+    401: "AUTH_REQUIRED",
+    403: "ACCESS_DENIED",
+    404: "NOT_FOUND",
+    429: "RATE_LIMITED",
+    500: "INTERNAL",
+    503: "UPSTREAM_UNAVAILABLE",
+    504: "UPSTREAM_TIMEOUT",
+}
+
+
+class ApiError(HTTPException):
+    """An answer that is not the one asked for; each subclass is one row of the public contract's table."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status_code=self.status, detail=message, headers=headers)
+
+
+class InvalidRequest(ApiError):
+    """The request cannot be understood or breaks a documented rule."""
+
+    status = 400
+    code = "INVALID_REQUEST"
+
+
+class AuthRequired(ApiError):
+    """There is no token, or none that can be used."""
+
+    status = 401
+    code = "AUTH_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("Valid JWT token is required", headers={"WWW-Authenticate": "Bearer"})
+
+
+class TokenExpired(ApiError):
+    """The token was good once."""
+
+    status = 401
+    code = "TOKEN_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("The token has expired", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+class TokenRevoked(ApiError):
+    """The token's owner, or a misuse, ended it before its time."""
+
+    status = 401
+    code = "TOKEN_REVOKED"
+
+    def __init__(self) -> None:
+        super().__init__("The token has been revoked", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+class AccessDenied(ApiError):
+    """The token is good, but not for this."""
+
+    status = 403
+    code = "ACCESS_DENIED"
+
+    def __init__(self, message: str = "You can only access your own data") -> None:
+        super().__init__(message)
+
+
+class PathNotFound(ApiError):
+    """No operation has this path."""
+
+    status = 404
+    code = "NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this path")
+
+
+class MethodNotAllowed(ApiError):
+    """The path exists, but not with this method."""
+
+    status = 405
+    code = "INVALID_REQUEST"
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        methods = ", ".join(allowed)
+        super().__init__(f"{method} is not possible here; try {methods}", headers={"Allow": methods})
+
+
+class BodyTimedOut(ApiError):
+    """The request's body did not arrive in time."""
+
+    status = 408
+    code = "INVALID_REQUEST"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The request's body did not arrive within {seconds:g} seconds")
+
+
+class BodyTooLarge(ApiError):
+    """The request's body exceeds the limit."""
+
+    status = 413
+    code = "INVALID_REQUEST"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request's body is larger than {limit_bytes:,} bytes")
+
+
+class AddressTooLong(ApiError):
+    """The path and query exceed the limit."""
+
+    status = 414
+    code = "INVALID_REQUEST"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The path and query are longer than {limit_bytes:,} bytes")
+
+
+class UnsupportedMediaType(ApiError):
+    """The request's body is not JSON."""
+
+    status = 415
+    code = "INVALID_REQUEST"
+
+    def __init__(self) -> None:
+        super().__init__("The request's body must be JSON: send Content-Type: application/json")
+
+
+class RateLimited(ApiError):
+    """The caller has asked too often."""
+
+    status = 429
+    code = "RATE_LIMITED"
+
+    def __init__(self, retry_after_seconds: float, *, headers: Mapping[str, str] | None = None) -> None:
+        seconds = whole_seconds(retry_after_seconds)
+        message = f"Too many requests; try again in {seconds} second{'' if seconds == 1 else 's'}"
+        super().__init__(message, headers={**(headers or {}), "Retry-After": str(seconds)})
+
+
+class HeadersTooLarge(ApiError):
+    """The request's headers exceed the limit."""
+
+    status = 431
+    code = "INVALID_REQUEST"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request's headers are larger than {limit_bytes:,} bytes")
+
+
+class Unexpected(ApiError):
+    """A fault of ours; the text is fixed so that it tells nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(UNEXPECTED)
+
+
+class UpstreamUnavailable(ApiError):
+    """Something this answer needs is away."""
+
+    status = 503
+    code = "UPSTREAM_UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = DEFAULT_RETRY_SECONDS) -> None:
+        super().__init__(message, headers={"Retry-After": str(whole_seconds(retry_after_seconds))})
+
+
+class ErrorReply(BaseModel):
+    """The body of every error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    error: str
+    message: str
+    code: str
+    request_id: str
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI `responses` of a route that can fail with these statuses."""
+    return {status: {"model": ErrorReply, "description": TITLES[status]} for status in sorted(statuses)}
+
+
+def envelope(status: int, code: str, message: str, *, for_request: str | None = None) -> bytes:
+    """Return the body of an error; the request id is the running request's unless given."""
+    body = {
+        "error": TITLES.get(status, "Error"),
+        "message": message,
+        "code": code,
+        "request_id": for_request if for_request is not None else request_id.get(),
+    }
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def whole_seconds(seconds: float) -> int:
+    """Round a delay up to the whole seconds that `Retry-After` is given in, at least one."""
+    return max(1, math.ceil(seconds))
+
+
+def error_response(error: ApiError) -> Response:
+    """Return the HTTP answer of an error."""
+    body = envelope(error.status, error.code, error.detail)
+    return Response(body, error.status, headers=error.headers, media_type="application/json")
+
+
+# --- gRPC statuses to HTTP answers --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table: status and code, and a text where the service's own must not or need not be shown."""
+
+    status: int
+    code: str
+    message: str | None = None
+
+
+BY_REASON = {
+    "CREDENTIALS_INVALID": Row(401, "INVALID_CREDENTIALS", "Invalid credentials"),
+    "REFRESH_TOKEN_INVALID": Row(401, "INVALID_CREDENTIALS", "The refresh token is invalid, used or expired"),
+    "LOGIN_THROTTLED": Row(429, "RATE_LIMITED"),
+    "TOO_MANY_ALERTS": Row(400, "INVALID_REQUEST"),
+}
+BY_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: Row(400, "INVALID_REQUEST"),
+    grpc.StatusCode.OUT_OF_RANGE: Row(400, "INVALID_REQUEST"),
+    grpc.StatusCode.FAILED_PRECONDITION: Row(400, "INVALID_REQUEST"),
+    grpc.StatusCode.ALREADY_EXISTS: Row(400, "INVALID_REQUEST"),
+    grpc.StatusCode.ABORTED: Row(503, "UPSTREAM_UNAVAILABLE"),
+    grpc.StatusCode.NOT_FOUND: Row(404, "NOT_FOUND"),
+    grpc.StatusCode.PERMISSION_DENIED: Row(403, "ACCESS_DENIED"),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Row(429, "RATE_LIMITED"),
+    grpc.StatusCode.UNAVAILABLE: Row(503, "UPSTREAM_UNAVAILABLE"),
+    grpc.StatusCode.DEADLINE_EXCEEDED: Row(504, "UPSTREAM_TIMEOUT", "A service did not answer in time"),
+}
+# The same statuses without a reason come from the transport: overload, a dead process, a mismatch of versions.
+BY_TRANSPORT_STATUS = {
+    grpc.StatusCode.UNAVAILABLE: Row(503, "UPSTREAM_UNAVAILABLE", "A service is not answering; try again shortly"),
+    grpc.StatusCode.CANCELLED: Row(503, "UPSTREAM_UNAVAILABLE", "A service is not answering; try again shortly"),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Row(503, "UPSTREAM_UNAVAILABLE", "A service is overloaded; try again shortly"),
+    grpc.StatusCode.DEADLINE_EXCEEDED: BY_STATUS[grpc.StatusCode.DEADLINE_EXCEEDED],
+}
+INTERNAL = Row(500, "INTERNAL", UNEXPECTED)
+RETRIABLE_STATUSES = {429, 503}
+
+
+def row_of(error: grpc.aio.AioRpcError) -> Row:
+    """Return the table's row for a failed call: by its reason, else by its status."""
+    reason = reason_of(error)
+    if reason is None:
+        return BY_TRANSPORT_STATUS.get(error.code(), INTERNAL)
+    return BY_REASON.get(reason) or BY_STATUS.get(error.code(), INTERNAL)
+
+
+async def on_rpc_error(_: Request, error: Exception) -> Response:
+    """Answer for a service that refused or failed."""
+    assert isinstance(error, grpc.aio.AioRpcError)  # noqa: S101  # what it is registered for
+    row = row_of(error)
+    if row is INTERNAL:
+        log.error("call failed", extra={"status": error.code().name, "reason": reason_of(error)})
+    headers = {"WWW-Authenticate": "Bearer"} if row.status == AuthRequired.status else {}
+    if row.status in RETRIABLE_STATUSES:
+        headers["Retry-After"] = str(whole_seconds(retry_after_of(error) or DEFAULT_RETRY_SECONDS))
+    message = row.message or _as_sentence(error.details() or TITLES[row.status])
+    return Response(envelope(row.status, row.code, message), row.status, headers, "application/json")
+
+
+def _as_sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# --- errors of the framework --------------------------------------------------------------------------------------
+
+
+async def on_http_exception(_: Request, error: Exception) -> Response:
+    """Answer for our own errors and the framework's."""
+    if isinstance(error, ApiError):
+        return error_response(error)
+    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    status = error.status_code
+    if status == PathNotFound.status:
+        return error_response(PathNotFound())
+    body = envelope(status, CODES.get(status, "INVALID_REQUEST"), error.detail)
+    return Response(body, status, headers=error.headers, media_type="application/json")
+
+
+async def on_validation_error(_: Request, error: Exception) -> Response:
+    """Answer 400, naming each wrong field and never repeating its value."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
+    problems = list(dict.fromkeys(_describe(problem) for problem in error.errors()))
+    return error_response(InvalidRequest("; ".join(problems[:MAX_PROBLEMS])))
+
+
+async def on_unexpected(_: Request, __: Exception) -> Response:
+    """Answer for a bug; the edge logs it."""
+    return error_response(Unexpected())
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    place, *path = problem["loc"]
+    # A union's branches put their tag into the location; a name in the body is what the client knows.
+    field = ".".join(str(part) for part in path if not (isinstance(part, str) and part.startswith("#")))
+    if problem["type"] == "missing":
+        return f"Missing required field: {field}" if field else "The request needs a JSON body"
+    if problem["type"] == "extra_forbidden":
+        return f"Unknown field: {field}"
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{field or place}: {text}" if field else text
+
+
+def exception_handlers() -> dict[int | type[Exception], Any]:
+    """Return the handlers that turn every exception into the envelope."""
+    return {
+        grpc.aio.AioRpcError: on_rpc_error,
+        RequestValidationError: on_validation_error,
+        HTTPException: on_http_exception,
+        Exception: on_unexpected,
+    }

@@ -1,0 +1,164 @@
+"""How often one caller may ask: a library's limiter for everything, a plain counter for answers that are ready.
+
+Over a limit is 429 with `Retry-After`; every limited answer says how it stands in `RateLimit-*` headers. Without Redis,
+and while Redis is away, each process counts for itself: a limiter never fails a client.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from pydantic import SecretStr
+from redis.exceptions import RedisError
+
+from chassis.clock import Clock
+from gateway.errors import RateLimited, whole_seconds
+from gateway.settings import Settings
+from gateway.wire import SAFE_METHODS, Header, Incoming
+
+log = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_SECONDS = 0.25
+REDIS_REST_SECONDS = 1.0
+MAX_COUNTED_CALLERS = 100_000
+CROWD = "everyone else"
+UNLIMITED_PATHS = frozenset({"/livez", "/readyz"})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a caller stands against a limit after one request."""
+
+    limit: int
+    remaining: int
+    reset_seconds: float
+
+    def headers(self) -> list[Header]:
+        """Return the headers that say so."""
+        return [
+            (b"ratelimit-limit", str(self.limit).encode()),
+            (b"ratelimit-remaining", str(max(0, self.remaining)).encode()),
+            (b"ratelimit-reset", str(whole_seconds(self.reset_seconds)).encode()),
+        ]
+
+    def refusal(self) -> RateLimited:
+        """Return the error for a caller who is over the limit."""
+        headers = {name.decode(): value.decode() for name, value in self.headers()}
+        return RateLimited(self.reset_seconds, headers=headers)
+
+
+class HitCounter:
+    """Counts answers that cost next to nothing, in fixed windows, by caller, in this process alone."""
+
+    def __init__(self, limit: RateLimitItem, clock: Clock) -> None:
+        self._limit = limit.amount
+        self._window_seconds = limit.get_expiry()
+        self._clock = clock
+        self._counts: dict[str, int] = {}
+        self._ends_at = 0.0
+        self._limit_header = (b"ratelimit-limit", str(limit.amount).encode())
+
+    def admit(self, incoming: Incoming) -> list[Header]:
+        """Count one request and return its limit headers.
+
+        Raises:
+            RateLimited: the caller is over the limit.
+        """
+        now = self._clock.monotonic()
+        if now >= self._ends_at:
+            self._counts.clear()
+            self._ends_at = now + self._window_seconds
+        key = incoming.limit_key
+        used = self._counts.get(key)
+        if used is None and len(self._counts) >= MAX_COUNTED_CALLERS:
+            key = CROWD
+            used = self._counts.get(key)
+        used = 1 if used is None else used + 1
+        self._counts[key] = used
+        if used > self._limit:
+            raise Standing(self._limit, 0, self._ends_at - now).refusal()
+        remaining = b"%d" % (self._limit - used)
+        reset = b"%d" % (int(self._ends_at - now) + 1)
+        return [self._limit_header, (b"ratelimit-remaining", remaining), (b"ratelimit-reset", reset)]
+
+
+class Limiter:
+    """The limits library over Redis, and over this process's memory while Redis is not there."""
+
+    def __init__(self, redis_url: SecretStr | None, clock: Clock) -> None:
+        self._clock = clock
+        self._local = FixedWindowRateLimiter(MemoryStorage())
+        self._shared = FixedWindowRateLimiter(_redis_storage(redis_url)) if redis_url is not None else None
+        self._resting_until = 0.0
+        self.redis_failures = 0
+
+    async def hit(self, item: RateLimitItem, key: str) -> tuple[bool, Standing]:
+        """Count one request; return whether it is within the limit, and how the caller stands."""
+        if self._shared is not None and self._clock.monotonic() >= self._resting_until:
+            try:
+                return await _hit(self._shared, item, key)
+            except (RedisError, OSError, TimeoutError) as error:
+                self.redis_failures += 1
+                self._resting_until = self._clock.monotonic() + REDIS_REST_SECONDS
+                log.warning("limits are counted locally", extra={"error": type(error).__name__})
+        return await _hit(self._local, item, key)
+
+
+def _redis_storage(url: SecretStr) -> RedisStorage:
+    return RedisStorage(
+        f"async+{url.get_secret_value()}",
+        implementation="redispy",
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+    )
+
+
+async def _hit(limiter: FixedWindowRateLimiter, item: RateLimitItem, key: str) -> tuple[bool, Standing]:
+    is_within = await limiter.hit(item, key)
+    stats = await limiter.get_window_stats(item, key)
+    return is_within, Standing(item.amount, stats.remaining, max(0.0, stats.reset_time - time.time()))
+
+
+class Limits:
+    """Which limit a request falls under, and whether it may pass."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._limiter = Limiter(settings.redis_url, clock)
+        self._by_address: Mapping[tuple[str, str], tuple[str, RateLimitItem]] = {
+            ("POST", "/api/auth/register"): ("register", parse(settings.gateway_limit_register)),
+            ("POST", "/api/auth/login"): ("login", parse(settings.gateway_limit_login)),
+            ("POST", "/api/auth/refresh"): ("refresh", parse(settings.gateway_limit_refresh)),
+        }
+        self._read = ("read", parse(settings.gateway_limit_read))
+        self._write = ("write", parse(settings.gateway_limit_write))
+        self.hits = HitCounter(parse(settings.gateway_limit_cached), clock)
+
+    @property
+    def redis_failures(self) -> int:
+        """Return how often Redis could not be asked."""
+        return self._limiter.redis_failures
+
+    async def admit(self, incoming: Incoming) -> None:
+        """Count one request that is not ready-made, and note on it what its answer says about limits.
+
+        Raises:
+            RateLimited: the caller is over the limit.
+        """
+        method, path = incoming.scope["method"], incoming.scope["path"]
+        if path in UNLIMITED_PATHS:
+            return
+        rule = self._by_address.get((method, path.rstrip("/")))
+        if rule is not None:
+            name, item = rule
+            key = incoming.address
+        else:
+            name, item = self._read if method in SAFE_METHODS else self._write
+            key = incoming.limit_key
+        is_within, standing = await self._limiter.hit(item, f"{name}:{key}")
+        if not is_within:
+            raise standing.refusal()
+        incoming.limit_headers = standing.headers()

@@ -1,0 +1,124 @@
+"""What routes take from paths, queries and connections, checked before any service is asked."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from pydantic import AfterValidator, Field
+
+from gateway.board import MAX_QUOTED_SYMBOLS, SYMBOL_PATTERN, is_symbol, split_symbols
+from gateway.errors import InvalidRequest
+from gateway.wire import incoming_of
+
+MAX_SYMBOL_LENGTH = 48
+MAX_STREAMED_SYMBOLS = 200
+MAX_LIST_LENGTH = 8_000
+SHOWN_SYMBOLS = 5
+
+
+class SymbolMalformed(InvalidRequest):
+    """Something that cannot be a symbol."""
+
+    def __init__(self, symbols: list[str]) -> None:
+        shown = ", ".join(symbol[:MAX_SYMBOL_LENGTH] for symbol in symbols[:SHOWN_SYMBOLS])
+        super().__init__(f"Not a symbol: {shown}")
+
+
+class SymbolsMissing(InvalidRequest):
+    """A list of symbols without any."""
+
+    def __init__(self) -> None:
+        super().__init__("Missing required field: symbols")
+
+
+class TooManySymbols(InvalidRequest):
+    """A list of more symbols than one request may have."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"At most {limit} symbols can be asked for at once, not {count}")
+
+
+class ExchangeMissing(InvalidRequest):
+    """A symbol that does not say of which exchange."""
+
+    def __init__(self, symbols: list[str]) -> None:
+        super().__init__(f"Write each symbol with its exchange, such as NSE:TCS: {', '.join(symbols[:SHOWN_SYMBOLS])}")
+
+
+def _checked(symbol: str) -> str:
+    if not is_symbol(symbol):
+        raise ValueError("is not a symbol such as NSE:TCS or AAPL")
+    return symbol
+
+
+SymbolText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_SYMBOL_LENGTH,
+        examples=["NSE:TCS"],
+        json_schema_extra={"pattern": SYMBOL_PATTERN},
+    ),
+    AfterValidator(_checked),
+]
+
+
+def symbols_from(text: str, limit: int) -> list[str]:
+    """Return the symbols of a comma list: order kept, duplicates folded.
+
+    Raises:
+        SymbolsMissing: there is none.
+        TooManySymbols: there are more than `limit`.
+        SymbolMalformed: some cannot be symbols.
+    """
+    symbols = split_symbols([text])
+    if not symbols:
+        raise SymbolsMissing
+    if len(symbols) > limit:
+        raise TooManySymbols(len(symbols), limit)
+    malformed = [symbol for symbol in symbols if not is_symbol(symbol)]
+    if malformed:
+        raise SymbolMalformed(malformed)
+    return symbols
+
+
+_QuoteList = Annotated[
+    str,
+    Query(
+        alias="symbols",
+        min_length=1,
+        max_length=MAX_LIST_LENGTH,
+        description=f"Comma list of 1 to {MAX_QUOTED_SYMBOLS} symbols; a bare one means NSE.",
+        examples=["NSE:TCS,NSE:INFY"],
+    ),
+]
+_StreamList = Annotated[
+    str,
+    Query(
+        alias="symbols",
+        min_length=1,
+        max_length=MAX_LIST_LENGTH,
+        description=f"Comma list of 1 to {MAX_STREAMED_SYMBOLS} symbols, each with its exchange.",
+        examples=["NSE:TCS,NASDAQ:AAPL"],
+    ),
+]
+
+
+async def _quoted_symbols(text: _QuoteList) -> list[str]:
+    return symbols_from(text, MAX_QUOTED_SYMBOLS)
+
+
+async def _streamed_symbols(text: _StreamList) -> list[str]:
+    symbols = symbols_from(text, MAX_STREAMED_SYMBOLS)
+    bare = [symbol for symbol in symbols if ":" not in symbol]
+    if bare:
+        raise ExchangeMissing(bare)
+    return symbols
+
+
+async def _client_address(request: Request) -> str:
+    return incoming_of(request.scope).address
+
+
+QuotedSymbols = Annotated[list[str], Depends(_quoted_symbols)]
+StreamedSymbols = Annotated[list[str], Depends(_streamed_symbols)]
+ClientAddress = Annotated[str, Depends(_client_address)]

@@ -1,0 +1,517 @@
+"""Who is calling: verifies access tokens with keys and revocations that auth publishes. It cannot make a token.
+
+A verified token is remembered, so that it costs a signature check once; its expiry and its revocation are looked at
+every time. Without keys, or with revocations out of reach for too long, nobody is let in.
+"""
+
+import asyncio
+import hmac
+import logging
+import secrets
+from collections.abc import Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import grpc
+import jwt
+import nats.errors
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from fastapi import Depends, Path, Request, Response
+from fastapi.security import APIKeyCookie, HTTPBearer
+from nats.aio.msg import Msg
+from starlette.requests import cookie_parser
+
+from bourse.auth.v1 import accounts_pb2, events_pb2, keys_pb2
+from chassis.bus import Bus
+from chassis.clock import Clock
+from gateway.errors import AccessDenied, ApiError, AuthRequired, TokenExpired, TokenRevoked, UpstreamUnavailable
+from gateway.wire import SAFE_METHODS, Incoming, incoming_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bourse.auth.v1.keys_pb2_grpc import KeyServiceAsyncStub
+
+log = logging.getLogger(__name__)
+
+ALGORITHM = "EdDSA"
+REQUIRED_CLAIMS = ["exp", "iat", "nbf", "sub", "sid", "jti", "iss", "aud", "typ"]
+CLOCK_SKEW_SECONDS = 5
+MAX_TOKEN_LENGTH = 4096
+MAX_CLAIM_LENGTH = 255
+
+REVOKED_SUBJECT = "events.auth.revoked"
+WATCH_SECONDS = 1.0
+NATS_PROBE_SECONDS = 0.5
+CALL_TIMEOUT_SECONDS = 2.0
+KEYS_MAX_AGE_SECONDS = 300.0
+KEYS_MIN_AGE_SECONDS = 5.0
+REVOCATIONS_REREAD_SECONDS = 60.0
+
+TOKEN_COOKIE = "access_token_cookie"  # noqa: S105  # a name
+CSRF_COOKIE = "csrf_token"
+CSRF_HEADER = "X-CSRF-Token"
+
+
+class TrustUnknown(UpstreamUnavailable):
+    """Keys or revocations could not be read: nobody can be let in, and nobody is to blame."""
+
+    def __init__(self) -> None:
+        super().__init__("Tokens cannot be checked at the moment; try again shortly")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a verified token speaks for."""
+
+    user_id: str
+    session_id: str
+    token_id: str
+    expires_at: float
+
+
+class Keyring:
+    """The public keys tokens may be signed with, by key id."""
+
+    def __init__(self, keys: "KeyServiceAsyncStub", clock: Clock) -> None:
+        self._stub = keys
+        self._clock = clock
+        self._keys: dict[str, Ed25519PublicKey] = {}
+        self._read_at: float | None = None
+        self._tried_at: float | None = None
+        self._reading = asyncio.Lock()
+        self.issuer = ""
+        self.audience = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether keys have ever been read."""
+        return self._read_at is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Say whether it is time to read them again."""
+        return self._read_at is None or self._clock.monotonic() - self._read_at >= KEYS_MAX_AGE_SECONDS
+
+    def get(self, key_id: str) -> Ed25519PublicKey | None:
+        """Return a key."""
+        return self._keys.get(key_id)
+
+    async def read(self) -> None:
+        """Read the keys from auth; the ones known before stand when auth does not answer."""
+        try:
+            reply = await self._stub.ListPublicKeys(keys_pb2.ListPublicKeysRequest(), timeout=CALL_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            log.debug("keys not read", extra={"status": error.code().name})
+            return
+        self._keys = {
+            key.key_id: Ed25519PublicKey.from_public_bytes(key.public_key)
+            for key in reply.keys
+            if key.algorithm == ALGORITHM
+        }
+        self.issuer, self.audience = reply.issuer, reply.audience
+        self._read_at = self._clock.monotonic()
+
+    async def read_for(self, key_id: str) -> Ed25519PublicKey | None:
+        """Return a key that is not known yet, asking auth for it at most every few seconds."""
+        async with self._reading:
+            now = self._clock.monotonic()
+            is_resting = self._tried_at is not None and now - self._tried_at < KEYS_MIN_AGE_SECONDS
+            if key_id not in self._keys and not (is_resting and self.is_known):
+                self._tried_at = now
+                await self.read()
+        return self._keys.get(key_id)
+
+
+class Revocations:
+    """What is refused before it expires: tokens, sessions and users, each until its last token has expired."""
+
+    def __init__(self, keys: "KeyServiceAsyncStub", clock: Clock) -> None:
+        self._stub = keys
+        self._clock = clock
+        self._by_kind: dict[str, dict[str, float]] = {"token_id": {}, "session_id": {}, "user_id": {}}
+        self.current_at: float | None = None
+        self.read_at: float | None = None
+
+    def add(self, revocation: keys_pb2.Revocation) -> None:
+        """Refuse from now on what a revocation names."""
+        kind = revocation.WhichOneof("subject")
+        if kind is not None:
+            self._by_kind[kind][getattr(revocation, kind)] = float(revocation.expires_at.ToSeconds())
+
+    def covers(self, caller: Caller) -> bool:
+        """Say whether a caller's token is refused."""
+        return (
+            caller.token_id in self._by_kind["token_id"]
+            or caller.session_id in self._by_kind["session_id"]
+            or caller.user_id in self._by_kind["user_id"]
+        )
+
+    def note_current(self) -> None:
+        """Note that nothing revoked up to now can be missing."""
+        if self.read_at is not None:
+            self.current_at = self._clock.monotonic()
+
+    async def read(self) -> bool:
+        """Read all that stands from auth, keeping what is known; return whether auth answered."""
+        try:
+            reply = await self._stub.ListRevocations(keys_pb2.ListRevocationsRequest(), timeout=CALL_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            log.debug("revocations not read", extra={"status": error.code().name})
+            return False
+        self._forget_expired()
+        for revocation in reply.revocations:
+            self.add(revocation)
+        self.read_at = self._clock.monotonic()
+        self.note_current()
+        return True
+
+    def _forget_expired(self) -> None:
+        now = self._clock.now().timestamp() - CLOCK_SKEW_SECONDS
+        for kind, expiries in self._by_kind.items():
+            self._by_kind[kind] = {name: expires_at for name, expires_at in expiries.items() if expires_at > now}
+
+
+class Trust:
+    """Keeps keys and revocations current: NATS tells, auth is asked at start, after a cut, and while NATS is lost."""
+
+    def __init__(self, keyring: Keyring, revocations: Revocations, bus: Bus, clock: Clock) -> None:
+        self._keyring = keyring
+        self._revocations = revocations
+        self._bus = bus
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._cuts = 1
+        self._cuts_covered = 0
+
+    @asynccontextmanager
+    async def watching(self) -> "AsyncIterator[None]":
+        """Follow auth in the background until the block is left."""
+        await self._bus.subscribe(REVOKED_SUBJECT, self._on_revoked)
+        self._bus.on_ready(self._on_ready)
+        watcher = asyncio.create_task(self._watch(), name="trust")
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+
+    async def look(self) -> None:
+        """Read what is due; called every second and after each reconnect."""
+        if self._keyring.is_due:
+            await self._keyring.read()
+        hears = await self._hears_nats()
+        cuts = self._cuts
+        if hears and cuts == self._cuts_covered and not self._is_reread_due():
+            self._revocations.note_current()
+            return
+        has_read = await self._revocations.read()
+        if has_read and hears:
+            self._cuts_covered = cuts
+
+    def _is_reread_due(self) -> bool:
+        read_at = self._revocations.read_at
+        return read_at is None or self._clock.monotonic() - read_at >= REVOCATIONS_REREAD_SECONDS
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                # The outermost frame of a task that must outlive any one failure.
+                log.exception("trust not refreshed")
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._wake.wait()
+
+    async def _hears_nats(self) -> bool:
+        hears = self._bus.is_ready and await self._round_trip()
+        if not hears:
+            self._cuts += 1
+        return hears
+
+    async def _round_trip(self) -> bool:
+        # A server that hangs looks connected for seconds, until its missing pongs are noticed; this is not fooled.
+        try:
+            async with asyncio.timeout(NATS_PROBE_SECONDS):
+                await self._bus.client.flush()
+        except (nats.errors.Error, OSError, TimeoutError):
+            return False
+        return True
+
+    async def _on_ready(self) -> None:
+        self._cuts += 1
+        self._wake.set()
+
+    async def _on_revoked(self, message: Msg) -> None:
+        for revocation in events_pb2.TokensRevoked.FromString(message.data).revocations:
+            self._revocations.add(revocation)
+
+
+class Verifier:
+    """Says who a token speaks for."""
+
+    def __init__(
+        self, keyring: Keyring, revocations: Revocations, clock: Clock, *, tokens_kept: int, max_blind_seconds: float
+    ) -> None:
+        self._keyring = keyring
+        self._revocations = revocations
+        self._clock = clock
+        self._tokens_kept = tokens_kept
+        self._max_blind_seconds = max_blind_seconds
+        self._verified: dict[str, Caller] = {}
+
+    @property
+    def is_able(self) -> bool:
+        """Say whether tokens can be judged now."""
+        current_at = self._revocations.current_at
+        if not self._keyring.is_known or current_at is None:
+            return False
+        return self._clock.monotonic() - current_at <= self._max_blind_seconds
+
+    def is_current(self, caller: Caller) -> bool:
+        """Say whether a caller verified earlier still stands."""
+        return caller.expires_at > self._clock.now().timestamp() and not self._revocations.covers(caller)
+
+    def recall(self, token: str) -> Caller | None:
+        """Return the caller of a token verified before; None when it is new, no longer good, or cannot be judged."""
+        caller = self._verified.get(token)
+        if caller is None or not self.is_able or not self.is_current(caller):
+            return None
+        return caller
+
+    async def verify(self, token: str) -> Caller:
+        """Return the caller of a token.
+
+        Raises:
+            AuthRequired: it is none of ours.
+            TokenExpired: it was.
+            TokenRevoked: it was ended.
+            TrustUnknown: keys or revocations are out of reach.
+        """
+        caller = self._verified.get(token)
+        if caller is None:
+            caller = await self._read(token)
+        if not self.is_able:
+            raise TrustUnknown
+        if caller.expires_at <= self._clock.now().timestamp():
+            self._verified.pop(token, None)
+            raise TokenExpired
+        if self._revocations.covers(caller):
+            self._verified.pop(token, None)
+            raise TokenRevoked
+        self._remember(token, caller)
+        return caller
+
+    def _remember(self, token: str, caller: Caller) -> None:
+        if token in self._verified:
+            return
+        while len(self._verified) >= self._tokens_kept:
+            del self._verified[next(iter(self._verified))]
+        self._verified[token] = caller
+
+    async def _read(self, token: str) -> Caller:
+        key_id = _key_id_of(token)
+        key = self._keyring.get(key_id) or await self._keyring.read_for(key_id)
+        if not self._keyring.is_known:
+            raise TrustUnknown
+        if key is None:
+            raise AuthRequired
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                issuer=self._keyring.issuer,
+                audience=self._keyring.audience,
+                leeway=CLOCK_SKEW_SECONDS,
+                options={"require": REQUIRED_CLAIMS},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise TokenExpired from error
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise AuthRequired from error
+        return _caller_of(claims)
+
+
+def _key_id_of(token: str) -> str:
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise AuthRequired
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise AuthRequired from error
+    key_id = header.get("kid")
+    if header.get("alg") != ALGORITHM or not isinstance(key_id, str) or len(key_id) > MAX_CLAIM_LENGTH:
+        raise AuthRequired
+    return key_id
+
+
+def _caller_of(claims: Mapping[str, Any]) -> Caller:
+    names = [claims["sub"], claims["sid"], claims["jti"]]
+    if claims["typ"] != "access" or not all(isinstance(name, str) and name for name in names):
+        raise AuthRequired
+    user_id, session_id, token_id = names
+    return Caller(user_id, session_id, token_id, float(claims["exp"]))
+
+
+# --- what a request carries ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The token a request carries, and whether only a cookie brought it."""
+
+    token: str
+    is_cookie: bool
+
+
+def credential_of(headers: Mapping[bytes, bytes]) -> Credential | None:
+    """Return the token of a request: the bearer's, else the cookie's."""
+    authorization = headers.get(b"authorization")
+    if authorization is not None and authorization[:7].lower() == b"bearer ":
+        return Credential(authorization[7:].strip().decode("latin-1"), is_cookie=False)
+    cookie = headers.get(b"cookie")
+    if cookie is None or TOKEN_COOKIE.encode() not in cookie:
+        return None
+    token = _cookies_of(cookie).get(TOKEN_COOKIE)
+    return Credential(token, is_cookie=True) if token else None
+
+
+def _cookies_of(header: bytes) -> dict[str, str]:
+    return cookie_parser(header.decode("latin-1"))
+
+
+async def identify(incoming: Incoming, verifier: Verifier) -> None:
+    """Note on a request who is calling: a caller, the reason why there is none, or nothing without a token."""
+    credential = credential_of(incoming.headers)
+    if credential is None:
+        return
+    try:
+        caller = await verifier.verify(credential.token)
+    except ApiError as error:
+        incoming.identity = error
+        return
+    incoming.identity = caller
+    incoming.user_id = caller.user_id
+
+
+# --- one word in a route's signature ------------------------------------------------------------------------------
+
+_bearer = HTTPBearer(
+    scheme_name="bearer",
+    bearerFormat="JWT",
+    description="The access token of login, register or refresh.",
+    auto_error=False,
+)
+_cookie = APIKeyCookie(
+    name=TOKEN_COOKIE,
+    scheme_name="cookie",
+    description=f"The access token as login's cookie; unsafe methods also need the header {CSRF_HEADER}.",
+    auto_error=False,
+)
+
+
+async def _maybe_signed_in(
+    request: Request, _: Annotated[Any, Depends(_bearer)], __: Annotated[Any, Depends(_cookie)]
+) -> Caller | None:
+    incoming = incoming_of(request.scope)
+    if isinstance(incoming.identity, ApiError):
+        raise incoming.identity
+    caller: Caller | None = incoming.identity
+    if caller is not None:
+        _require_csrf_token(incoming)
+    return caller
+
+
+def _require_csrf_token(incoming: Incoming) -> None:
+    if incoming.scope["method"] in SAFE_METHODS:
+        return
+    credential = credential_of(incoming.headers)
+    if credential is None or not credential.is_cookie:
+        return
+    expected = _cookies_of(incoming.headers.get(b"cookie", b"")).get(CSRF_COOKIE, "")
+    given = incoming.headers.get(CSRF_HEADER.lower().encode(), b"")
+    if not expected or not hmac.compare_digest(expected.encode("latin-1"), given):
+        raise AccessDenied(f"A request that a cookie signs in needs the header {CSRF_HEADER}: the cookie {CSRF_COOKIE}")
+
+
+MaybeSignedIn = Annotated[Caller | None, Depends(_maybe_signed_in)]
+"""The caller, None without a token; a token that is no good is refused."""
+
+
+async def _signed_in(caller: MaybeSignedIn) -> Caller:
+    if caller is None:
+        raise AuthRequired
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(_signed_in)]
+"""The caller; without a good token the request is refused."""
+
+
+async def _owner(
+    caller: SignedIn,
+    user_id: Annotated[
+        str,
+        Path(
+            description="The id of the token's user, or `me`.",
+            min_length=1,
+            max_length=MAX_CLAIM_LENGTH,
+            examples=["me"],
+        ),
+    ],
+) -> str:
+    if user_id not in ("me", caller.user_id):
+        raise AccessDenied
+    return caller.user_id
+
+
+Owner = Annotated[str, Depends(_owner)]
+"""The user id in the path, which is the token's own; anybody else's is refused."""
+
+
+async def _leaving(
+    request: Request, _: Annotated[Any, Depends(_bearer)], __: Annotated[Any, Depends(_cookie)]
+) -> Caller | None:
+    incoming = incoming_of(request.scope)
+    if isinstance(incoming.identity, TrustUnknown):
+        raise incoming.identity
+    if not isinstance(incoming.identity, Caller):
+        return None
+    _require_csrf_token(incoming)
+    return incoming.identity
+
+
+Leaving = Annotated[Caller | None, Depends(_leaving)]
+"""Who wants to sign out; None when there is no token, or none that still signs anybody in."""
+
+
+class SessionCookies:
+    """Sets and clears the cookies that carry a session."""
+
+    def __init__(self, request: Request, response: Response) -> None:
+        self._response = response
+        self._is_secure = request.app.state.settings.gateway_cookie_secure or request.url.scheme == "https"
+
+    def set(self, tokens: accounts_pb2.Tokens) -> None:
+        """Hand out the access token, out of reach of scripts, and beside it a token against forged requests."""
+        seconds = tokens.expires_in_seconds
+        self._set(TOKEN_COOKIE, tokens.access_token, seconds, httponly=True)
+        self._set(CSRF_COOKIE, secrets.token_urlsafe(24), seconds, httponly=False)
+
+    def clear(self) -> None:
+        """Take both back."""
+        self._set(TOKEN_COOKIE, "", 0, httponly=True)
+        self._set(CSRF_COOKIE, "", 0, httponly=False)
+
+    def _set(self, name: str, value: str, seconds: int, *, httponly: bool) -> None:
+        self._response.set_cookie(
+            name, value, max_age=seconds, path="/", secure=self._is_secure, httponly=httponly, samesite="lax"
+        )
+
+
+Cookies = Annotated[SessionCookies, Depends()]

@@ -1,0 +1,415 @@
+"""Fake services with behaviour, served over real gRPC, and a gateway in front of them."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import nats
+import pytest
+from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
+from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc, keys_pb2, keys_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc, snapshot_pb2, snapshot_pb2_grpc, ticks_pb2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from chassis.errors import Code, ServiceError
+from chassis.health import Health
+from chassis.rpc_server import serving
+from chassis.testing import NatsServer, free_port, nats_server
+from gateway.app import Gateway, build
+from gateway.settings import Settings
+
+ISSUER = "bourse-auth"
+AUDIENCE = "bourse"
+PASSWORD = "correct horse"  # noqa: S105
+NOW = datetime(2026, 4, 7, 9, 0, tzinfo=UTC)
+
+
+class Refusal(ServiceError):
+    """A domain error of a fake service."""
+
+    def __init__(self, code: Code, reason: str, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+        self.reason = reason  # type: ignore[misc]
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass
+class Faults:
+    """How a fake service misbehaves."""
+
+    failure: ServiceError | None = None
+    delay_seconds: float = 0.0
+    calls: list[str] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+
+    async def meet(self, call: str, context: Any) -> None:
+        self.calls.append(call)
+        self.request_ids += [value for key, value in context.invocation_metadata() if key == "x-request-id"]
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
+        if self.failure is not None:
+            raise self.failure
+
+
+class FakeAuth(Faults):
+    """Accounts, sessions and keys in memory; the only one who can mint a token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: dict[str, accounts_pb2.User] = {}
+        self.passwords: dict[str, str] = {}
+        self.keys: dict[str, Ed25519PrivateKey] = {"key-1": Ed25519PrivateKey.generate()}
+        self.revocations: list[keys_pb2.Revocation] = []
+        self.refresh_tokens: dict[str, str] = {}
+        self.logged_out: list[sessions_pb2.LogOutRequest] = []
+
+    def mint(self, user_id: str = "42", *, key_id: str = "key-1", **changes: Any) -> str:
+        now = int(time.time())
+        claims = {
+            "sub": user_id,
+            "sid": f"session-{user_id}",
+            "jti": uuid.uuid4().hex,
+            "typ": "access",
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "iat": now,
+            "nbf": now,
+            "exp": now + 3600,
+            **changes,
+        }
+        claims = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(claims, self.keys[key_id], algorithm="EdDSA", headers={"kid": key_id})
+
+    def tokens_for(self, user_id: str) -> accounts_pb2.Tokens:
+        refresh = uuid.uuid4().hex
+        self.refresh_tokens[refresh] = user_id
+        return accounts_pb2.Tokens(
+            access_token=self.mint(user_id), refresh_token=refresh, expires_in_seconds=7 * 24 * 3600
+        )
+
+    async def Register(self, request: accounts_pb2.RegisterRequest, context: Any) -> accounts_pb2.RegisterResponse:
+        await self.meet("Register", context)
+        if request.email in self.users:
+            raise Refusal(Code.INVALID_ARGUMENT, "EMAIL_TAKEN", "this e-mail address already has an account")
+        user = accounts_pb2.User(
+            id=str(42 + len(self.users)),
+            identity_provider=accounts_pb2.IDENTITY_PROVIDER_PASSWORD,
+            email=request.email,
+            name=request.name if request.HasField("name") else None,
+        )
+        user.created_at.FromDatetime(NOW)
+        self.users[request.email] = user
+        self.passwords[request.email] = request.password
+        return accounts_pb2.RegisterResponse(user=user, tokens=self.tokens_for(user.id))
+
+    async def GetUser(self, request: accounts_pb2.GetUserRequest, context: Any) -> accounts_pb2.GetUserResponse:
+        await self.meet("GetUser", context)
+        for user in self.users.values():
+            if user.id == request.user_id:
+                return accounts_pb2.GetUserResponse(user=user)
+        raise Refusal(Code.NOT_FOUND, "USER_NOT_FOUND", "there is no such user")
+
+    async def LogIn(self, request: sessions_pb2.LogInRequest, context: Any) -> sessions_pb2.LogInResponse:
+        await self.meet("LogIn", context)
+        if self.passwords.get(request.email) != request.password:
+            raise Refusal(Code.UNAUTHENTICATED, "CREDENTIALS_INVALID", "wrong e-mail address or password")
+        user = self.users[request.email]
+        return sessions_pb2.LogInResponse(user=user, tokens=self.tokens_for(user.id))
+
+    async def RefreshSession(
+        self, request: sessions_pb2.RefreshSessionRequest, context: Any
+    ) -> sessions_pb2.RefreshSessionResponse:
+        await self.meet("RefreshSession", context)
+        user_id = self.refresh_tokens.pop(request.refresh_token, None)
+        if user_id is None:
+            raise Refusal(Code.UNAUTHENTICATED, "REFRESH_TOKEN_INVALID", "the refresh token is not valid")
+        user = next(user for user in self.users.values() if user.id == user_id)
+        return sessions_pb2.RefreshSessionResponse(user=user, tokens=self.tokens_for(user_id))
+
+    async def LogOut(self, request: sessions_pb2.LogOutRequest, context: Any) -> sessions_pb2.LogOutResponse:
+        await self.meet("LogOut", context)
+        self.logged_out.append(request)
+        return sessions_pb2.LogOutResponse()
+
+    async def ListPublicKeys(self, _: Any, context: Any) -> keys_pb2.ListPublicKeysResponse:
+        await self.meet("ListPublicKeys", context)
+        keys = [
+            keys_pb2.PublicKey(key_id=name, algorithm="EdDSA", public_key=key.public_key().public_bytes_raw())
+            for name, key in self.keys.items()
+        ]
+        return keys_pb2.ListPublicKeysResponse(keys=keys, issuer=ISSUER, audience=AUDIENCE)
+
+    async def ListRevocations(self, _: Any, context: Any) -> keys_pb2.ListRevocationsResponse:
+        await self.meet("ListRevocations", context)
+        return keys_pb2.ListRevocationsResponse(revocations=self.revocations)
+
+    def registrations(self) -> list[Callable[[Any], None]]:
+        return [
+            lambda server: accounts_pb2_grpc.add_AccountServiceServicer_to_server(self, server),
+            lambda server: sessions_pb2_grpc.add_SessionServiceServicer_to_server(self, server),
+            lambda server: keys_pb2_grpc.add_KeyServiceServicer_to_server(self, server),
+        ]
+
+
+def provenance(freshness: int = quotes_pb2.FRESHNESS_LIVE) -> quotes_pb2.Provenance:
+    made = quotes_pb2.Provenance(source="zerodha", freshness=freshness)  # type: ignore[arg-type]
+    made.as_of.FromDatetime(NOW)
+    return made
+
+
+class FakeMarket(Faults):
+    """Quotes by instrument, and a snapshot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prices = {"NSE:TCS": 3842.5, "NSE:INFY": 1500.0, "BSE:HDFCBANK": 1600.25, "NASDAQ:AAPL": 201.28}
+        self.unpriced: set[str] = set()
+        self.cache_control: str | None = None
+        self.nifty_price = 22_500.5
+
+    async def GetQuotes(self, request: quotes_pb2.GetQuotesRequest, context: Any) -> quotes_pb2.GetQuotesResponse:
+        await self.meet("GetQuotes", context)
+        self._allow_keeping(context)
+        reply = quotes_pb2.GetQuotesResponse()
+        for symbol in request.symbols:
+            upper = symbol.upper()
+            instrument = upper if ":" in upper else f"NSE:{upper}"
+            if instrument in self.unpriced:
+                reply.missing.add(symbol=symbol, code="NO_PRICE")
+            elif instrument not in self.prices:
+                reply.missing.add(symbol=symbol, code="SYMBOL_UNKNOWN")
+            else:
+                price = self.prices[instrument]
+                quote = reply.quotes.add(
+                    instrument=instrument, symbol=symbol, name=instrument, last_price=price, currency="INR"
+                )
+                quote.previous_close = price - 12.3
+                quote.change = price - quote.previous_close
+                quote.change_percent = quote.change / quote.previous_close * 100
+                quote.provenance.CopyFrom(provenance())
+        if not reply.quotes and not any(missing.code == "NO_PRICE" for missing in reply.missing):
+            raise Refusal(Code.NOT_FOUND, "SYMBOL_UNKNOWN", f"no market knows {request.symbols[0]}")
+        return reply
+
+    async def GetSnapshot(self, _: Any, context: Any) -> snapshot_pb2.GetSnapshotResponse:
+        await self.meet("GetSnapshot", context)
+        self._allow_keeping(context)
+        reply = snapshot_pb2.GetSnapshotResponse(provenance=provenance())
+        reply.nifty.CopyFrom(
+            snapshot_pb2.IndexLevel(
+                instrument="INDEX:NIFTY50", price=self.nifty_price, change_percent=0.123456, provenance=provenance()
+            )
+        )
+        reply.bank_nifty.CopyFrom(snapshot_pb2.IndexLevel(instrument="INDEX:BANKNIFTY", price=48_000.0))
+        reply.signals.add(
+            instrument="NSE:TCS",
+            pattern="engulfing",
+            direction=snapshot_pb2.SIGNAL_DIRECTION_BULLISH,
+            confidence=0.53,
+            cases=120,
+            confidence_low=0.44,
+            confidence_high=0.62,
+            base_rate=0.51,
+            session="2026-04-06",
+        )
+        reply.signals.add(instrument="NSE:INFY", pattern="doji", cases=3, session="2026-04-06")
+        reply.sectors.add(sector="Information Technology", change_percent=-1.23456, instruments=12)
+        reply.market.is_open = True
+        reply.market.as_of.FromDatetime(NOW)
+        reply.market.next_close.FromDatetime(NOW)
+        return reply
+
+    def _allow_keeping(self, context: Any) -> None:
+        if self.cache_control is not None:
+            context.set_trailing_metadata((("cache-control", self.cache_control),))
+
+    def registrations(self) -> list[Callable[[Any], None]]:
+        return [
+            lambda server: quotes_pb2_grpc.add_QuoteServiceServicer_to_server(self, server),
+            lambda server: snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server(self, server),
+        ]
+
+
+class FakeAlerts(Faults):
+    """Alerts by user."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alerts: dict[str, list[alerts_pb2.Alert]] = {}
+
+    async def ListAlerts(self, request: alerts_pb2.ListAlertsRequest, context: Any) -> alerts_pb2.ListAlertsResponse:
+        await self.meet("ListAlerts", context)
+        alerts = self.alerts.get(request.user_id, [])
+        return alerts_pb2.ListAlertsResponse(
+            buy=[alert for alert in alerts if alert.type == alerts_pb2.ALERT_TYPE_BUY],
+            sell=[alert for alert in alerts if alert.type == alerts_pb2.ALERT_TYPE_SELL],
+        )
+
+    async def SetAlert(self, request: alerts_pb2.SetAlertRequest, context: Any) -> alerts_pb2.SetAlertResponse:
+        await self.meet("SetAlert", context)
+        if request.symbol == "NOPE":
+            raise Refusal(Code.NOT_FOUND, "SYMBOL_UNKNOWN", "no market knows NOPE")
+        alert = alerts_pb2.Alert(
+            id=uuid.uuid4().hex,
+            user_id=request.user_id,
+            type=request.type,
+            instrument=f"NASDAQ:{request.symbol}",
+            symbol=request.symbol,
+            price=request.price,
+            generation=1,
+        )
+        alert.created_at.FromDatetime(NOW)
+        self.alerts.setdefault(request.user_id, []).append(alert)
+        return alerts_pb2.SetAlertResponse(alert=alert)
+
+    def registrations(self) -> list[Callable[[Any], None]]:
+        return [lambda server: alerts_pb2_grpc.add_AlertServiceServicer_to_server(self, server)]
+
+
+@dataclass
+class World:
+    """Everything around a gateway, and the gateway."""
+
+    auth: FakeAuth
+    market: FakeMarket
+    alerts: FakeAlerts
+    healths: dict[str, Health]
+    nats: NatsServer
+    addresses: dict[str, str]
+    stack: AsyncExitStack
+    gateway: Gateway | None = None
+    client: httpx.AsyncClient | None = None
+    _servers: dict[str, AsyncExitStack] = field(default_factory=dict)
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        assert self.client is not None
+        return self.client
+
+    async def start_service(self, name: str) -> None:
+        fakes: dict[str, Any] = {"auth": self.auth, "market": self.market, "alerts": self.alerts}
+        registrations = fakes[name].registrations() if name in fakes else []
+        server = AsyncExitStack()
+        settings = self.settings(shutdown_grace_seconds=0)
+        health = self.healths.setdefault(name, Health())
+        await server.enter_async_context(serving(self.addresses[name], registrations, health=health, settings=settings))
+        self._servers[name] = server
+
+    async def stop_service(self, name: str) -> None:
+        self.healths.pop(name, None)
+        await self._servers.pop(name).aclose()
+
+    async def close(self) -> None:
+        for name in list(self._servers):
+            await self.stop_service(name)
+
+    def settings(self, **changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "gateway_port": 0,
+            "nats_url": self.nats.url,
+            "rpc_deadline_seconds": 2.0,
+            "shutdown_grace_seconds": 1.0,
+            "gateway_limit_register": "1000/minute",
+            "gateway_limit_login": "1000/minute",
+            "gateway_limit_refresh": "1000/minute",
+            **{f"{name}_address": address for name, address in self.addresses.items()},
+            **changes,
+        }
+        return Settings(**values)
+
+    async def open(self, **changes: Any) -> httpx.AsyncClient:
+        """Open the gateway and wait until it is ready."""
+        self.gateway = await self.stack.enter_async_context(build(self.settings(**changes)))
+        self.client = await self.stack.enter_async_context(
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.gateway.port}", timeout=5)
+        )
+        return self.client
+
+    async def until_ready(self) -> None:
+        async with asyncio.timeout(5):
+            while (await self.http.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        connection = await nats.connect(self.nats.url)
+        await connection.publish(subject, payload)
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def nats_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with nats_server(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
+@asynccontextmanager
+async def a_world(nats_at: NatsServer) -> AsyncIterator[World]:
+    names = ("auth", "market", "portfolio", "brokers", "alerts")
+    addresses = {name: f"127.0.0.1:{free_port()}" for name in names}
+    async with AsyncExitStack() as stack:
+        world = World(FakeAuth(), FakeMarket(), FakeAlerts(), {}, nats_at, addresses, stack)
+        stack.push_async_callback(world.close)
+        for name in names:
+            await world.start_service(name)
+        yield world
+
+
+@pytest.fixture
+async def world(nats_one: NatsServer) -> AsyncIterator[World]:
+    """Services and NATS without a gateway: the test opens one with its own settings."""
+    async with a_world(nats_one) as made:
+        yield made
+
+
+@pytest.fixture
+async def running(world: World) -> World:
+    """A gateway that is ready, and everything around it."""
+    await world.open()
+    await world.until_ready()
+    return world
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def tick_batch(
+    prices: dict[str, float],
+    *,
+    sequence: int = 1,
+    freshness: int = quotes_pb2.FRESHNESS_SIMULATED,
+    previous_close: float | None = None,
+) -> ticks_pb2.TickBatch:
+    batch = ticks_pb2.TickBatch(
+        publisher_id="test",
+        epoch=1,
+        shard=0,
+        sequence=sequence,
+        source="sample",
+        freshness=freshness,  # type: ignore[arg-type]
+    )
+    batch.base_time.FromDatetime(NOW)
+    for instrument, price in prices.items():
+        batch.ticks.add(
+            instrument=instrument, last_price=price, previous_close=previous_close, offset_microseconds=1500
+        )
+    return batch
+
+
+def error_of(response: httpx.Response) -> dict[str, str]:
+    body = json.loads(response.content)
+    assert set(body) == {"error", "message", "code", "request_id"}, body
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert response.headers["content-type"] == "application/json"
+    found: dict[str, str] = body
+    return found
