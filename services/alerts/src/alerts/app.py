@@ -1,0 +1,157 @@
+"""Alerts' composition root: what is opened, in which order, and what health is made of."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from bourse.alerts.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
+from bourse.market.v1.instruments_pb2_grpc import InstrumentServiceStub
+
+from alerts.domain.desk import AlertDesk
+from alerts.domain.firing import Firing
+from alerts.domain.ids import AlertIds
+from alerts.domain.instruments import RememberedInstruments
+from alerts.domain.progress import ProgressKeeper
+from alerts.domain.watch import Watch
+from alerts.feed.stream import TickStream
+from alerts.feed.ticks import TickFeed
+from alerts.handlers.alerts import AlertService
+from alerts.messages import fired_event
+from alerts.providers.instruments import MarketInstruments
+from alerts.settings import Settings
+from alerts.storage.alerts import Alerts
+from alerts.storage.fires import Fires
+from alerts.storage.progress import SavedProgress
+from alerts.storage.tables import OUTBOX
+from alerts.storage.tick_streams import TickStreams
+from bourse.market.v1 import instruments_pb2
+from chassis.bus import EVENTS, TICKS, Bus
+from chassis.clock import Clock, SystemClock
+from chassis.database import Database, ensure_schema
+from chassis.errors import DatabaseUnavailable
+from chassis.health import Health
+from chassis.outbox import OutboxRelay
+from chassis.rpc_client import open_channel
+from chassis.rpc_server import serving
+
+log = logging.getLogger(__name__)
+
+LAST_SAVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """What runs from tick to fire."""
+
+    watch: Watch
+    firing: Firing
+    progress: ProgressKeeper
+    stream: TickStream
+    feed: TickFeed
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[None]:
+    """Open alerts and serve until the block is left; then close in reverse order.
+
+    Raises:
+        DatabaseUnavailable: the database did not answer at start.
+        SchemaBehind: the schema is old and migrating at start is switched off.
+        AddressInUse: the address to listen on is taken.
+    """
+    clock = SystemClock()
+    health = Health()
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        database = await enter(Database.open(settings.database_url))
+        await ensure_schema(database, "alerts", migrate=settings.alerts_migrate_on_start)
+        bus = await enter(Bus.open(settings, name="alerts", streams=[EVENTS, TICKS]))
+        relay = await enter(OutboxRelay(database, OUTBOX, bus).running())
+        evaluation = await enter(_evaluating(database, bus, relay, clock))
+        desk = await enter(_desk(settings, database, evaluation, clock))
+        health.add("database", database.is_answering)
+        health.add("nats", partial(_is_ready, bus), critical=False)
+        health.add("matcher", partial(_is_current, evaluation.feed), critical=False)
+        register = partial(add_AlertServiceServicer_to_server, AlertService(desk))
+        await enter(serving(settings.alerts_address, [register], health=health, settings=settings))
+        yield
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database's schema up to date.
+
+    Raises:
+        DatabaseUnavailable: the database did not answer.
+    """
+    async with Database.open(settings.database_url) as database:
+        await ensure_schema(database, "alerts")
+
+
+@asynccontextmanager
+async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: Clock) -> AsyncIterator[_Evaluation]:
+    """Evaluate ticks until the block is left; then commit what they fired and save how far that was."""
+    alerts = Alerts(database)
+    saved = SavedProgress(database)
+    watch = Watch(await saved.load(now=clock.now()))
+    async for portion in alerts.armed():
+        watch.load(portion)
+    log.info("alerts loaded", extra={"alerts": watch.watched})
+    firing = Firing(watch, Fires(database, fired_event), clock, on_committed=relay.notify)
+    progress = ProgressKeeper(watch, saved, clock)
+    stream = TickStream(bus, TickStreams(database))
+    feed = TickFeed(bus, stream, alerts, watch=watch, firing=firing, clock=clock)
+    try:
+        async with _running(feed.run(), firing.run(), progress.run()):
+            yield _Evaluation(watch, firing, progress, stream, feed)
+    finally:
+        with suppress(TimeoutError, DatabaseUnavailable):
+            async with asyncio.timeout(LAST_SAVE_SECONDS):
+                await firing.commit_pending()
+                await progress.save()
+
+
+@asynccontextmanager
+async def _desk(
+    settings: Settings, database: Database, evaluation: _Evaluation, clock: Clock
+) -> AsyncIterator[AlertDesk]:
+    channel = open_channel(settings.market_address, [instruments_pb2.DESCRIPTOR], settings=settings)
+    source = MarketInstruments(InstrumentServiceStub(channel))
+    desk = AlertDesk(
+        Alerts(database),
+        RememberedInstruments(source, clock),
+        evaluation.stream,
+        watch=evaluation.watch,
+        clock=clock,
+        new_id=AlertIds(clock, secrets.randbits),
+        max_per_user=settings.alerts_max_per_user,
+        on_armed=evaluation.firing.notify,
+        on_waiting=evaluation.feed.notify_waiting,
+    )
+    try:
+        yield desk
+    finally:
+        await desk.finish()
+        await channel.close()
+
+
+@asynccontextmanager
+async def _running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _is_ready(bus: Bus) -> bool:
+    return bus.is_ready
+
+
+async def _is_current(feed: TickFeed) -> bool:
+    return feed.is_current

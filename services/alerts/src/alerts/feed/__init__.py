@@ -1,0 +1,1 @@
+"""What alerts hears on NATS: the stream of ticks."""

@@ -1,0 +1,1 @@
+"""What alerts asks of other services."""

@@ -1,0 +1,30 @@
+"""What operators can set for alerts."""
+
+from pydantic import Field, SecretStr
+
+from chassis.settings import ProcessSettings
+
+
+class Settings(ProcessSettings):
+    """Alerts' address, database and limits, beside what all processes share.
+
+    Attributes:
+        alerts_address: where gRPC is served, `host:port`.
+        alerts_database_url: SQLAlchemy address; unset means the embedded file under RUN_DIR.
+        alerts_migrate_on_start: False refuses to start on an old schema instead of migrating it.
+        alerts_max_per_user: how many alerts a user may have, fired ones included.
+        market_address: where market serves gRPC, which knows what symbols mean.
+    """
+
+    alerts_address: str = "127.0.0.1:7105"
+    alerts_database_url: SecretStr | None = None
+    alerts_migrate_on_start: bool = True
+    alerts_max_per_user: int = Field(default=1_000, ge=1, le=1_000_000)
+    market_address: str = "127.0.0.1:7102"
+
+    @property
+    def database_url(self) -> str:
+        """Return the SQLAlchemy address of alerts' database."""
+        if self.alerts_database_url is None:
+            return self.sqlite_url("alerts")
+        return self.alerts_database_url.get_secret_value()

@@ -1,0 +1,1 @@
+"""Alerts' database: tables, the migrations that make them, and one repository for each aggregate."""

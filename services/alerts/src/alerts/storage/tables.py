@@ -1,0 +1,163 @@
+"""The tables of alerts' database."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+from chassis.outbox import outbox_table
+
+ARMED = "armed"
+FIRED = "fired"
+
+METADATA = MetaData()
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in UTC; SQLite keeps no zone, so it is put back when read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Hand the time over in UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Read the time as UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _id_column(name: str, *, autoincrement: bool) -> Column[int]:
+    # SQLite numbers rows by itself only in a column called exactly INTEGER.
+    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=autoincrement)
+
+
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    _id_column("id", autoincrement=False),
+    Column("user_id", String(255), nullable=False),
+    Column("type", String(4), nullable=False),
+    Column("instrument", String(64), nullable=False),
+    Column("symbol", String(64), nullable=False),
+    Column("price", String(24), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime),
+    # Where the ticks that can fire it begin; both absent until that is known.
+    Column("armed_stream", Integer),
+    Column("armed_sequence", BigInteger),
+    Column("fired_at", UtcDateTime),
+    Column("fired_price", Double),
+    Column("fired_source", String(64)),
+    Column("fired_freshness", String(16)),
+    UniqueConstraint("user_id", "type", "instrument", name="alerts_identity"),
+    CheckConstraint("(armed_stream IS NULL) = (armed_sequence IS NULL)", name="alerts_position"),
+    CheckConstraint("(state = 'fired') = (fired_at IS NOT NULL)", name="alerts_fired"),
+    Index(
+        "alerts_armed",
+        "instrument",
+        postgresql_where=text("state = 'armed'"),
+        sqlite_where=text("state = 'armed'"),
+    ),
+    Index(
+        "alerts_waiting",
+        "id",
+        postgresql_where=text("state = 'armed' AND armed_stream IS NULL"),
+        sqlite_where=text("state = 'armed' AND armed_stream IS NULL"),
+    ),
+)
+
+# One row for each arming that fired, with the tick that did it; the key says that an arming fires once.
+FIRES = Table(
+    "fires",
+    METADATA,
+    Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("user_id", String(255), nullable=False),
+    Column("type", String(4), nullable=False),
+    Column("instrument", String(64), nullable=False),
+    Column("symbol", String(64), nullable=False),
+    Column("price", String(24), nullable=False),
+    Column("fired_at", UtcDateTime, nullable=False),
+    Column("fired_price", Double, nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("freshness", String(16), nullable=False),
+    Column("publisher_id", String(255), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("shard", SmallInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("stream", Integer, nullable=False),
+    Column("stream_sequence", BigInteger, nullable=False),
+    Column("committed_at", UtcDateTime, nullable=False),
+    Index("fires_of_user", "user_id", "committed_at"),
+)
+
+# The lives of the stream of ticks, in the order in which they were first seen.
+TICK_STREAMS = Table(
+    "tick_streams",
+    METADATA,
+    Column("ordinal", Integer, primary_key=True, autoincrement=True),
+    Column("created_at", UtcDateTime, nullable=False, unique=True),
+    sqlite_autoincrement=True,
+)
+
+# One row: how far ticks were evaluated, and from where they are after a crash.
+CHECKPOINT = Table(
+    "checkpoint",
+    METADATA,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("resume_stream", Integer, nullable=False),
+    Column("resume_sequence", BigInteger, nullable=False),
+    Column("resume_at", UtcDateTime, nullable=False),
+    Column("evaluated_stream", Integer, nullable=False),
+    Column("evaluated_sequence", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="checkpoint_is_one"),
+)
+
+# The last batch evaluated of each publisher's shard.
+PUBLISHER_SHARDS = Table(
+    "publisher_shards",
+    METADATA,
+    Column("publisher_id", String(255), primary_key=True),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+)
+
+# Stretches of time in which ticks may have been missed.
+NOT_EVALUATED = Table(
+    "not_evaluated",
+    METADATA,
+    _id_column("id", autoincrement=True),
+    Column("reason", String(32), nullable=False),
+    Column("from_at", UtcDateTime, nullable=False),
+    Column("to_at", UtcDateTime, nullable=False),
+    Column("shard", SmallInteger),
+    Column("publisher_id", String(255)),
+    Index("not_evaluated_to", "to_at"),
+    sqlite_autoincrement=True,
+)
+
+OUTBOX = outbox_table(METADATA)

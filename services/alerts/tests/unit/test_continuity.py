@@ -1,0 +1,155 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alerts.domain.alerts import Freshness
+from alerts.domain.continuity import (
+    MAX_PUBLISHER_SHARDS,
+    Continuity,
+    NotEvaluated,
+    PublisherShard,
+    Reason,
+    Resumption,
+    StreamView,
+    resume,
+)
+from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.ticks import TickBatch
+
+START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
+EPOCH = int(START.timestamp() * 1e6) + 1
+
+
+def make_batch(sequence: int, *, epoch: int = EPOCH, shard: int = 3, publisher_id: str = "feed") -> TickBatch:
+    return TickBatch(
+        position=Position(1, sequence),
+        publisher_id=publisher_id,
+        epoch=epoch,
+        shard=shard,
+        sequence=sequence,
+        source="sample",
+        freshness=Freshness.SIMULATED,
+        base_at=START + timedelta(seconds=sequence),
+        instruments=["NSE:TCS", "NSE:TCS"],
+        prices=[100.0, 101.0],
+        offsets_microseconds=[1_000, 2_000],
+    )
+
+
+def missing_before(continuity: Continuity, *sequences: int) -> list[NotEvaluated | None]:
+    return [continuity.admit(make_batch(sequence), START).missing for sequence in sequences]
+
+
+@pytest.fixture
+def continuity() -> Continuity:
+    return Continuity(START)
+
+
+def test_a_batch_knows_the_times_of_its_ticks() -> None:
+    batch = make_batch(0)
+    assert batch.time_of(1) == batch.last_at == START + timedelta(milliseconds=2)
+    assert batch.first_at == START + timedelta(milliseconds=1)
+    empty = replace(batch, instruments=[], prices=[], offsets_microseconds=[])
+    assert empty.first_at == empty.last_at == START
+
+
+def test_batches_without_gaps_miss_nothing(continuity: Continuity) -> None:
+    assert missing_before(continuity, 1, 2, 3) == [None, None, None]
+
+
+def test_a_jump_is_missing_from_the_last_tick_to_the_next(continuity: Continuity) -> None:
+    _, missing = missing_before(continuity, 1, 4)
+    assert missing == NotEvaluated(
+        Reason.SEQUENCE_JUMP, make_batch(1).last_at, make_batch(4).first_at, shard=3, publisher_id="feed"
+    )
+
+
+def test_shards_and_publishers_are_followed_apart(continuity: Continuity) -> None:
+    assert continuity.admit(make_batch(1), START).missing is None
+    assert continuity.admit(make_batch(1, shard=4), START).missing is None
+    assert continuity.admit(make_batch(1, publisher_id="other"), START).missing is None
+
+
+def test_a_new_epoch_begins_at_one(continuity: Continuity) -> None:
+    missing_before(continuity, 1, 2)
+    assert continuity.admit(make_batch(1, epoch=EPOCH + 1), START).missing is None
+    missing = continuity.admit(make_batch(3, epoch=EPOCH + 2), START).missing
+    assert missing is not None
+    assert missing.reason is Reason.SEQUENCE_JUMP
+
+
+def test_a_batch_of_an_older_epoch_is_evaluated_and_changes_nothing(continuity: Continuity) -> None:
+    missing_before(continuity, 1)
+    assert continuity.admit(make_batch(9, epoch=EPOCH - 5), START).is_new
+    assert missing_before(continuity, 2) == [None]
+
+
+def test_what_a_publisher_sent_before_the_first_start_is_not_missing(continuity: Continuity) -> None:
+    before = int(START.timestamp() * 1e6) - 1
+    assert continuity.admit(make_batch(500, epoch=before), START).missing is None
+
+
+def test_a_publisher_that_started_since_is_missed_from_the_last_tick_of_any(continuity: Continuity) -> None:
+    evaluated_until = START - timedelta(seconds=5)
+    missing = continuity.admit(make_batch(3), evaluated_until).missing
+    assert missing is not None
+    assert missing.from_at == evaluated_until
+
+
+def test_a_repetition_is_not_evaluated_again(continuity: Continuity) -> None:
+    missing_before(continuity, 1, 2)
+    assert not continuity.admit(make_batch(1), START).is_new
+    assert not continuity.admit(make_batch(2), START).is_new
+
+
+def test_a_batch_that_was_missing_is_evaluated_when_it_comes_late_but_once(continuity: Continuity) -> None:
+    missing_before(continuity, 1, 6)
+    assert [continuity.admit(make_batch(sequence), START).is_new for sequence in (3, 3, 2, 5, 4, 4)] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_it_goes_on_from_what_was_seen(continuity: Continuity) -> None:
+    missing_before(continuity, 1, 2)
+    seen = continuity.seen
+    assert seen == [PublisherShard("feed", 3, EPOCH, 2, make_batch(2).last_at)]
+    assert missing_before(Continuity(START, seen), 3) == [None]
+    assert missing_before(Continuity(START, seen), 4) != [None]
+
+
+def test_publishers_that_are_silent_longest_are_forgotten_first(continuity: Continuity) -> None:
+    for shard in range(MAX_PUBLISHER_SHARDS + 1):
+        continuity.admit(make_batch(1, shard=shard), START)
+    assert len(continuity.seen) == MAX_PUBLISHER_SHARDS
+    assert continuity.seen[0].shard == 1
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "stream", "expected"),
+    [
+        (Position(1, 5), StreamView(1, 1, 9), Resumption(Position(1, 5), None)),
+        (Position(1, 5), StreamView(1, 6, 9), Resumption(Position(1, 5), None)),
+        (Position(1, 5), StreamView(1, 7, 9), Resumption(Position(1, 6), Reason.STREAM_TRIMMED)),
+        (Position(1, 5), StreamView(2, 1, 9), Resumption(Position(2, 0), Reason.STREAM_REPLACED)),
+        (Position(1, 5), StreamView(2, 0, 0), Resumption(Position(2, 0), Reason.STREAM_REPLACED)),
+        (NOWHERE, StreamView(1, 1, 9), Resumption(Position(1, 0), None)),
+        (NOWHERE, StreamView(1, 4, 9), Resumption(Position(1, 3), Reason.STREAM_REPLACED)),
+    ],
+)
+def test_reading_goes_on_where_it_stopped_or_at_what_is_left(
+    evaluated: Position, stream: StreamView, expected: Resumption
+) -> None:
+    assert resume(evaluated, stream) == expected
+    assert stream.end == Position(stream.ordinal, stream.last)
+
+
+@pytest.mark.parametrize("position", [NOWHERE, Position(1, 0), Position(3, 123_456), Position(2**20 - 1, 2**43 - 1)])
+def test_a_packed_position_orders_as_the_position_and_fits_into_63_bits(position: Position) -> None:
+    assert 0 <= position.packed < 2**63
+    assert position.packed < Position(position.stream + 1, 0).packed

@@ -1,0 +1,238 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from alerts.domain.alerts import Alert, AlertChanged, AlertType
+from alerts.domain.checkpoint import Checkpoint, Mark
+from alerts.domain.desk import AlertDesk, TooManyAlerts, UserIdInvalid
+from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.targets import PriceInvalid
+from alerts.domain.watch import Watch
+from chassis.clock import ManualClock
+from chassis.errors import DatabaseUnavailable
+
+START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
+BUY, SELL = AlertType.BUY, AlertType.SELL
+
+
+async def no_interruption() -> None:
+    """Do nothing."""
+
+
+@dataclass
+class StoredAlerts:
+    """A store of a dictionary; `before_save` runs in front of each commit, `after_save` behind it."""
+
+    rows: dict[tuple[str, AlertType, str], Alert] = field(default_factory=dict)
+    before_save: Callable[[], object] = no_interruption
+    after_save: Callable[[], object] = no_interruption
+
+    async def find(self, user_id: str, alert_type: AlertType, instrument: str) -> Alert | None:
+        return self.rows.get((user_id, alert_type, instrument))
+
+    async def count(self, user_id: str) -> int:
+        return sum(owner == user_id for owner, _, _ in self.rows)
+
+    async def list_of(self, user_id: str) -> Sequence[Alert]:
+        return [alert for alert in self.rows.values() if alert.user_id == user_id]
+
+    async def save(self, alert: Alert, *, replaces: Alert | None) -> None:
+        await self.before_save()  # type: ignore[misc]
+        key = (alert.user_id, alert.type, alert.instrument)
+        current = self.rows.get(key)
+        if (current and current.generation) != (replaces and replaces.generation):
+            raise AlertChanged
+        self.rows[key] = alert
+        await self.after_save()  # type: ignore[misc]
+
+    async def armed(self) -> AsyncIterator[Sequence[Alert]]:
+        yield list(self.rows.values())
+
+    async def arm_waiting(self, position: Position, *, at: datetime) -> Sequence[Alert]:
+        raise NotImplementedError
+
+
+class NasdaqOnly:
+    """Takes every bare symbol for one of NASDAQ."""
+
+    async def resolve(self, symbol: str) -> str:
+        return f"NASDAQ:{symbol.upper().removeprefix('NASDAQ:')}"
+
+
+@dataclass
+class StillStream:
+    """A stream that stands still; None when it cannot be asked."""
+
+    position: Position | None
+
+    async def latest(self) -> Position | None:
+        return self.position
+
+
+@dataclass
+class Desk:
+    """A desk with everything around it in sight."""
+
+    store: StoredAlerts = field(default_factory=StoredAlerts)
+    stream: StillStream = field(default_factory=lambda: StillStream(Position(1, 40)))
+    clock: ManualClock = field(default_factory=lambda: ManualClock(START))
+    calls: list[str] = field(default_factory=list)
+    limit: int = 3
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
+        ids = iter(range(1, 1_000))
+        self.desk = AlertDesk(
+            self.store,
+            NasdaqOnly(),
+            self.stream,
+            watch=self.watch,
+            clock=self.clock,
+            new_id=lambda: next(ids),
+            max_per_user=self.limit,
+            on_armed=lambda: self.calls.append("armed"),
+            on_waiting=lambda: self.calls.append("waiting"),
+        )
+
+    async def set(self, price: str = "150.10", *, symbol: str = "aapl", alert_type: AlertType = BUY) -> Alert:
+        return await self.desk.set_alert("7", alert_type, symbol=symbol, price=price)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_an_alert_is_saved_armed_and_watched_for(desk: Desk) -> None:
+    alert = await desk.set()
+    assert alert == Alert(
+        1, "7", BUY, "NASDAQ:AAPL", "AAPL", Decimal("150.10"), 1, START, updated_at=None, armed=Position(1, 40)
+    )
+    assert await desk.desk.list_alerts("7") == [alert]
+    assert await desk.desk.list_alerts("8") == []
+    assert desk.watch.watched == 1
+    assert desk.calls == ["armed"]
+
+
+async def test_the_same_type_and_instrument_is_the_same_alert_armed_again(desk: Desk) -> None:
+    first = await desk.set("150", symbol="aapl")
+    await desk.clock.advance(60)
+    desk.stream.position = Position(1, 50)
+    second = await desk.set("140", symbol="NASDAQ:AAPL")
+    assert (second.id, second.generation, second.created_at) == (first.id, 2, START)
+    assert (second.updated_at, second.symbol, second.armed) == (
+        START + timedelta(seconds=60),
+        "NASDAQ:AAPL",
+        Position(1, 50),
+    )
+    assert desk.watch.watched == 1
+
+
+async def test_buy_and_sell_are_two_alerts(desk: Desk) -> None:
+    await desk.set(alert_type=BUY)
+    await desk.set(alert_type=SELL)
+    assert len(await desk.desk.list_alerts("7")) == 2
+
+
+async def test_one_more_than_the_limit_is_refused_but_replacing_is_not(desk: Desk) -> None:
+    for symbol in ("aapl", "msft", "ibm"):
+        await desk.set(symbol=symbol)
+    with pytest.raises(TooManyAlerts, match="3 alerts"):
+        await desk.set(symbol="goog")
+    assert (await desk.set("1", symbol="ibm")).generation == 2
+
+
+async def test_requests_at_the_same_time_do_not_pass_the_limit(desk: Desk) -> None:
+    symbols = ("aapl", "msft", "ibm", "goog", "fb")
+    results = await asyncio.gather(*(desk.set(symbol=symbol) for symbol in symbols), return_exceptions=True)
+    assert sum(isinstance(result, TooManyAlerts) for result in results) == 2
+
+
+@pytest.mark.parametrize("user_id", ["", "a" * 256, "a\x00b", "a\nb"])
+async def test_an_impossible_user_id_is_refused(desk: Desk, user_id: str) -> None:
+    with pytest.raises(UserIdInvalid):
+        await desk.desk.list_alerts(user_id)
+    with pytest.raises(UserIdInvalid):
+        await desk.desk.set_alert(user_id, BUY, symbol="AAPL", price="1")
+
+
+async def test_an_impossible_price_is_refused(desk: Desk) -> None:
+    with pytest.raises(PriceInvalid):
+        await desk.set("NaN")
+    assert desk.watch.watched == 0
+
+
+async def test_while_the_stream_cannot_be_asked_an_alert_is_saved_to_be_armed_later(desk: Desk) -> None:
+    await desk.set("150")
+    desk.stream.position = None
+    alert = await desk.set("140")
+    assert alert.armed is None
+    assert desk.calls == ["armed", "waiting"]
+    assert desk.watch.watched == 0
+
+
+async def test_an_alert_changed_by_somebody_else_is_read_again(desk: Desk) -> None:
+    await desk.set("150")
+    key = ("7", BUY, "NASDAQ:AAPL")
+
+    async def somebody_else_sets_it_once() -> None:
+        desk.store.before_save = no_interruption
+        desk.store.rows[key] = desk.store.rows[key].set_again(symbol="AAPL", price=Decimal(1), at=START)
+
+    desk.store.before_save = somebody_else_sets_it_once
+    assert (await desk.set("140")).generation == 3
+
+
+async def test_an_alert_that_others_keep_changing_is_given_up_and_not_watched_for(desk: Desk) -> None:
+    async def somebody_else_is_faster() -> None:
+        raise AlertChanged
+
+    desk.store.before_save = somebody_else_is_faster
+    with pytest.raises(AlertChanged):
+        await desk.set()
+    assert desk.watch.watched == 0
+
+
+async def test_an_alert_that_may_be_committed_stays_watched_for(desk: Desk) -> None:
+    async def connection_lost() -> None:
+        raise DatabaseUnavailable
+
+    desk.store.after_save = connection_lost
+    with pytest.raises(DatabaseUnavailable):
+        await desk.set()
+    assert desk.watch.watched == 1
+    assert desk.watch.progress().checkpoint.resume.position == NOWHERE
+
+
+async def test_an_alert_without_position_that_may_be_committed_is_to_be_armed(desk: Desk) -> None:
+    async def connection_lost() -> None:
+        raise DatabaseUnavailable
+
+    desk.store.after_save = connection_lost
+    desk.stream.position = None
+    with pytest.raises(DatabaseUnavailable):
+        await desk.set()
+    assert desk.calls == ["waiting"]
+
+
+async def test_a_caller_that_goes_away_does_not_stop_the_commit(desk: Desk) -> None:
+    is_committing, may_commit = asyncio.Event(), asyncio.Event()
+
+    async def commit_slowly() -> None:
+        is_committing.set()
+        await may_commit.wait()
+
+    desk.store.before_save = commit_slowly
+    caller = asyncio.create_task(desk.set())
+    await is_committing.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    may_commit.set()
+    await desk.desk.finish()
+    assert len(desk.store.rows) == 1
+    assert desk.calls == ["armed"]

@@ -1,0 +1,346 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
+from alerts.domain.checkpoint import Checkpoint, Mark
+from alerts.domain.continuity import NotEvaluated, Reason, StreamView
+from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.ticks import TickBatch
+from alerts.domain.watch import Candidate, Watch
+
+PRICES = st.sampled_from(["97.5", "98.5", "99.5", "100.5"])
+START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
+EPOCH = int(START.timestamp() * 1e6) + 1
+FIRST_START = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
+
+
+def make_alert(alert_id: int = 1, *, price: str = "100", alert_type: AlertType = AlertType.BUY) -> Alert:
+    return Alert(alert_id, "7", alert_type, "NSE:TCS", "NSE:TCS", Decimal(price), 1, START)
+
+
+def make_batch(sequence: int, *prices: float, stream: int = 1, sequence_in_shard: int | None = None) -> TickBatch:
+    return TickBatch(
+        position=Position(stream, sequence),
+        publisher_id="feed",
+        epoch=EPOCH,
+        shard=3,
+        sequence=sequence_in_shard or sequence,
+        source="sample",
+        freshness=Freshness.SIMULATED,
+        base_at=START + timedelta(seconds=sequence),
+        instruments=["NSE:TCS"] * len(prices),
+        prices=prices,
+        offsets_microseconds=list(range(len(prices))),
+    )
+
+
+def pending(watch: Watch) -> list[tuple[int, int]]:
+    return [(candidate.alert_id, candidate.generation) for candidate in watch.candidates(1_000)]
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch(FIRST_START)
+
+
+def test_a_tick_that_reaches_an_alert_becomes_a_candidate_with_its_evidence(watch: Watch) -> None:
+    watch.confirm(watch.propose(make_alert(), Position(1, 4)))
+    watch.evaluate(make_batch(5, 101.0, 99.5))
+    (candidate,) = watch.candidates(10)
+    assert candidate == Candidate(
+        alert_id=1,
+        generation=1,
+        price=FiringPrice(
+            START + timedelta(seconds=5, microseconds=1), 99.5, source="sample", freshness=Freshness.SIMULATED
+        ),
+        publisher_id="feed",
+        epoch=EPOCH,
+        shard=3,
+        sequence=5,
+        position=Position(1, 5),
+        mark=Mark(NOWHERE, START),
+    )
+    assert watch.backlog == 1
+    assert watch.watched == 0
+
+
+def test_an_alert_is_armed_behind_what_was_already_evaluated(watch: Watch) -> None:
+    watch.evaluate(make_batch(9, 99.0))
+    assert watch.propose(make_alert(), Position(1, 7)).armed == Position(1, 9)
+
+
+def test_what_reaches_an_alert_before_its_commit_waits_for_it(watch: Watch) -> None:
+    alert = watch.propose(make_alert(), Position(1, 0))
+    watch.evaluate(make_batch(1, 99.0))
+    assert pending(watch) == []
+    watch.confirm(alert)
+    assert pending(watch) == [(1, 1)]
+
+
+def test_a_withdrawn_alert_fires_nothing(watch: Watch) -> None:
+    reached = watch.propose(make_alert(1), Position(1, 0))
+    watch.evaluate(make_batch(1, 99.0))
+    not_reached = watch.propose(make_alert(2), Position(1, 1))
+    watch.withdraw(reached)
+    watch.withdraw(not_reached)
+    watch.evaluate(make_batch(2, 99.0))
+    assert pending(watch) == []
+    assert watch.watched == 0
+
+
+def test_a_replaced_alert_is_forgotten(watch: Watch) -> None:
+    watch.load([replace(make_alert(1), armed=Position(1, 0)), replace(make_alert(2), armed=None)])
+    assert watch.watched == 1
+    watch.forget(make_alert(2))
+    watch.forget(replace(make_alert(1), armed=Position(1, 0)))
+    assert watch.watched == 0
+
+
+def test_the_checkpoint_stays_in_front_of_what_is_not_committed(watch: Watch) -> None:
+    watch.load([replace(make_alert(1), armed=Position(1, 0))])
+    watch.evaluate(make_batch(1, 101.0))
+    watch.evaluate(make_batch(2, 99.0))
+    watch.evaluate(make_batch(3, 99.0))
+    checkpoint = watch.progress().checkpoint
+    assert checkpoint.resume.position == Position(1, 1)
+    assert checkpoint.evaluated == Position(1, 3)
+    watch.settle(1)
+    assert watch.progress().checkpoint.resume.position == Position(1, 3)
+
+
+def test_the_checkpoint_stays_at_the_position_of_an_alert_being_committed(watch: Watch) -> None:
+    alert = watch.propose(make_alert(), Position(1, 2))
+    for sequence in (1, 2, 3, 4):
+        watch.evaluate(make_batch(sequence, 101.0))
+    assert watch.progress().checkpoint.resume.position == Position(1, 2)
+    watch.confirm(alert)
+    assert watch.progress().checkpoint.resume.position == Position(1, 4)
+
+
+def test_a_batch_that_was_evaluated_is_left_out(watch: Watch) -> None:
+    watch.evaluate(make_batch(2, 101.0, sequence_in_shard=1))
+    watch.load([replace(make_alert(), armed=NOWHERE)])
+    watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
+    watch.skip(Position(1, 2), shard=3, at=START)
+    assert pending(watch) == []
+    assert watch.progress().missing == ()
+
+
+def test_a_batch_that_is_repeated_in_the_stream_does_not_fire_an_alert_set_in_between(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 99.0))
+    watch.confirm(watch.propose(make_alert(), Position(1, 1)))
+    watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
+    assert pending(watch) == []
+
+
+def test_what_a_crash_left_uncommitted_is_evaluated_again(watch: Watch) -> None:
+    alert = replace(make_alert(), armed=Position(1, 0))
+    watch.load([alert])
+    watch.evaluate(make_batch(1, 101.0))
+    watch.evaluate(make_batch(2, 99.0))
+    watch.evaluate(make_batch(3, 101.0))
+    after_crash = Watch(watch.progress().checkpoint)
+    after_crash.load([alert])
+    assert after_crash.follow(StreamView(1, 1, 3)) == Position(1, 1)
+    for sequence, price in ((2, 99.0), (3, 101.0), (4, 101.0)):
+        after_crash.evaluate(make_batch(sequence, price))
+    assert pending(after_crash) == [(1, 1)]
+    assert after_crash.progress().missing == ()
+
+
+def test_a_replaced_stream_is_a_recorded_interval_until_its_first_tick(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 101.0))
+    assert watch.follow(StreamView(2, 1, 0)) == Position(2, 0)
+    assert watch.progress().missing == ()
+    assert watch.progress().checkpoint.resume.position == Position(1, 1)
+    watch.evaluate(make_batch(1, 101.0, stream=2, sequence_in_shard=2))
+    progress = watch.progress()
+    expected = NotEvaluated(Reason.STREAM_REPLACED, START + timedelta(seconds=1), START + timedelta(seconds=1))
+    assert progress.missing == (expected,)
+    assert progress.checkpoint.resume.position == Position(2, 1)
+    watch.saved(progress)
+    assert watch.progress().missing == ()
+
+
+def test_an_alert_of_the_stream_before_fires_in_the_new_one(watch: Watch) -> None:
+    watch.confirm(watch.propose(make_alert(), Position(1, 500)))
+    watch.follow(StreamView(2, 1, 0))
+    watch.evaluate(make_batch(1, 99.0, stream=2))
+    assert pending(watch) == [(1, 1)]
+
+
+def test_a_missing_batch_and_an_unreadable_one_are_recorded(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 101.0))
+    watch.evaluate(make_batch(2, 101.0, sequence_in_shard=4))
+    captured_at = START + timedelta(minutes=1)
+    watch.skip(Position(1, 3), shard=5, at=captured_at)
+    jump, unreadable = watch.progress().missing
+    assert (jump.reason, jump.shard) == (Reason.SEQUENCE_JUMP, 3)
+    assert unreadable == NotEvaluated(Reason.BATCH_UNREADABLE, START + timedelta(seconds=2), captured_at, 5)
+    assert watch.evaluated == Position(1, 3)
+
+
+@dataclass(frozen=True)
+class Row:
+    alert: Alert
+    fired_by: Position | None = None
+
+
+@dataclass
+class Setting:
+    """A request to set an alert, at one of its steps."""
+
+    alert: Alert
+    latest: Position
+    armed: Alert | None = None
+    is_committed: bool = False
+    replaced: Alert | None = None
+
+
+class OneFireWhateverDies(RuleBasedStateMachine):
+    """All steps of setting, evaluating, firing and saving in any order, with crashes between any two of them.
+
+    The database is a dictionary that outlives crashes, the stream a list; the watch dies with the process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: dict[int, Row] = {}
+        self.fires: list[tuple[int, int]] = []
+        self.stream: list[float] = []
+        self.saved_checkpoint = FIRST_START
+        self.next_id = 1
+        self.start_process()
+
+    def start_process(self) -> None:
+        self.watch = Watch(self.saved_checkpoint)
+        self.settings: list[Setting] = []
+        self.in_transaction: Sequence[Candidate] = ()
+        self.watch.load(row.alert for row in self.rows.values() if row.fired_by is None)
+        view = StreamView(1, 1, len(self.stream))
+        assert self.watch.follow(view) == Position(1, self.watch.evaluated.sequence)
+
+    @rule(prices=st.lists(st.sampled_from([98.0, 99.0, 100.0, 101.0]), min_size=1, max_size=3), evaluated=st.booleans())
+    def publish(self, prices: list[float], *, evaluated: bool) -> None:
+        for price in prices:
+            self.stream.append(price)
+            if evaluated:
+                self.evaluate()
+
+    @rule()
+    def evaluate(self) -> None:
+        sequence = self.watch.evaluated.sequence + 1
+        if sequence <= len(self.stream):
+            self.watch.evaluate(make_batch(sequence, self.stream[sequence - 1]))
+
+    @rule(price=PRICES, alert_type=st.sampled_from(AlertType), steps=st.integers(0, 3))
+    def set_an_alert(self, price: str, alert_type: AlertType, steps: int) -> None:
+        self.next_id += 1
+        self.begin(make_alert(self.next_id, price=price, alert_type=alert_type), steps)
+
+    @precondition(lambda self: self.rows)
+    @rule(chosen=st.integers(0, 50), price=PRICES, steps=st.integers(0, 3))
+    def set_an_alert_again(self, chosen: int, price: str, steps: int) -> None:
+        old = list(self.rows.values())[chosen % len(self.rows)].alert
+        if all(setting.alert.id != old.id for setting in self.settings):
+            self.begin(old.set_again(symbol=old.symbol, price=Decimal(price), at=START), steps)
+
+    def begin(self, alert: Alert, steps: int) -> None:
+        self.settings.append(Setting(alert, Position(1, len(self.stream))))
+        for _ in range(steps):
+            self.advance_a_setting(-1, succeeds=True)
+
+    @rule(chosen=st.integers(0, 50), succeeds=st.booleans())
+    def advance_a_setting(self, chosen: int, *, succeeds: bool) -> None:
+        if not self.settings:
+            return
+        setting = self.settings[chosen % len(self.settings)]
+        if setting.armed is None:
+            setting.armed = self.watch.propose(setting.alert, setting.latest)
+        elif not setting.is_committed and not succeeds:
+            self.watch.withdraw(setting.armed)
+            self.settings.remove(setting)
+        elif not setting.is_committed:
+            old = self.rows.get(setting.alert.id)
+            setting.replaced = old.alert if old else None
+            self.rows[setting.alert.id] = Row(setting.armed)
+            setting.is_committed = True
+        else:
+            self.watch.confirm(setting.armed)
+            if setting.replaced is not None and succeeds:
+                self.watch.forget(setting.replaced)
+            self.settings.remove(setting)
+
+    @rule(limit=st.integers(1, 3))
+    def commit_fires(self, limit: int) -> None:
+        if self.in_transaction:
+            return
+        self.in_transaction = self.watch.candidates(limit)
+        for candidate in self.in_transaction:
+            row = self.rows.get(candidate.alert_id)
+            if row is not None and row.alert.generation == candidate.generation and row.fired_by is None:
+                self.rows[candidate.alert_id] = replace(row, fired_by=candidate.position)
+                self.fires.append((candidate.alert_id, candidate.generation))
+
+    @rule()
+    def settle_fires(self) -> None:
+        self.watch.settle(len(self.in_transaction))
+        self.in_transaction = ()
+
+    @rule(crashes=st.booleans())
+    def save_checkpoint(self, *, crashes: bool) -> None:
+        progress = self.watch.progress()
+        assert progress.missing == ()
+        self.saved_checkpoint = progress.checkpoint
+        self.watch.saved(progress)
+        if crashes:
+            self.crash()
+
+    @rule()
+    def crash(self) -> None:
+        self.start_process()
+
+    @invariant()
+    def nothing_fires_twice_or_on_an_old_tick(self) -> None:
+        assert len(self.fires) == len(set(self.fires))
+        for row in self.rows.values():
+            assert row.alert.armed is not None
+            assert row.fired_by is None or row.fired_by > row.alert.armed
+
+    @initialize(ends_with_crash=st.booleans())
+    def choose_end(self, *, ends_with_crash: bool) -> None:
+        self.ends_with_crash = ends_with_crash
+
+    def teardown(self) -> None:
+        if self.ends_with_crash:
+            self.save_checkpoint(crashes=True)
+        while self.settings:
+            self.advance_a_setting(0, succeeds=True)
+        self.settle_fires()
+        while self.watch.evaluated.sequence < len(self.stream):
+            self.evaluate()
+        while self.watch.backlog:
+            self.commit_fires(3)
+            self.settle_fires()
+        self.nothing_fires_twice_or_on_an_old_tick()
+        for row in self.rows.values():
+            assert row.alert.armed is not None
+            after = range(row.alert.armed.sequence, len(self.stream))
+            reached = next((index + 1 for index in after if self.reaches(row.alert, self.stream[index])), None)
+            assert (row.fired_by.sequence if row.fired_by else None) == reached
+
+    @staticmethod
+    def reaches(alert: Alert, price: float) -> bool:
+        target = float(alert.price)
+        return price <= target if alert.type is AlertType.BUY else price >= target
+
+
+TestOneFireWhateverDies = OneFireWhateverDies.TestCase
+TestOneFireWhateverDies.settings = settings(max_examples=800, stateful_step_count=30, deadline=None)
