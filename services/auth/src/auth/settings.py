@@ -8,6 +8,7 @@ from limits import parse
 from pydantic import AfterValidator, Field, SecretStr
 
 from auth.domain.keys import RotationPolicy
+from auth.domain.revocations import VERIFIER_LEEWAY
 from auth.domain.tokens import TokenPolicy
 from auth.providers.passwords import Argon2Cost
 from chassis.settings import ProcessSettings
@@ -95,7 +96,7 @@ class Settings(ProcessSettings):
         """Return how keys take turns."""
         return RotationPolicy(
             publish_ahead=timedelta(seconds=self.auth_key_publish_ahead_seconds),
-            token_lifetime=timedelta(seconds=self.auth_access_token_seconds),
+            token_lifetime=timedelta(seconds=self.auth_access_token_seconds) + VERIFIER_LEEWAY,
         )
 
     @property

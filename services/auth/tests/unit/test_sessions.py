@@ -1,10 +1,11 @@
 import asyncio
+import base64
 from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
 
-from auth.domain.revocations import Revocation, RevocationKind
+from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
 from auth.domain.sessions import LogOutIncomplete, RefreshTokenInvalid
 from auth.domain.tokens import digest_of, make_refresh_token
 from auth.testing import InMemoryAuth
@@ -50,10 +51,11 @@ async def test_a_refresh_token_is_kept_as_a_digest_alone(auth: InMemoryAuth) -> 
 
 
 def test_a_refresh_token_has_256_random_bits() -> None:
-    asked: list[int] = []
-    token = make_refresh_token(lambda length: asked.append(length) or bytes(range(length)))
-    assert asked == [32]
-    assert len(token) == 43
+    one, other = make_refresh_token(bytes), make_refresh_token(lambda length: b"\xff" * length)
+    assert [base64.urlsafe_b64decode(token.get_secret_value() + "=") for token in (one, other)] == [
+        bytes(32),
+        b"\xff" * 32,
+    ]
 
 
 async def test_refreshing_gives_the_next_pair_of_the_same_session(auth: InMemoryAuth) -> None:
@@ -76,7 +78,9 @@ async def test_an_old_refresh_token_ends_the_session_for_both_holders(auth: InMe
         await auth.sessions.refresh(registered.tokens.refresh_token)
     assert (refused.value.code, refused.value.reason) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
     claims = auth.claims_of(renewed)
-    assert auth.store.state.announced == [(Revocation(RevocationKind.SESSION, claims.session_id, claims.expires_at),)]
+    assert auth.store.state.announced == [
+        (Revocation(RevocationKind.SESSION, claims.session_id, claims.expires_at + VERIFIER_LEEWAY),)
+    ]
     with pytest.raises(RefreshTokenInvalid):
         await auth.sessions.refresh(renewed.tokens.refresh_token)
     assert len(auth.store.state.announced) == 1
@@ -127,13 +131,13 @@ async def test_logging_out_refuses_the_session_and_its_token_until_they_have_exp
     claims = auth.claims_of(registered)
     await auth.sessions.log_out(user_id=claims.user_id, session_id=claims.session_id, token_id=claims.token_id)
     refused = (
-        Revocation(RevocationKind.SESSION, claims.session_id, claims.expires_at),
-        Revocation(RevocationKind.TOKEN, claims.token_id, claims.expires_at),
+        Revocation(RevocationKind.SESSION, claims.session_id, claims.expires_at + VERIFIER_LEEWAY),
+        Revocation(RevocationKind.TOKEN, claims.token_id, claims.expires_at + VERIFIER_LEEWAY),
     )
     assert auth.store.state.announced == [refused]
     async with auth.store.reading() as unit:
-        assert await unit.revocations.standing(claims.expires_at - timedelta(seconds=1)) == refused
-        assert await unit.revocations.standing(claims.expires_at) == ()
+        assert await unit.revocations.standing(claims.expires_at + timedelta(seconds=59)) == refused
+        assert await unit.revocations.standing(claims.expires_at + timedelta(seconds=60)) == ()
     with pytest.raises(RefreshTokenInvalid):
         await auth.sessions.refresh(registered.tokens.refresh_token)
 
@@ -144,7 +148,7 @@ async def test_a_revocation_outlives_the_newest_token_of_its_session(auth: InMem
     renewed = auth.claims_of(await auth.sessions.refresh(registered.tokens.refresh_token))
     old = auth.claims_of(registered)
     await auth.sessions.log_out(user_id=old.user_id, session_id=old.session_id, token_id=old.token_id)
-    assert {each.expires_at for each in auth.store.state.revocations} == {renewed.expires_at}
+    assert {each.expires_at for each in auth.store.state.revocations} == {renewed.expires_at + VERIFIER_LEEWAY}
 
 
 async def test_logging_out_twice_says_it_once(auth: InMemoryAuth) -> None:

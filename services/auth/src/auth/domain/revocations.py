@@ -1,8 +1,11 @@
 """What is refused before it expires by itself."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+# Verifiers allow clocks to differ: for them a token ends a little after its own time.
+VERIFIER_LEEWAY = timedelta(seconds=60)
 
 
 class RevocationKind(StrEnum):
@@ -20,7 +23,7 @@ class Revocation:
     Attributes:
         kind: the claim that names them: `jti`, `sid` or `sub`.
         subject: the claim's value.
-        expires_at: when the last of them has expired by itself, and the revocation with it.
+        expires_at: when the last of them has expired by itself everywhere, and the revocation with it.
     """
 
     kind: RevocationKind

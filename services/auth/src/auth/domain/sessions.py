@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from auth.domain.ports import Signer, Store, Unit
-from auth.domain.revocations import Revocation, RevocationKind
+from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
 from auth.domain.tokens import (
     AccessClaims,
     RandomBytes,
@@ -168,9 +168,10 @@ class Sessions:
         session = await unit.sessions.revoke(session_id, now)
         if session is None:
             return False
-        refused = [Revocation(RevocationKind.SESSION, session_id, session.access_expires_at)]
+        expires_at = session.access_expires_at + VERIFIER_LEEWAY
+        refused = [Revocation(RevocationKind.SESSION, session_id, expires_at)]
         if token_id is not None:
-            refused.append(Revocation(RevocationKind.TOKEN, token_id, session.access_expires_at))
+            refused.append(Revocation(RevocationKind.TOKEN, token_id, expires_at))
         await unit.revocations.add(refused, now)
         return True
 

@@ -1,7 +1,7 @@
 """Private keys on disk: the only place they are read from and written to.
 
-A folder holds `<created>-<key id>.pem`, one PKCS#8 file a key, mode 0600 in a folder of mode 0700, each written whole
-under a lock that the kernel releases when its holder dies. A given file, a mounted secret, is only read.
+A folder (mode 0700) holds `<microseconds since 1970>-<key id>.pem`, one PKCS#8 file (mode 0600) a key, each written
+whole under a lock that the kernel releases when its holder dies. A given file, a mounted secret, is only read.
 """
 
 import base64
@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -34,7 +34,9 @@ LOCK_NAME = ".lock"
 TEMPORARY_SUFFIX = ".new"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-_KEY_FILE = re.compile(r"^(\d{10,})-([\w-]{43})\.pem$")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+_KEY_FILE = re.compile(r"^(\d{16})-[\w-]{43}\.pem$")
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
@@ -87,7 +89,9 @@ class KeyFolder:
     def rotate(self, now: datetime) -> PublicKey:
         """Add a key that signs after the policy's delay, and delete those that nobody needs any more."""
         with self._locked():
-            added = self._write(now)
+            # A clock that was set back must not make the new key look like the older one.
+            newest = max((stored.dated.created_at + MICROSECOND for stored in self._read_all()), default=now)
+            added = self._write(max(now, newest))
             dated = [stored.dated for stored in self._read_all()]
             needed = {key.id for key in standing_keys(dated, now, self._policy).published}
             for stored in self._read_all():
@@ -130,7 +134,7 @@ class KeyFolder:
         return public
 
     def _path_of(self, key: DatedKey) -> Path:
-        return self._folder / f"{int(key.created_at.timestamp()):010d}-{key.public.id}.pem"
+        return self._folder / f"{(key.created_at - EPOCH) // MICROSECOND:016d}-{key.public.id}.pem"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -176,7 +180,7 @@ class KeyFile:
         return KeysInUse(StandingKeys(signing, tuple(published)), keys[0])
 
 
-def _read_stored(path: Path, created: int) -> StoredKey:
+def _read_stored(path: Path, microseconds: int) -> StoredKey:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise KeyFileExposed(path, mode)
@@ -184,7 +188,7 @@ def _read_stored(path: Path, created: int) -> StoredKey:
     if len(keys) != 1 or not isinstance(keys[0], Ed25519PrivateKey):
         raise KeyFileInvalid(path, "something else than one private Ed25519 key")
     public = _public_key(keys[0].public_key())
-    return StoredKey(DatedKey(public, datetime.fromtimestamp(created, UTC)), keys[0])
+    return StoredKey(DatedKey(public, EPOCH + microseconds * MICROSECOND), keys[0])
 
 
 def _read_blocks(path: Path) -> Sequence[Ed25519PrivateKey | Ed25519PublicKey]:

