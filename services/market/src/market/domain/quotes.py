@@ -77,6 +77,10 @@ class Quote:
         """Return the change in percent of previous_close; None without one."""
         return change_percent(self.last_price, self.previous_close)
 
+    def gone_stale(self) -> "Quote":
+        """Return this quote as one that outlived its source."""
+        return replace(self, provenance=self.provenance.gone_stale())
+
 
 def change_percent(last_price: float, previous_close: float | None) -> float | None:
     """Return by how many percent a price differs from the previous close; None when there is none."""

@@ -1,0 +1,172 @@
+"""Quotes from several sources in order: the first that has an instrument and answers is believed.
+
+A source that fails is passed over, and soon left alone by its circuit breaker. What it last answered is served, marked
+stale, for a while. Real and simulated sources never stand in one list, so that nothing real falls back to a made-up
+price.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from chassis.clock import Clock
+from chassis.errors import Code, ServiceError
+from market.domain.breaker import REST_SECONDS, CircuitBreaker
+from market.domain.instruments import Instrument
+from market.domain.ports import QuoteSource
+from market.domain.quotes import Quote
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 2.0
+KEEP_SECONDS = 15 * 60.0
+
+
+class SourcesMixed(ValueError):
+    """Real and simulated sources were put in one list."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"real and simulated sources cannot stand in for each other: {', '.join(names)}")
+
+
+class SourcesUnavailable(ServiceError):
+    """No source that has the instruments answers."""
+
+    code = Code.UNAVAILABLE
+    reason = "SOURCES_UNAVAILABLE"
+    retry_after_seconds = REST_SECONDS
+
+    def __init__(self) -> None:
+        super().__init__("no source of prices is answering; try again shortly")
+
+
+class SourceFailed(Exception):
+    """One source did not answer, or is being left alone."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"the source {source} did not answer")
+
+
+class GuardedSource:
+    """A source behind a circuit breaker and a timeout; callers who ask for the same instrument share one call."""
+
+    def __init__(self, source: QuoteSource, clock: Clock, *, timeout_seconds: float) -> None:
+        self.name = source.name
+        self._source = source
+        self._covered = frozenset(each.id for each in source.instruments())
+        self._breaker = CircuitBreaker(clock)
+        self._timeout_seconds = timeout_seconds
+        self._flights: dict[str, asyncio.Task[Mapping[str, Quote]]] = {}
+
+    @property
+    def is_failing(self) -> bool:
+        """Say whether the source is being left alone."""
+        return self._breaker.is_open
+
+    def covers(self, instrument: Instrument) -> bool:
+        """Say whether the source has the instrument."""
+        return instrument.id in self._covered
+
+    async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        """Return the quotes by instrument id.
+
+        Raises:
+            SourceFailed: it did not answer in time, failed, or is being left alone.
+        """
+        self._take_off([each for each in instruments if each.id not in self._flights])
+        # A flight is a task of its own: whoever stops waiting cancels nobody else's answer.
+        flights = {self._flights[each.id] for each in instruments}
+        answers = await asyncio.gather(*(asyncio.shield(flight) for flight in flights))
+        return {instrument: quote for answer in answers for instrument, quote in answer.items()}
+
+    def _take_off(self, instruments: Sequence[Instrument]) -> None:
+        if not instruments:
+            return
+        if not self._breaker.allows():
+            raise SourceFailed(self.name)
+        flight = asyncio.create_task(self._fetch(instruments))
+        self._flights |= dict.fromkeys((each.id for each in instruments), flight)
+        flight.add_done_callback(self._land)
+
+    def _land(self, flight: "asyncio.Task[Mapping[str, Quote]]") -> None:
+        self._flights = {instrument: each for instrument, each in self._flights.items() if each is not flight}
+        if not flight.cancelled():
+            flight.exception()  # asked for, so that a failure nobody waits for any more is not complained about
+
+    async def _fetch(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                answer = await self._source.quotes(instruments)
+        except Exception as error:
+            log.warning("source failed", extra={"source": self.name, "error": type(error).__name__})
+            self._breaker.note_failure()
+            raise SourceFailed(self.name) from error
+        self._breaker.note_success()
+        return answer
+
+
+class QuoteSources:
+    """All sources of quotes, in the order they are preferred.
+
+    Args:
+        sources: at least one; all real or all simulated.
+        clock: measures how old an answer is.
+        timeout_seconds: how long one source may take.
+        keep_seconds: how long an answer stands in for a source that fails.
+
+    Raises:
+        SourcesMixed: some are real, some simulated.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[QuoteSource],
+        clock: Clock,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        keep_seconds: float = KEEP_SECONDS,
+    ) -> None:
+        if len({source.is_simulated for source in sources}) > 1:
+            raise SourcesMixed([source.name for source in sources])
+        self._sources = [GuardedSource(source, clock, timeout_seconds=timeout_seconds) for source in sources]
+        self._clock = clock
+        self._keep_seconds = keep_seconds
+        self._kept: dict[str, tuple[float, Quote]] = {}
+
+    @property
+    def failing(self) -> Sequence[str]:
+        """Return the names of the sources that are being left alone."""
+        return [source.name for source in self._sources if source.is_failing]
+
+    async def latest(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        """Return the quotes by instrument id; an instrument that no source has a price of is left out.
+
+        Raises:
+            SourcesUnavailable: there is no quote at all, because sources fail.
+        """
+        found: dict[str, Quote] = {}
+        unanswered: dict[str, Instrument] = {}
+        for source in self._sources:
+            wanted = [each for each in instruments if each.id not in found and source.covers(each)]
+            if not wanted:
+                continue
+            try:
+                found |= await source.quotes(wanted)
+            except SourceFailed:
+                unanswered |= {each.id: each for each in wanted}
+        self._keep(found.values())
+        answer = found | self._stand_ins(unanswered.keys() - found.keys())
+        if not answer and unanswered:
+            raise SourcesUnavailable
+        return answer
+
+    def _keep(self, quotes: Iterable[Quote]) -> None:
+        now = self._clock.monotonic()
+        self._kept |= {quote.instrument.id: (now, quote) for quote in quotes}
+
+    def _stand_ins(self, instruments: Iterable[str]) -> dict[str, Quote]:
+        oldest = self._clock.monotonic() - self._keep_seconds
+        kept = {each: self._kept[each] for each in instruments if each in self._kept}
+        return {
+            instrument: quote.gone_stale() for instrument, (answered_at, quote) in kept.items() if answered_at >= oldest
+        }

@@ -1,0 +1,60 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from chassis.clock import ManualClock
+from market.domain.breaker import CircuitBreaker
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 1, 5, tzinfo=UTC))
+
+
+@pytest.fixture
+def breaker(clock: ManualClock) -> CircuitBreaker:
+    return CircuitBreaker(clock, failures_to_open=3, rest_seconds=10.0)
+
+
+def fail(breaker: CircuitBreaker, times: int) -> None:
+    for _ in range(times):
+        breaker.note_failure()
+
+
+def test_it_opens_after_failures_in_a_row(breaker: CircuitBreaker) -> None:
+    fail(breaker, 2)
+    assert breaker.allows()
+    fail(breaker, 1)
+    assert breaker.is_open
+    assert not breaker.allows()
+
+
+def test_a_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
+    fail(breaker, 2)
+    breaker.note_success()
+    fail(breaker, 2)
+    assert not breaker.is_open
+
+
+async def test_after_a_rest_it_lets_one_trial_through(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    fail(breaker, 3)
+    await clock.advance(9.9)
+    assert not breaker.allows()
+    await clock.advance(0.2)
+    assert breaker.allows()
+    assert not breaker.allows()
+
+
+async def test_a_trial_that_succeeds_closes_it_and_one_that_fails_does_not(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    fail(breaker, 3)
+    await clock.advance(10.0)
+    assert breaker.allows()
+    fail(breaker, 1)
+    assert not breaker.allows()
+    await clock.advance(10.0)
+    assert breaker.allows()
+    breaker.note_success()
+    assert breaker.allows()
+    assert breaker.allows()
