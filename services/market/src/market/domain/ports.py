@@ -8,6 +8,7 @@ from market.domain.bars import DailyBars
 from market.domain.instruments import Instrument
 from market.domain.pattern_statistics import PatternStatistics
 from market.domain.quotes import Freshness, Quote
+from market.domain.replays import ReplaySummary
 from market.domain.sessions import Venue, VenueSessions
 from market.domain.ticks import Tick
 
@@ -88,4 +89,17 @@ class PatternStatisticsRepository(Protocol):
 
     async def read(self, session: date) -> PatternStatistics | None:
         """Return the statistics to use on a session; None when they were not measured or not kept whole."""
+        ...
+
+
+class Replay(Protocol):
+    """Plays history once."""
+
+    @property
+    def summary(self) -> ReplaySummary:
+        """Return what the whole replay holds."""
+        ...
+
+    def start(self) -> None:
+        """Let a held replay begin; has no effect on one that has begun."""
         ...

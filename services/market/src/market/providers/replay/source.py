@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import chain
 
 import numpy as np
@@ -13,29 +13,13 @@ from chassis.clock import Clock
 from market.domain.bars import DailyBars
 from market.domain.instruments import Instrument
 from market.domain.quotes import Freshness, Provenance, Quote
+from market.domain.replays import ReplaySummary
 from market.domain.ticks import Tick, moment_of
 from market.providers.replay.parse import Bar, instruments_of
 from market.providers.replay.tape import Played, make_tape
 
 NAME = "replay"
 SLICE_SECONDS = 0.010
-
-
-@dataclass(frozen=True, slots=True)
-class ReplaySummary:
-    """What a whole replay holds.
-
-    Attributes:
-        bars: how many bars.
-        ticks: how many ticks they become.
-        first_tick_at: when the first tick was made; None for an empty file.
-        last_tick_at: when the last tick was made; None for an empty file.
-    """
-
-    bars: int
-    ticks: int
-    first_tick_at: datetime | None
-    last_tick_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
