@@ -36,6 +36,9 @@ class Accounts(accounts_pb2_grpc.AccountServiceServicer):
     async def GetUser(self, request: accounts_pb2.GetUserRequest, context: object) -> accounts_pb2.GetUserResponse:
         return await self._behaviour()
 
+    async def Register(self, request: accounts_pb2.RegisterRequest, context: object) -> accounts_pb2.RegisterResponse:
+        raise NotImplementedError
+
 
 def settings(**changes: object) -> ProcessSettings:
     return ProcessSettings.model_validate({"shutdown_grace_seconds": 0.2, **changes})
