@@ -29,6 +29,18 @@ async def test_nobodys_hash_never_fits() -> None:
         assert not await passwords.verify(SecretStr("correct horse"), None)
 
 
+async def test_nobodys_hash_takes_as_long_as_somebodys() -> None:
+    async with Argon2Passwords.open(SLOW, workers=1, max_waiting=4) as passwords:
+        hashed = await passwords.hash(SecretStr("correct horse"))
+        fastest: dict[str | None, float] = {}
+        for password_hash in (hashed, None) * 3:
+            started = time.perf_counter()
+            await passwords.verify(SecretStr("wrong horse"), password_hash)
+            taken = time.perf_counter() - started
+            fastest[password_hash] = min(taken, fastest.get(password_hash, taken))
+    assert 0.5 < fastest[None] / fastest[hashed] < 2
+
+
 @pytest.mark.parametrize("broken", ["", "plain text", "$argon2id$v=19$m=64,t=1,p=1$", "$2b$12$abc"])
 async def test_a_hash_that_is_none_never_fits(broken: str) -> None:
     async with Argon2Passwords.open(CHEAP, workers=1, max_waiting=4) as passwords:
