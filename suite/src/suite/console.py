@@ -33,11 +33,12 @@ class Console:
         with self._lock:
             try:
                 self._printer.write(message)
-            except BrokenPipeError:
+            except OSError:
                 self._silence()
 
     def _silence(self) -> None:
-        # Python's own advice for SIGPIPE: what is still written, at exit too, goes nowhere without another error.
+        # The pipe's reader or the terminal is gone. Python's own advice for SIGPIPE: what is still written, at exit
+        # too, goes nowhere without another error.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._output.fileno())
         os.close(nowhere)

@@ -11,13 +11,13 @@ from chassis.settings import ProcessSettings
 from suite.plan import ProcessPlan, Role
 
 PROBE_TIMEOUT_SECONDS = 1.0
-HEALTH_PATH = "/api/health"
+READINESS_PATH = "/readyz"
 
 Probe = Callable[[ProcessPlan, ProcessSettings], bool]
 
 
 def is_healthy(process: ProcessPlan, settings: ProcessSettings) -> bool:
-    """Say whether the process serves now: gRPC health, the gateway's health route, or an accepted connection."""
+    """Say whether the process serves now: gRPC health, the gateway's readiness route, or an accepted connection."""
     return PROBES[process.role](process, settings)
 
 
@@ -54,7 +54,7 @@ def _channel(address: str, settings: ProcessSettings) -> grpc.Channel:
 def _serves_http(process: ProcessPlan, _: ProcessSettings) -> bool:
     connection = http.client.HTTPConnection(process.address, timeout=PROBE_TIMEOUT_SECONDS)
     try:
-        connection.request("GET", HEALTH_PATH)
+        connection.request("GET", READINESS_PATH)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -20,6 +20,7 @@ START_TIMEOUT_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 0.1
 # The gateway lets go of its clients first, then the services of their calls, NATS of what they flushed: under 10 s.
 STOP_ORDER = ((Role.GATEWAY, 4.0), (Role.SERVICE, 4.0), (Role.BUS, 1.5))
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # make, timeout and terminals send one wish to end more than once: to the group, and again to the child.
 REPEATED_SIGNAL_SECONDS = 1.0
 QUIET_NATS_LEVEL = "[INF]"
@@ -77,8 +78,10 @@ class Supervisor:
         Raises:
             CannotStart: a command could not be run; what was started before it has ended.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask_to_stop)
+        for number in STOP_SIGNALS:
+            # Whoever started the suite with a signal ignored, as nohup does, meant it.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._ask_to_stop)
         with ExitStack() as leaving:
             leaving.callback(self._stop)
             started_at = time.monotonic()
@@ -159,6 +162,9 @@ class Supervisor:
                 self._console.say(f"{name} did not end within {grace_seconds:g} s: killing it")
             self._end(stubborn, signal.SIGKILL)
             self._wait_for_exits(stubborn, grace_seconds)
+        # One more of the same would otherwise change the exit code at the very end.
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         self._console.say("stopped")
 
     def _end(self, names: Sequence[str], number: signal.Signals) -> None:

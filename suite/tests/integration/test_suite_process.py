@@ -122,7 +122,7 @@ def test_it_says_when_each_process_is_healthy_and_when_all_are(start_suite: Star
         socket.create_connection((host, int(port)), timeout=2).close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_every_process_cleanly(start_suite: StartSuite, number: signal.Signals) -> None:
     suite = start_suite()
     manifest = suite.wait_until_ready()
