@@ -1,13 +1,14 @@
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, exc, func, insert, select, text
 
-from chassis.database import Database, SchemaBehind, current_revision, ensure_schema, schema_head
+from chassis.database import Database, SchemaBehind, UtcDateTime, current_revision, ensure_schema, schema_head
 from chassis.errors import DatabaseUnavailable
-from chassis.testing import free_port
+from chassis.testing import PostgresServer, free_port
 
 METADATA = MetaData()
 NUMBERS = Table("numbers", METADATA, Column("number", Integer, primary_key=True))
@@ -90,6 +91,23 @@ async def test_a_transaction_that_raises_changes_nothing(database_url: str, pack
             await insert_and_fail()
         async with database.reading() as connection:
             assert (await connection.execute(select(func.count()).select_from(NUMBERS))).scalar_one() == 0
+
+
+async def test_text_a_database_refuses_is_not_taken_for_an_outage(postgres: PostgresServer) -> None:
+    async with Database.open(postgres.create_database()) as database, database.reading() as connection:
+        with pytest.raises(exc.DBAPIError, match="0x00"):
+            await connection.execute(text("SELECT :name"), {"name": "a\x00b"})
+
+
+async def test_moments_come_back_in_utc(database_url: str) -> None:
+    moments = Table("moments", MetaData(), Column("at", UtcDateTime, primary_key=True))
+    kolkata = timezone(timedelta(hours=5, minutes=30))
+    async with Database.open(database_url) as database, database.transaction() as connection:
+        await connection.run_sync(moments.create)
+        await connection.execute(insert(moments), [{"at": datetime(2026, 11, 20, 9, 15, tzinfo=kolkata)}])
+        stored = (await connection.execute(select(moments.c.at))).scalar_one()
+    assert stored == datetime(2026, 11, 20, 3, 45, tzinfo=UTC)
+    assert stored.tzinfo is UTC
 
 
 async def test_a_database_that_is_away_is_one_clear_error() -> None:

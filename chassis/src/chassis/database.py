@@ -10,10 +10,11 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, event, exc, make_url, text
+from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, event, exc, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -27,6 +28,8 @@ POOL_TIMEOUT_SECONDS = 3
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_SECONDS = 10
 SQLITE_BUSY_TIMEOUT_MS = 4_000
+# Connection, rollback by the server, resources, operator intervention, the system itself, a lock not had.
+OUTAGE_SQLSTATES = frozenset({"08", "40", "53", "55", "57", "58"})
 MIGRATION_LOCK = 7_201_983  # an arbitrary number, the same in every replica
 _REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
 _WRITES = "bourse_writes"
@@ -39,6 +42,23 @@ class SchemaBehind(RuntimeError):
         super().__init__(
             f"the schema is at {current or 'nothing'}, {package} needs {head}: run `python -m {package} migrate`"
         )
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A column of aware moments in UTC on every database; SQLite by itself forgets the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Bring a moment to UTC before it is stored."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give a stored moment its zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Database:
@@ -102,14 +122,24 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError):
-        raise
-    except (exc.DBAPIError, exc.TimeoutError, ConnectionError) as error:
-        log.warning("database unavailable", extra={"error": type(error).__name__})
+    except exc.DBAPIError as error:
+        if not _is_outage(error):
+            raise
+        log.warning("database unavailable", extra={"error": type(error.orig).__name__})
         raise DatabaseUnavailable from error
-    except OSError as error:
+    except (exc.TimeoutError, OSError) as error:
         log.warning("database unreachable", extra={"error": type(error).__name__})
         raise DatabaseUnavailable from error
+
+
+def _is_outage(error: exc.DBAPIError) -> bool:
+    """Tell a database that does not answer from one that answers no."""
+    if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError | exc.NotSupportedError):
+        return False
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    return state is None or state[:2] in OUTAGE_SQLSTATES
 
 
 def _create_engine(address: str) -> AsyncEngine:
