@@ -118,7 +118,7 @@ def test_a_batch_that_was_missing_is_evaluated_when_it_comes_late_but_once(conti
 def test_it_goes_on_from_what_was_seen(continuity: Continuity) -> None:
     missing_before(continuity, 1, 2)
     seen = continuity.seen
-    assert seen == [PublisherShard("feed", 3, EPOCH, 2, make_batch(2).last_at)]
+    assert seen == (PublisherShard("feed", 3, EPOCH, 2, make_batch(2).last_at),)
     assert missing_before(Continuity(START, seen), 3) == [None]
     assert missing_before(Continuity(START, seen), 4) != [None]
 

@@ -140,10 +140,10 @@ class Continuity:
     @property
     def seen(self) -> Sequence[PublisherShard]:
         """Return the last batch seen of each publisher's shard."""
-        return [
+        return tuple(
             PublisherShard(publisher_id, shard, track.epoch, track.next_sequence - 1, track.last_at)
             for (publisher_id, shard), track in self._tracks.items()
-        ]
+        )
 
     def admit(self, batch: TickBatch, evaluated_until: datetime) -> Admission:
         """Take a batch into account.

@@ -18,7 +18,7 @@ _REFUSALS = {error.reason: error for error in (SymbolAmbiguous, SymbolInvalid, S
 class MarketInstruments:
     """Resolves symbols by market's instrument service."""
 
-    def __init__(self, stub: instruments_pb2_grpc.InstrumentServiceAsyncStub) -> None:
+    def __init__(self, stub: "instruments_pb2_grpc.InstrumentServiceAsyncStub") -> None:
         self._stub = stub
 
     async def resolve(self, symbol: str) -> str:

@@ -26,10 +26,10 @@ _FIRE = (
     )
     .values(
         state=FIRED,
-        fired_at=bindparam("at"),
-        fired_price=bindparam("price"),
-        fired_source=bindparam("source"),
-        fired_freshness=bindparam("freshness"),
+        fired_at=bindparam("reached_at"),
+        fired_price=bindparam("reached_price"),
+        fired_source=bindparam("reached_source"),
+        fired_freshness=bindparam("reached_freshness"),
     )
 )
 
@@ -66,15 +66,15 @@ async def _still_armed(
     connection: AsyncConnection, candidates: Sequence[Candidate]
 ) -> Sequence[tuple[Alert, Candidate]]:
     """Lock the candidates' rows, always in one order, and pair those that still wait with what reached them."""
-    reached = {(candidate.alert_id, candidate.generation): candidate for candidate in reversed(candidates)}
+    reached: dict[tuple[int, int], Candidate] = {}
+    for candidate in candidates:
+        reached.setdefault((candidate.alert_id, candidate.generation), candidate)
     ids = {alert_id for alert_id, _ in reached}
     query = select(ALERTS).where(ALERTS.c.id.in_(ids), ALERTS.c.state == ARMED)
     rows = await connection.execute(query.order_by(ALERTS.c.id).with_for_update())
     armed = {(row.id, row.generation): alert_of(row) for row in rows}
     return [
-        (replace(armed[key], fired=candidate.price), candidate)
-        for key, candidate in reversed(reached.items())
-        if key in armed
+        (replace(armed[key], fired=candidate.price), candidate) for key, candidate in reached.items() if key in armed
     ]
 
 
@@ -82,10 +82,10 @@ def _parameters_of(candidate: Candidate) -> dict[str, object]:
     return {
         "reached_id": candidate.alert_id,
         "reached_generation": candidate.generation,
-        "at": candidate.price.at,
-        "price": candidate.price.price,
-        "source": candidate.price.source,
-        "freshness": candidate.price.freshness.value,
+        "reached_at": candidate.price.at,
+        "reached_price": candidate.price.price,
+        "reached_source": candidate.price.source,
+        "reached_freshness": candidate.price.freshness.value,
     }
 
 

@@ -61,7 +61,7 @@ async def _read(connection: AsyncConnection) -> Checkpoint | None:
         began_at=row.began_at,
         resume=Mark(Position(row.resume_stream, row.resume_sequence), row.resume_at),
         evaluated=Position(row.evaluated_stream, row.evaluated_sequence),
-        seen=[PublisherShard(*each) for each in seen],
+        seen=tuple(PublisherShard(*each) for each in seen),
     )
 
 

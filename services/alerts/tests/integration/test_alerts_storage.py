@@ -1,0 +1,278 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Connection, inspect, select
+
+from alerts.app import build, migrate
+from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Freshness
+from alerts.domain.checkpoint import Checkpoint, Mark, Progress
+from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason
+from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.watch import Candidate
+from alerts.messages import fired_event
+from alerts.settings import Settings
+from alerts.storage import alerts as alerts_module
+from alerts.storage.alerts import Alerts
+from alerts.storage.fires import Fires
+from alerts.storage.progress import SavedProgress
+from alerts.storage.tables import FIRES, METADATA, NOT_EVALUATED, OUTBOX
+from alerts.storage.tick_streams import TickStreams
+from bourse.alerts.v1 import events_pb2
+from chassis.database import Database, SchemaBehind, ensure_schema
+
+START = datetime(2026, 1, 5, 9, 15, 0, 123_456, tzinfo=UTC)
+Columns = dict[str, tuple[str, bool]]
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("ALERTS_DATABASE_URL", database_url)
+    return Settings()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database.open(database_url) as opened:
+        await ensure_schema(opened, "alerts")
+        yield opened
+
+
+@pytest.fixture
+def alerts(database: Database) -> Alerts:
+    return Alerts(database)
+
+
+@pytest.fixture
+def fires(database: Database) -> Fires:
+    return Fires(database, fired_event)
+
+
+def make_alert(alert_id: int = 1, *, instrument: str = "NASDAQ:AAPL", user_id: str = "7") -> Alert:
+    created_at = START + timedelta(seconds=alert_id)
+    alert = Alert(alert_id, user_id, AlertType.BUY, instrument, "AAPL", Decimal("150.10"), 1, created_at=created_at)
+    return replace(alert, armed=Position(1, 40))
+
+
+def make_candidate(alert_id: int = 1, *, generation: int = 1, price: float = 150.1) -> Candidate:
+    return Candidate(
+        alert_id=alert_id,
+        generation=generation,
+        price=FiringPrice(START, price, source="sample", freshness=Freshness.SIMULATED),
+        publisher_id="feed-1",
+        epoch=1_767_604_500_000_000,
+        shard=15,
+        sequence=9,
+        position=Position(1, 41),
+        mark=Mark(Position(1, 40), START),
+    )
+
+
+def columns_of(connection: Connection) -> dict[str, Columns]:
+    inspector = inspect(connection)
+    return {
+        table: {column["name"]: (str(column["type"]), column["nullable"]) for column in inspector.get_columns(table)}
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def indexes_of(connection: Connection) -> set[tuple[str, str | None]]:
+    inspector = inspect(connection)
+    tables = inspector.get_table_names()
+    return {(table, index["name"]) for table in tables for index in inspector.get_indexes(table)}
+
+
+async def test_the_migrations_make_the_tables_the_code_declares(settings: Settings) -> None:
+    await migrate(settings)
+    async with Database.open(settings.database_url) as database, database.transaction() as connection:
+        migrated = [await connection.run_sync(columns_of), await connection.run_sync(indexes_of)]
+        await connection.run_sync(METADATA.drop_all)
+        await connection.run_sync(METADATA.create_all)
+        assert migrated == [await connection.run_sync(columns_of), await connection.run_sync(indexes_of)]
+
+
+async def test_told_not_to_migrate_it_refuses_an_empty_database(settings: Settings) -> None:
+    held_back = settings.model_copy(update={"alerts_migrate_on_start": False})
+    with pytest.raises(SchemaBehind, match="python -m alerts migrate"):
+        async with build(held_back):
+            pytest.fail("it started")
+
+
+async def test_an_alert_is_read_as_it_was_saved(alerts: Alerts) -> None:
+    alert = make_alert()
+    await alerts.save(alert, replaces=None)
+    assert await alerts.find("7", AlertType.BUY, "NASDAQ:AAPL") == alert
+    assert await alerts.find("7", AlertType.SELL, "NASDAQ:AAPL") is None
+    assert await alerts.list_of("7") == [alert]
+    assert (await alerts.count("7"), await alerts.count("8")) == (1, 0)
+
+
+async def test_the_price_keeps_the_digits_it_was_given_with(alerts: Alerts) -> None:
+    alert = replace(make_alert(), price=Decimal("999999999999.99999999"))
+    await alerts.save(alert, replaces=None)
+    (saved,) = await alerts.list_of("7")
+    assert str(saved.price) == "999999999999.99999999"
+
+
+async def test_the_next_generation_replaces_the_one_it_was_made_from(alerts: Alerts) -> None:
+    first = make_alert()
+    second = first.set_again(symbol="AAPL", price=Decimal("1E-8"), at=START)
+    await alerts.save(first, replaces=None)
+    await alerts.save(second, replaces=first)
+    assert await alerts.list_of("7") == [second]
+    with pytest.raises(AlertChanged):
+        await alerts.save(first.set_again(symbol="AAPL", price=Decimal(2), at=START), replaces=first)
+    assert await alerts.list_of("7") == [second]
+
+
+async def test_a_second_alert_of_a_user_type_and_instrument_is_refused(alerts: Alerts) -> None:
+    await alerts.save(make_alert(1), replaces=None)
+    with pytest.raises(AlertChanged):
+        await alerts.save(make_alert(2), replaces=None)
+
+
+async def test_armed_alerts_come_by_instrument_in_portions(alerts: Alerts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts_module, "ALERTS_PER_PORTION", 2)
+    for alert_id, instrument in ((1, "NSE:TCS"), (2, "NASDAQ:AAPL"), (3, "NSE:TCS"), (4, "FX:EURUSD")):
+        await alerts.save(make_alert(alert_id, instrument=instrument, user_id=str(alert_id)), replaces=None)
+    waiting = replace(make_alert(5), armed=None)
+    await alerts.save(waiting, replaces=None)
+    portions = [[alert.id for alert in portion] async for portion in alerts.armed()]
+    assert portions == [[4, 2], [1, 3]]
+
+
+async def test_waiting_alerts_are_armed_and_the_wait_is_recorded(
+    alerts: Alerts, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts_module, "WAITING_PER_PORTION", 2)
+    for alert_id in (1, 2, 3):
+        alert = replace(make_alert(alert_id, user_id=str(alert_id)), armed=None)
+        await alerts.save(alert, replaces=None)
+    now = START + timedelta(minutes=5)
+    position = Position(2, 17)
+    portions = [await alerts.arm_waiting(position, at=now) for _ in range(3)]
+    assert [[alert.id for alert in portion] for portion in portions] == [[1, 2], [3], []]
+    assert all(alert.armed == position for portion in portions for alert in portion)
+    assert [alert.armed for alert in await alerts.list_of("3")] == [position]
+    async with database.reading() as connection:
+        rows = (await connection.execute(select(NOT_EVALUATED).order_by(NOT_EVALUATED.c.id))).all()
+    assert [(row.reason, row.from_at, row.to_at, row.shard) for row in rows] == [
+        ("not_armed", make_alert(1).created_at, now, None),
+        ("not_armed", make_alert(3).created_at, now, None),
+    ]
+
+
+async def test_a_fire_is_the_alert_its_receipt_and_its_event(alerts: Alerts, fires: Fires, database: Database) -> None:
+    await alerts.save(make_alert(), replaces=None)
+    committed_at = START + timedelta(seconds=1)
+    (fired,) = await fires.fire([make_candidate()], committed_at=committed_at)
+    assert fired == replace(make_alert(), fired=make_candidate().price)
+    assert await alerts.list_of("7") == [fired]
+    async with database.reading() as connection:
+        receipt = (await connection.execute(select(FIRES))).one()
+        event = (await connection.execute(select(OUTBOX))).one()
+    assert (receipt.alert_id, receipt.generation, receipt.price, receipt.fired_price) == (1, 1, "150.10", 150.1)
+    assert (receipt.stream, receipt.stream_sequence, receipt.committed_at) == (1, 41, committed_at)
+    assert (event.subject, event.message_id) == ("events.alerts.fired", "1:1")
+    message = events_pb2.AlertFired.FromString(event.payload)
+    assert (message.alert.id, message.alert.fired_price) == ("1", 150.1)
+    assert (message.publisher_id, message.epoch, message.shard, message.sequence) == (
+        "feed-1",
+        1_767_604_500_000_000,
+        15,
+        9,
+    )
+    assert message.committed_at.ToDatetime(tzinfo=UTC) == committed_at
+
+
+async def test_only_what_is_still_armed_fires_and_that_once(alerts: Alerts, fires: Fires, database: Database) -> None:
+    for alert_id in (1, 2, 3):
+        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None)
+    replaced = make_alert(2, user_id="2")
+    again = replaced.set_again(symbol="AAPL", price=Decimal(1), at=START)
+    await alerts.save(replace(again, armed=Position(1, 50)), replaces=replaced)
+    candidates = [make_candidate(3), make_candidate(2), make_candidate(1), make_candidate(3, price=1.0)]
+    fired = await fires.fire(candidates, committed_at=START)
+    assert [(alert.id, alert.fired and alert.fired.price) for alert in fired] == [(3, 150.1), (1, 150.1)]
+    assert await fires.fire(candidates, committed_at=START) == []
+    assert [alert.id for alert in await fires.fire([make_candidate(2, generation=2)], committed_at=START)] == [2]
+    async with database.reading() as connection:
+        told = (await connection.execute(select(OUTBOX.c.message_id).order_by(OUTBOX.c.id))).scalars().all()
+    assert told == ["3:1", "1:1", "2:2"]
+
+
+async def test_two_processes_that_fire_the_same_alerts_fire_each_once(
+    alerts: Alerts, fires: Fires, database_url: str
+) -> None:
+    ids = range(1, 41)
+    for alert_id in ids:
+        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None)
+    forwards = [make_candidate(alert_id) for alert_id in ids]
+    async with Database.open(database_url) as other:
+        results = await asyncio.gather(
+            fires.fire(forwards, committed_at=START),
+            Fires(other, fired_event).fire(forwards[::-1], committed_at=START),
+        )
+    assert sorted(alert.id for fired in results for alert in fired) == list(ids)
+
+
+async def test_a_rearmed_alert_has_nothing_left_of_its_fire(alerts: Alerts, fires: Fires) -> None:
+    await alerts.save(make_alert(), replaces=None)
+    (fired,) = await fires.fire([make_candidate()], committed_at=START)
+    again = fired.set_again(symbol="AAPL", price=Decimal(100), at=START)
+    await alerts.save(again, replaces=fired)
+    assert await alerts.list_of("7") == [again]
+
+
+async def test_the_first_checkpoint_begins_now_and_stays(database: Database) -> None:
+    saved = SavedProgress(database)
+    first = await saved.load(now=START)
+    assert first == Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
+    assert await SavedProgress(database).load(now=START + timedelta(days=1)) == first
+
+
+async def test_progress_is_read_as_it_was_saved(database: Database) -> None:
+    saved = SavedProgress(database)
+    await saved.load(now=START)
+    seen = tuple(PublisherShard("feed-1", shard, 5, 9, START) for shard in range(3))
+    checkpoint = Checkpoint(
+        began_at=START, resume=Mark(Position(2, 2**40), START), evaluated=Position(2, 2**40 + 1), seen=seen
+    )
+    missing = NotEvaluated(Reason.SEQUENCE_JUMP, START, START + timedelta(seconds=1), 3, "feed-1")
+    await saved.save(Progress(checkpoint, (missing,)))
+    await saved.save(Progress(replace(checkpoint, seen=seen[:1]), ()))
+    assert await saved.load(now=START) == replace(checkpoint, seen=seen[:1])
+    async with database.reading() as connection:
+        row = (await connection.execute(select(NOT_EVALUATED))).one()
+    assert (row.reason, row.from_at, row.to_at, row.shard, row.publisher_id) == (
+        "sequence_jump",
+        START,
+        START + timedelta(seconds=1),
+        3,
+        "feed-1",
+    )
+
+
+async def test_streams_are_numbered_in_the_order_they_are_first_seen(database: Database) -> None:
+    streams = TickStreams(database)
+    later, earlier = START + timedelta(days=1), START
+    assert [await streams.ordinal_of(moment) for moment in (later, earlier, later)] == [1, 2, 1]
+    assert await TickStreams(database).ordinal_of(earlier) == 2
+
+
+async def test_two_processes_number_a_stream_alike(database: Database, database_url: str) -> None:
+    async with Database.open(database_url) as other:
+        processes = [TickStreams(database), TickStreams(other), TickStreams(database), TickStreams(other)]
+        ordinals = await asyncio.gather(*(process.ordinal_of(START) for process in processes))
+    assert len(set(ordinals)) == 1
+
+
+async def test_what_is_remembered_of_streams_is_bounded(database: Database) -> None:
+    streams = TickStreams(database)
+    moments = [START + timedelta(seconds=second) for second in range(70)]
+    ordinals = [await streams.ordinal_of(moment) for moment in moments]
+    assert [await streams.ordinal_of(moment) for moment in moments] == ordinals
