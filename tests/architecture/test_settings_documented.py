@@ -25,6 +25,8 @@ def shown(value: Any) -> str:
         return str(int(value))
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

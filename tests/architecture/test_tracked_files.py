@@ -13,7 +13,7 @@ REGISTRIES = re.compile(
     "(?i)" + "|".join(("pypi" + r"\.org", "python" + "hosted", "index" + "-url", "find" + "-links"))
 )
 SECRETS = {
-    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE" + " KEY-----"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:\\n|\s)*[A-Za-z0-9+/]{40}"),
     "a signed token": re.compile(r"\beyJ[\w-]{12,}\.[\w-]{12,}\.[\w-]{12,}"),
     "a cloud key": re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
     "a token of a code host": re.compile(r"\bgh[pousr]_\w{30,}"),
@@ -39,7 +39,7 @@ def test_the_patterns_find_what_they_look_for() -> None:
     assert MACHINE_PATHS.search("see /" + "root/x")
     assert not MACHINE_PATHS.search("client/" + "work/x")
     assert REGISTRIES.search("https://" + "pypi" + ".org/simple")
-    assert SECRETS["a private key"].search("-----BEGIN " + "PRIVATE KEY-----")
+    assert SECRETS["a private key"].search("-----BEGIN EC PRIVATE KEY-----\n" + "M" * 64)
     assert SECRETS["a signed token"].search("eyJ" + "a" * 20 + "." + "b" * 20 + "." + "c" * 20)
 
 
