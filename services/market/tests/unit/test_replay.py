@@ -255,7 +255,6 @@ async def test_a_quote_is_the_current_bar_so_far() -> None:
 @pytest.mark.parametrize("speed", [0.5, 1.0, 3600.0, 1e9])
 async def test_at_any_speed_the_ticks_are_the_same(speed: float) -> None:
     source, clock = source_of(WEEK, speed=speed)
-    assert source.is_paced
     playing = asyncio.create_task(everything(source))
     while not playing.done():
         await clock.advance(0.02 if speed > 1e6 else DAY.total_seconds() / speed / 50)

@@ -54,6 +54,11 @@ class QuoteSource(InstrumentSource, Protocol):
 class BarSource(InstrumentSource, Protocol):
     """Answers with daily history."""
 
+    @property
+    def configuration(self) -> Mapping[str, str | int]:
+        """Return whatever decides which bars it gives, so that figures measured on them can be kept apart."""
+        ...
+
     async def daily_bars(self, instruments: Sequence[Instrument], *, count: int) -> Sequence[DailyBars]:
         """Return the newest `count` finished daily bars of each instrument, in the order asked.
 
@@ -72,7 +77,7 @@ class TickSource(InstrumentSource, Protocol):
 
     @property
     def is_paced(self) -> bool:
-        """Say whether ticks come by the clock, so that they are dropped when NATS is away; others can wait."""
+        """Say whether ticks come by the world's clock, so that they are dropped when NATS is away; others can wait."""
         ...
 
     def slices(self) -> AsyncIterator[Sequence[Tick]]:

@@ -1,6 +1,7 @@
 """A replay file as a source of instruments, quotes, daily bars and ticks, on a virtual clock."""
 
 import asyncio
+import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ class ReplaySource:
 
     name = NAME
     is_simulated = True
+    is_paced = False
     freshness = Freshness.SIMULATED
 
     def __init__(
@@ -70,11 +72,6 @@ class ReplaySource:
         self._days: Mapping[str, DailyBars] | None = None
 
     @property
-    def is_paced(self) -> bool:
-        """Say whether ticks come by the clock."""
-        return self._speed is not None
-
-    @property
     def summary(self) -> ReplaySummary:
         """Return what the whole replay holds."""
         times = [each.tick.at_microseconds for part in (self._tape[:1], self._tape[-1:]) for each in chain(*part)]
@@ -84,6 +81,11 @@ class ReplaySource:
             first_tick_at=moment_of(min(times)) if times else None,
             last_tick_at=moment_of(max(times)) if times else None,
         )
+
+    @property
+    def configuration(self) -> Mapping[str, str | int]:
+        """Return a checksum of the bars."""
+        return {"bars": hashlib.sha256(repr(self._bars).encode()).hexdigest()}
 
     def start(self) -> None:
         """Let a held replay begin; has no effect on one that has begun."""

@@ -1,5 +1,6 @@
 """The sample market as a source of instruments, quotes, daily bars and ticks."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from market.providers.sample.stretches import Stretches
 from market.providers.sample.venue import Standing, VenuePrices
 
 NAME = "sample"
+MODEL = 1  # changes whenever the same seed would give other bars
 SLICE_MICROSECONDS = 10_000
 LONGEST_CATCH_UP_MICROSECONDS = 1_000_000
 LONGEST_REST_SECONDS = 1.0
@@ -71,6 +73,12 @@ class SampleSource:
             self._places[listed.instrument.id] = (venue, len(members[venue]), column)
             members[venue].append(column)
         self._venues = {venue: self._open(venue, columns, calendar) for venue, columns in members.items()}
+
+    @property
+    def configuration(self) -> Mapping[str, str | int]:
+        """Return the seed, the model's version and a checksum of the listing."""
+        listing = hashlib.sha256(repr(self._listing).encode()).hexdigest()
+        return {"seed": self._seed, "model": MODEL, "listing": listing}
 
     def instruments(self) -> Sequence[Instrument]:
         """Return every instrument of the sample market."""

@@ -1,0 +1,1 @@
+"""Ticks out of a source and onto NATS."""

@@ -1,0 +1,63 @@
+"""Runs a source's ticks through to NATS and to market's own last prices."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from market.domain.last_prices import LastPrices
+from market.domain.ports import TickSource
+from market.feed.publisher import TickPublisher
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+
+
+class TickFeed:
+    """Carries one source's ticks.
+
+    Args:
+        source: where ticks come from.
+        publisher: where they go.
+        last_prices: what also learns of them.
+    """
+
+    def __init__(self, source: TickSource, publisher: TickPublisher, last_prices: LastPrices) -> None:
+        self._source = source
+        self._publisher = publisher
+        self._last_prices = last_prices
+        self._task: asyncio.Task[None] | None = None
+
+    async def is_well(self) -> bool:
+        """Say whether the feed runs, or has come to its source's end."""
+        task = self._task
+        return task is not None and (not task.done() or (not task.cancelled() and task.exception() is None))
+
+    async def finished(self) -> None:
+        """Wait until the source has nothing more; never returns for a source without an end."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["TickFeed"]:
+        """Carry ticks in the background until the block is left."""
+        self._task = asyncio.create_task(self._run(), name="feed")
+        try:
+            yield self
+        finally:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._task
+
+    async def _run(self) -> None:
+        send = self._publisher.publish if self._source.is_paced else self._publisher.publish_all
+        await self._publisher.wait_until_connected(CONNECT_SECONDS)
+        try:
+            async for ticks in self._source.slices():
+                self._last_prices.record(ticks)
+                await send(ticks)
+        except Exception:
+            log.exception("feed failed", extra={"source": self._source.name})
+            raise
+        log.info("feed finished", extra={"source": self._source.name, "ticks": self._publisher.published_ticks})

@@ -1,0 +1,25 @@
+"""The instrument service of the contract."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from bourse.market.v1 import instruments_pb2, instruments_pb2_grpc
+from market.domain.instruments import InstrumentDirectory
+from market.messages import instrument_message, listing_of
+
+
+class InstrumentService(instruments_pb2_grpc.InstrumentServiceServicer):
+    """Says what symbols mean."""
+
+    def __init__(self, directory: InstrumentDirectory) -> None:
+        self._directory = directory
+
+    async def ResolveInstrument(  # the contract's name
+        self,
+        request: instruments_pb2.ResolveInstrumentRequest,
+        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+    ) -> instruments_pb2.ResolveInstrumentResponse:
+        """Resolve one symbol."""
+        instrument = self._directory.resolve(request.symbol, listing_of(request.listing))
+        return instruments_pb2.ResolveInstrumentResponse(instrument=instrument_message(instrument))

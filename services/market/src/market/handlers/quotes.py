@@ -1,0 +1,25 @@
+"""The quote service of the contract."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc
+from market.domain.quote_board import QuoteBoard
+from market.handlers import PUBLIC_FOR_A_SECOND
+from market.messages import listing_of, quotes_message
+
+
+class QuoteService(quotes_pb2_grpc.QuoteServiceServicer):
+    """Answers what instruments cost now."""
+
+    def __init__(self, board: QuoteBoard) -> None:
+        self._board = board
+
+    async def GetQuotes(  # the contract's name
+        self, request: quotes_pb2.GetQuotesRequest, context: ServicerContext[Any, Any]
+    ) -> quotes_pb2.GetQuotesResponse:
+        """Quote up to 50 symbols."""
+        answer = await self._board.quote(request.symbols, listing_of(request.listing))
+        await context.send_initial_metadata(PUBLIC_FOR_A_SECOND)
+        return quotes_message(answer)

@@ -1,0 +1,27 @@
+"""The snapshot service of the contract."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from bourse.market.v1 import snapshot_pb2, snapshot_pb2_grpc
+from market.domain.snapshot_desk import SnapshotDesk
+from market.handlers import PUBLIC_FOR_A_SECOND
+from market.messages import snapshot_message
+
+
+class SnapshotService(snapshot_pb2_grpc.SnapshotServiceServicer):
+    """Answers how the Indian market stands."""
+
+    def __init__(self, desk: SnapshotDesk) -> None:
+        self._desk = desk
+
+    async def GetSnapshot(  # the contract's name
+        self,
+        request: snapshot_pb2.GetSnapshotRequest,  # noqa: ARG002  # it asks for nothing in particular
+        context: ServicerContext[Any, Any],
+    ) -> snapshot_pb2.GetSnapshotResponse:
+        """Read the newest snapshot."""
+        snapshot = self._desk.current()
+        await context.send_initial_metadata(PUBLIC_FOR_A_SECOND)
+        return snapshot_message(snapshot)

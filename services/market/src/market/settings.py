@@ -1,0 +1,78 @@
+"""What operators can set for market."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import NoDecode
+
+from chassis.settings import ProcessSettings
+
+SIMULATED = ("sample", "replay")
+FULL_SPEED = "max"
+KNOWN_PROVIDERS = (*SIMULATED, "zerodha", "icici", "yahoo", "fmp")
+
+
+def _names(value: object) -> object:
+    return tuple(name.strip().lower() for name in value.split(",")) if isinstance(value, str) else value
+
+
+def _speed(value: object) -> object:
+    return None if value == FULL_SPEED else value
+
+
+class Settings(ProcessSettings):
+    """Market's address, database and sources, beside what all processes share.
+
+    Attributes:
+        market_address: where gRPC is served, `host:port`.
+        market_database_url: SQLAlchemy address; unset means the embedded file under RUN_DIR.
+        market_migrate_on_start: False refuses to start on an old schema instead of migrating it.
+        market_providers: the sources of prices, comma-separated, the preferred one first; `sample` or `replay` stand
+            alone, since nothing real falls back to made-up prices.
+        market_publisher_id: names this replica's ticks to those who watch for holes; different for each replica.
+        sample_seed: what the sample market's prices start from.
+        sample_tick_seconds: seconds between two ticks of an instrument of the sample market.
+        sample_always_open: prices of the sample market move between sessions too.
+        replay_path: the CSV file that is replayed.
+        replay_speed: virtual seconds in a real second; `max`, which is None here, plays as fast as it can be sent.
+        replay_hold: waits for a message on `control.replay.start` before the first tick.
+    """
+
+    market_address: str = "127.0.0.1:7102"
+    market_database_url: SecretStr | None = None
+    market_migrate_on_start: bool = True
+    market_providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ("sample",)
+    market_publisher_id: str = Field(default="market", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    sample_seed: int = Field(default=7, ge=0, lt=2**63)
+    sample_tick_seconds: float = Field(default=1.0, ge=0.05, le=60)
+    sample_always_open: bool = False
+    replay_path: Path | None = None
+    replay_speed: Annotated[float | None, BeforeValidator(_speed), Field(gt=0, le=1e9)] = 1.0
+    replay_hold: bool = False
+
+    @model_validator(mode="after")
+    def _providers_fit_together(self) -> Self:
+        names = self.market_providers
+        unknown = [name for name in names if name not in KNOWN_PROVIDERS]
+        if unknown:
+            listed = ", ".join(repr(name) for name in unknown)
+            raise ValueError(f"MARKET_PROVIDERS names {listed}; known are {', '.join(KNOWN_PROVIDERS)}")
+        if len(set(names)) < len(names):
+            raise ValueError("MARKET_PROVIDERS names a provider twice")
+        if len(names) > 1 and not set(names).isdisjoint(SIMULATED):
+            raise ValueError("MARKET_PROVIDERS: sample and replay stand alone, nothing real falls back to them")
+        missing = [name for name in names if name not in SIMULATED]
+        if missing:
+            listed = ", ".join(missing)
+            raise ValueError(f"MARKET_PROVIDERS: this version has no {listed} yet, only sample and replay")
+        if "replay" in names and self.replay_path is None:
+            raise ValueError("MARKET_PROVIDERS is replay, so REPLAY_PATH must name the file")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        """Return the SQLAlchemy address of market's database."""
+        if self.market_database_url is None:
+            return self.sqlite_url("market")
+        return self.market_database_url.get_secret_value()
