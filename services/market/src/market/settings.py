@@ -48,7 +48,7 @@ class Settings(ProcessSettings):
     sample_tick_seconds: float = Field(default=1.0, ge=0.05, le=60)
     sample_always_open: bool = False
     replay_path: Path | None = None
-    replay_speed: Annotated[float | None, BeforeValidator(_speed), Field(gt=0, le=1e9)] = 1.0
+    replay_speed: Annotated[Annotated[float, Field(gt=0, le=1e9)] | None, BeforeValidator(_speed)] = 1.0
     replay_hold: bool = False
 
     @model_validator(mode="after")

@@ -1,0 +1,276 @@
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from chassis.clock import ManualClock
+from chassis.errors import DatabaseUnavailable
+from market.domain.bars import DailyBars
+from market.domain.instruments import Exchange, Instrument, InstrumentDirectory, InstrumentKind
+from market.domain.last_prices import LastPrices
+from market.domain.pattern_statistics import PatternStatistics
+from market.domain.quote_sources import QuoteSources
+from market.domain.quotes import Freshness, Provenance, Quote
+from market.domain.sessions import Session, Venue, VenueSessions
+from market.domain.signal_book import LOOK_AGAIN_SECONDS, SignalBook
+from market.domain.snapshot_desk import SnapshotDesk, SnapshotWarming
+from market.domain.ticks import Tick, microseconds_of
+
+NOON = datetime(2026, 1, 5, 6, 30, tzinfo=UTC)
+OPENS_AT = datetime(2026, 1, 5, 3, 45, tzinfo=UTC)
+INDIA = VenueSessions(
+    Venue.INDIA,
+    [Session(date(2026, 1, 5), OPENS_AT, OPENS_AT + timedelta(hours=6, minutes=15))],
+    known_from=date(2026, 1, 1),
+    known_through=date(2026, 1, 31),
+)
+
+
+def instrument(instrument_id: str, kind: InstrumentKind = InstrumentKind.EQUITY) -> Instrument:
+    exchange, _, symbol = instrument_id.partition(":")
+    sector = "Power" if kind is InstrumentKind.EQUITY else None
+    return Instrument(instrument_id, Exchange(exchange), symbol, symbol, kind, "INR", sector)
+
+
+NSE = [instrument(f"NSE:S{number}") for number in range(12)]
+NIFTY = instrument("INDEX:NIFTY50", InstrumentKind.INDEX)
+ALL = [*NSE, instrument("NASDAQ:AAPL"), NIFTY, instrument("FX:USDINR", InstrumentKind.CURRENCY_PAIR)]
+
+
+class FakeMarket:
+    """Quotes and bars from tables; counts what it is asked."""
+
+    name = "sample"
+    is_simulated = True
+    configuration: Mapping[str, str | int] = {}
+
+    def __init__(self, bars: Mapping[str, DailyBars]) -> None:
+        self.bars = dict(bars)
+        self.asked_bars: list[tuple[int, int]] = []
+        self.failure: Exception | None = None
+        self.quoted: set[str] = set()
+
+    def instruments(self) -> Sequence[Instrument]:
+        return ALL
+
+    async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        if self.failure is not None:
+            raise self.failure
+        self.quoted |= {each.id for each in instruments}
+        provenance = Provenance(self.name, NOON, Freshness.SIMULATED)
+        return {each.id: Quote(each, 101.0, provenance, previous_close=100.0) for each in instruments}
+
+    async def daily_bars(self, instruments: Sequence[Instrument], *, count: int) -> Sequence[DailyBars]:
+        if self.failure is not None:
+            raise self.failure
+        self.asked_bars.append((len(instruments), count))
+        return [self.bars[each.id].tail(count) for each in instruments]
+
+
+class FakeRepository:
+    """Keeps statistics in memory, or is away."""
+
+    def __init__(self) -> None:
+        self.kept: dict[date, PatternStatistics] = {}
+        self.is_away = False
+
+    async def read(self, session: date) -> PatternStatistics | None:
+        if self.is_away:
+            raise DatabaseUnavailable
+        return self.kept.get(session)
+
+    async def replace(self, statistics: PatternStatistics) -> None:
+        if self.is_away:
+            raise DatabaseUnavailable
+        self.kept[statistics.session] = statistics
+
+
+class OneCalendar:
+    def sessions_of(self, venue: Venue) -> VenueSessions:
+        assert venue is Venue.INDIA
+        return INDIA
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture(scope="module")
+def history(make_bars: Callable[..., DailyBars]) -> Mapping[str, DailyBars]:
+    series = [make_bars(each.id, seed=number, count=300) for number, each in enumerate(ALL)]
+    # All end on one session, as instruments of one exchange do.
+    shared = series[0].sessions
+    return {
+        bars.instrument: DailyBars(bars.instrument, shared.copy(), *(getattr(bars, name) for name in COLUMNS))
+        for bars in series
+    }
+
+
+COLUMNS = ("open", "high", "low", "close")
+
+
+@pytest.fixture
+def market(history: Mapping[str, DailyBars]) -> FakeMarket:
+    return FakeMarket(history)
+
+
+@pytest.fixture
+def repository() -> FakeRepository:
+    return FakeRepository()
+
+
+@pytest.fixture
+def book(market: FakeMarket, repository: FakeRepository, clock: ManualClock) -> SignalBook:
+    return SignalBook(market, repository, clock)
+
+
+@pytest.fixture
+def last_prices() -> LastPrices:
+    return LastPrices("sample")
+
+
+@pytest.fixture
+def desk(market: FakeMarket, book: SignalBook, last_prices: LastPrices, clock: ManualClock) -> SnapshotDesk:
+    return SnapshotDesk(
+        InstrumentDirectory(ALL),
+        QuoteSources([market], clock),
+        last_prices=last_prices,
+        signals=book,
+        calendar=OneCalendar(),
+        clock=clock,
+    )
+
+
+# --- signals
+
+
+async def test_signals_are_on_nse_and_measured_on_every_equity(book: SignalBook, market: FakeMarket) -> None:
+    signals = await book.current()
+    newest = market.bars["NSE:S0"].last_session
+    assert signals
+    assert {each.instrument.partition(":")[0] for each in signals} == {"NSE"}
+    assert {each.session for each in signals} == {newest}
+    assert [instruments for instruments, _ in market.asked_bars] == [len(NSE), len(NSE) + 1]
+
+
+async def test_a_session_is_measured_once_and_kept_for_the_next_start(
+    book: SignalBook, market: FakeMarket, repository: FakeRepository, clock: ManualClock
+) -> None:
+    signals = await book.current()
+    asked = len(market.asked_bars)
+    assert list(repository.kept) == [market.bars["NSE:S0"].last_session]
+    assert await book.current() is signals
+    assert len(market.asked_bars) == asked
+    again = await SignalBook(market, repository, clock).current()
+    assert again == signals
+    assert market.asked_bars[asked:] == [(len(NSE), market.asked_bars[0][1])]
+
+
+async def test_a_new_session_brings_new_signals(book: SignalBook, market: FakeMarket, clock: ManualClock) -> None:
+    whole = dict(market.bars)
+    yesterday = whole["NSE:S0"].sessions[-2].astype(date)
+    market.bars = {each: bars.until(yesterday) for each, bars in whole.items()}
+    before = await book.current()
+    market.bars = whole
+    assert await book.current() is before
+    await clock.advance(LOOK_AGAIN_SECONDS)
+    after = await book.current()
+    assert {each.session for each in before} == {yesterday}
+    assert {each.session for each in after} == {whole["NSE:S0"].last_session}
+
+
+async def test_the_same_session_is_not_looked_through_again(
+    book: SignalBook, market: FakeMarket, clock: ManualClock
+) -> None:
+    signals = await book.current()
+    await clock.advance(LOOK_AGAIN_SECONDS)
+    assert await book.current() is signals
+    assert len(market.asked_bars) == 3
+
+
+async def test_a_database_that_is_away_costs_only_the_time_to_measure(
+    book: SignalBook, market: FakeMarket, repository: FakeRepository, clock: ManualClock
+) -> None:
+    repository.is_away = True
+    signals = await book.current()
+    repository.is_away = False
+    assert signals == await SignalBook(market, repository, clock).current()
+
+
+async def test_without_bars_there_are_no_signals(book: SignalBook, market: FakeMarket) -> None:
+    market.bars = {each: bars.tail(0) for each, bars in market.bars.items()}
+    assert await book.current() == ()
+
+
+# --- the snapshot
+
+
+async def test_before_the_first_snapshot_it_is_warming(desk: SnapshotDesk) -> None:
+    assert not await desk.is_warm()
+    with pytest.raises(SnapshotWarming):
+        desk.current()
+    await desk.wait_until_warm(0.01)
+
+
+async def test_a_snapshot_holds_levels_sectors_signals_and_hours(desk: SnapshotDesk, market: FakeMarket) -> None:
+    await desk.refresh()
+    snapshot = desk.current()
+    assert snapshot.nifty is not None
+    assert (snapshot.nifty.price, snapshot.nifty.change_percent) == (101.0, 1.0)
+    assert snapshot.bank_nifty is None
+    assert [(each.sector, each.change_percent, each.instruments) for each in snapshot.sectors] == [("Power", 1.0, 12)]
+    assert snapshot.signals
+    assert snapshot.market.is_open
+    assert market.quoted == {"INDEX:NIFTY50", *(each.id for each in NSE)}
+    assert await desk.is_warm()
+    await desk.wait_until_warm(0.01)
+
+
+async def test_newer_ticks_are_in_it(desk: SnapshotDesk, last_prices: LastPrices) -> None:
+    last_prices.record([Tick("INDEX:NIFTY50", 110.0, microseconds_of(NOON) + 1, 100.0)])
+    await desk.refresh()
+    nifty = desk.current().nifty
+    assert nifty is not None
+    assert (nifty.price, nifty.change_percent) == (110.0, 10.0)
+
+
+async def test_without_a_source_that_answers_it_holds_no_prices(desk: SnapshotDesk, market: FakeMarket) -> None:
+    market.failure = RuntimeError("broken")
+    await desk.refresh()
+    snapshot = desk.current()
+    assert (snapshot.nifty, snapshot.sectors, snapshot.signals, snapshot.provenance) == (None, [], (), None)
+
+
+async def test_it_is_made_every_second_until_it_is_stopped(desk: SnapshotDesk, clock: ManualClock) -> None:
+    async with desk.running():
+        await desk.wait_until_warm(5.0)
+        first = desk.current()
+        while desk.current() is first:
+            await clock.advance(1.0)
+        assert desk.current().market.as_of > first.market.as_of
+    last = desk.current()
+    await clock.advance(10.0)
+    assert desk.current() is last
+    assert not await desk.is_warm()
+
+
+async def test_a_failed_round_is_not_the_end(
+    desk: SnapshotDesk, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds = iter([RuntimeError("a bug"), None])
+
+    async def refresh() -> None:
+        failure = next(rounds, None)
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr(desk, "refresh", refresh)
+    with caplog.at_level(logging.ERROR):
+        async with desk.running():
+            await asyncio.sleep(0)
+            await clock.advance(1.0)
+    assert "snapshot not made" in caplog.text
+    assert next(rounds, "exhausted") == "exhausted"
