@@ -1,6 +1,7 @@
 """Asks a process whether it is healthy, once."""
 
 import http.client
+import json
 import socket
 from collections.abc import Callable, Mapping
 
@@ -12,6 +13,8 @@ from suite.plan import ProcessPlan, Role
 
 PROBE_TIMEOUT_SECONDS = 1.0
 READINESS_PATH = "/readyz"
+HEALTH_PATH = "/api/health"
+SERVING = "serving"
 
 Probe = Callable[[ProcessPlan, ProcessSettings], bool]
 
@@ -52,14 +55,29 @@ def _channel(address: str, settings: ProcessSettings) -> grpc.Channel:
 
 
 def _serves_http(process: ProcessPlan, _: ProcessSettings) -> bool:
+    """Say whether the gateway is ready and has reached every service, so that the first request finds all of them."""
     connection = http.client.HTTPConnection(process.address, timeout=PROBE_TIMEOUT_SECONDS)
     try:
-        connection.request("GET", READINESS_PATH)
-        return connection.getresponse().status == http.HTTPStatus.OK
+        if _fetch(connection, READINESS_PATH) is None:
+            return False
+        health = _fetch(connection, HEALTH_PATH)
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
+    return health is not None and _reaches_all(health)
+
+
+def _reaches_all(health: bytes) -> bool:
+    services = json.loads(health)["services"]
+    return all(service["status"] == SERVING for service in services.values())
+
+
+def _fetch(connection: http.client.HTTPConnection, path: str) -> bytes | None:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    return body if answer.status == http.HTTPStatus.OK else None
 
 
 PROBES: Mapping[Role, Probe] = {Role.BUS: _accepts, Role.SERVICE: _serves_rpc, Role.GATEWAY: _serves_http}

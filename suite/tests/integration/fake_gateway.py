@@ -12,6 +12,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
+        self.wfile.write(b'{"services": {"portfolio": {"status": "serving"}, "brokers": {"status": "serving"}}}')
 
     def log_message(self, *_: Any) -> None:
         pass
