@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from operator import itemgetter
 
 from market.domain.ticks import Tick, microseconds_of
@@ -28,21 +28,15 @@ class Played:
 
 
 def make_tape(bars: Sequence[Bar]) -> Sequence[Sequence[Played]]:
-    """Return the ticks of the bars by time, then by the bars' order, one slice for each distinct time a bar begins.
+    """Return the ticks of the bars by time, then by the bars' order, one slice for each distinct time of a tick.
 
     A bar becomes its open, the extreme nearer to it (the low where both are as near), the other extreme and its close,
-    at its own time plus 0, 1, 2 and 3 seconds. Its volume is counted up in quarters. A slice holds what comes before
-    the next bar begins.
+    at its own time plus 0, 1, 2 and 3 seconds. Its volume is counted up in quarters. A publisher keeps order within an
+    instrument only, so a slice of one moment is what keeps the order of moments across all of them.
     """
     played = sorted(chain.from_iterable(_with_order(bars)), key=itemgetter(0))
-    begins = sorted({microseconds_of(bar.at) for bar in bars})
-    slices: list[list[Played]] = [[] for _ in begins]
-    position = -1
-    for (at, _, _), each in played:
-        while position + 1 < len(begins) and begins[position + 1] <= at:
-            position += 1
-        slices[position].append(each)
-    return slices
+    moments = groupby((each for _, each in played), key=lambda each: each.tick.at_microseconds)
+    return [list(slice_of_moment) for _, slice_of_moment in moments]
 
 
 def _with_order(bars: Sequence[Bar]) -> Iterator[list[tuple[tuple[int, int, int], Played]]]:
