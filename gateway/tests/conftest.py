@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import jwt
 import nats
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nats.aio.client import Client
+
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc, keys_pb2, keys_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc, snapshot_pb2, snapshot_pb2_grpc, ticks_pb2
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from chassis.errors import Code, ServiceError
 from chassis.health import Health
 from chassis.rpc_server import serving
@@ -29,7 +29,7 @@ from gateway.settings import Settings
 
 ISSUER = "bourse-auth"
 AUDIENCE = "bourse"
-PASSWORD = "correct horse"  # noqa: S105
+PASSWORD = "correct horse"
 NOW = datetime(2026, 4, 7, 9, 0, tzinfo=UTC)
 
 
@@ -289,7 +289,9 @@ class World:
     stack: AsyncExitStack
     gateway: Gateway | None = None
     client: httpx.AsyncClient | None = None
+    gateway_stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _servers: dict[str, AsyncExitStack] = field(default_factory=dict)
+    _publisher: Client | None = None
 
     @property
     def http(self) -> httpx.AsyncClient:
@@ -310,6 +312,9 @@ class World:
         await self._servers.pop(name).aclose()
 
     async def close(self) -> None:
+        if self._publisher is not None:
+            await self._publisher.close()
+            await asyncio.sleep(0)
         for name in list(self._servers):
             await self.stop_service(name)
 
@@ -329,7 +334,8 @@ class World:
 
     async def open(self, **changes: Any) -> httpx.AsyncClient:
         """Open the gateway and wait until it is ready."""
-        self.gateway = await self.stack.enter_async_context(build(self.settings(**changes)))
+        self.gateway_stack = await self.stack.enter_async_context(AsyncExitStack())
+        self.gateway = await self.gateway_stack.enter_async_context(build(self.settings(**changes)))
         self.client = await self.stack.enter_async_context(
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.gateway.port}", timeout=5)
         )
@@ -340,10 +346,33 @@ class World:
             while (await self.http.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.02)
 
+    def sign_in(self, user_id: str = "42", **changes: Any) -> dict[str, str]:
+        """Return the header of a token that auth would give out."""
+        return {"Authorization": f"Bearer {self.auth.mint(user_id, **changes)}"}
+
+    def error_of(self, response: httpx.Response) -> dict[str, str]:
+        """Return an error's body, after checking that it is the envelope."""
+        body: dict[str, str] = json.loads(response.content)
+        assert set(body) == {"error", "message", "code", "request_id"}, body
+        assert body["request_id"] == response.headers["x-request-id"]
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["cache-control"] == "no-store"
+        return body
+
+    async def tick(self, prices: dict[str, float], **changes: Any) -> None:
+        """Publish a batch and wait until the board has it."""
+        assert self.gateway is not None
+        before = self.gateway.board.batches
+        await self.publish("ticks.3", tick_batch(prices, **changes).SerializeToString())
+        async with asyncio.timeout(5):
+            while self.gateway.board.batches == before:
+                await asyncio.sleep(0.005)
+
     async def publish(self, subject: str, payload: bytes) -> None:
-        connection = await nats.connect(self.nats.url)
-        await connection.publish(subject, payload)
-        await connection.close()
+        if self._publisher is None:
+            self._publisher = await nats.connect(self.nats.url)
+        await self._publisher.publish(subject, payload)
+        await self._publisher.flush()
 
 
 @pytest.fixture(scope="session")
@@ -379,10 +408,6 @@ async def running(world: World) -> World:
     return world
 
 
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
 def tick_batch(
     prices: dict[str, float],
     *,
@@ -406,10 +431,16 @@ def tick_batch(
     return batch
 
 
-def error_of(response: httpx.Response) -> dict[str, str]:
-    body = json.loads(response.content)
-    assert set(body) == {"error", "message", "code", "request_id"}, body
-    assert body["request_id"] == response.headers["x-request-id"]
-    assert response.headers["content-type"] == "application/json"
-    found: dict[str, str] = body
-    return found
+@pytest.fixture
+def make_batch() -> Callable[..., ticks_pb2.TickBatch]:
+    return tick_batch
+
+
+@pytest.fixture
+def auth() -> FakeAuth:
+    return FakeAuth()
+
+
+@pytest.fixture
+def make_world(nats_one: NatsServer) -> Callable[[NatsServer | None], Any]:
+    return lambda server=None: a_world(server or nats_one)

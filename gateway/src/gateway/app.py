@@ -110,11 +110,13 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         api.state.clients = clients
         api.state.streams = streams
         api.state.health_page = page
+        limits = Limits(settings, clock)
+        stack.push_async_callback(limits.close)
         edge = Edge(
             GZipMiddleware(api, minimum_size=MIN_COMPRESSED_BYTES, compresslevel=COMPRESSION_LEVEL),
             answers={prices.LIVE_PRICES: board.answer},
             cache=cache,
-            limits=Limits(settings, clock),
+            limits=limits,
             verifier=verifier,
         )
         port = await stack.enter_async_context(serving(_with_cors(edge, settings), settings))

@@ -17,22 +17,23 @@ from nats.aio.msg import Msg
 
 from bourse.market.v1 import quotes_pb2, ticks_pb2
 from chassis.clock import Clock
-from gateway.http_cache import accepts_gzip, etag_of, gzipped, matches_etag
+from gateway.http_cache import Entry as CacheEntry
+from gateway.http_cache import Policy, finish, make_entry
 from gateway.reply import MAX_CHANGE_DECIMALS, MAX_PERCENT_DECIMALS, rfc3339, rounded, short_names
-from gateway.wire import JSON, SECURITY_HEADERS, Finished, Header, Incoming
+from gateway.wire import JSON, Finished, Header, Incoming
 
 log = logging.getLogger(__name__)
 
 TICKS_SUBJECT = "ticks.>"
 MAX_QUOTED_SYMBOLS = 50
-MAX_PLANS = 4_096
+MAX_PLANS = 1_024
 MAX_PUBLISHED_SHARDS = 4_096
 MAX_PLANNED_QUERY = 2_048
 MICROSECONDS = 1_000_000
-FAST_COMPRESSION = 1
-MIN_COMPRESSED_BYTES = 1024
+HASH_MASK = 2**64 - 1
 BARE_EXCHANGE = "NSE"
-MAX_AGE_HEADER: Header = (b"cache-control", b"public, max-age=1")
+POLICY = Policy("public, max-age=1", 1)
+JSON_HEADERS: list[Header] = [(b"content-type", JSON)]
 
 SYMBOL_PATTERN = "^(?:[A-Za-z]{2,10}:)?[A-Za-z0-9^][A-Za-z0-9 &.^=_/-]{0,36}$"
 
@@ -57,14 +58,15 @@ class Entry:
 
     Attributes:
         watchers: who wants to hear of changes; the streams' affair.
+        kept_tail: the fragment after its symbol; None when it must be made anew.
         heard_at: when its last tick came, by the monotonic clock; minus infinity when it is only known from a quote.
     """
 
     __slots__ = (
-        "_tail",
         "as_of_microseconds",
         "heard_at",
         "instrument",
+        "kept_tail",
         "last_price",
         "origin",
         "previous_close",
@@ -81,7 +83,7 @@ class Entry:
         self.origin: bytes = b""
         self.heard_at = -math.inf
         self.watchers: set[Any] = set()
-        self._tail: bytes | None = None
+        self.kept_tail: bytes | None = None
 
     @property
     def has_price(self) -> bool:
@@ -90,14 +92,14 @@ class Entry:
 
     def changed(self) -> None:
         """Say that the fragment must be made anew."""
-        self._tail = None
+        self.kept_tail = None
 
     @property
     def tail(self) -> bytes:
         """Return the fragment after its symbol, as it follows `{"symbol":"X"`."""
-        tail = self._tail
+        tail = self.kept_tail
         if tail is None:
-            tail = self._tail = self._encode()
+            tail = self.kept_tail = self._encode()
         return tail
 
     def _encode(self) -> bytes:
@@ -115,12 +117,20 @@ class Entry:
         return fragment.encode() + self.origin
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
-    """What one query asks for: each symbol's opening bytes, and its instrument."""
+    """What one query asks for, and its last answer, which holds until the next batch of ticks.
+
+    Attributes:
+        heads: each symbol's opening bytes.
+        instruments: what each symbol means.
+    """
 
     heads: list[bytes]
     instruments: list[str]
+    answer: CacheEntry | None = None
+    batches: int = -1
+    good_until: float = -math.inf
 
 
 class Board:
@@ -218,15 +228,30 @@ class Board:
         plan = self._plan(incoming.scope["query_string"])
         if plan is None:
             return None
-        oldest = self._clock.monotonic() - self._max_age_seconds
-        entries = self._entries
+        now = self._clock.monotonic()
+        if plan.batches != self.batches or now >= plan.good_until:
+            self._answer_anew(plan, now)
+        return finish(plan.answer, incoming, age=0, state=b"HIT") if plan.answer is not None else None
+
+    def _answer_anew(self, plan: Plan, now: float) -> None:
+        plan.answer = None
+        plan.batches = self.batches
+        oldest = now
         fragments = []
+        entries = self._entries
         for head, instrument in zip(plan.heads, plan.instruments, strict=True):
             entry = entries.get(instrument)
-            if entry is None or entry.heard_at <= oldest:
-                return None
-            fragments.append(head + entry.tail)
-        return _finished(b'{"quotes":[' + b",".join(fragments) + b'],"errors":[]}', incoming)
+            if entry is None:
+                return
+            oldest = min(oldest, entry.heard_at)
+            fragments.append(head + (entry.kept_tail or entry.tail))
+        plan.good_until = oldest + self._max_age_seconds
+        if now >= plan.good_until:
+            return
+        body = b'{"quotes":[' + b",".join(fragments) + b'],"errors":[]}'
+        # Python's own hash is keyed by process and ten times as fast as a digest; a tag need not outlive the process.
+        etag = b'"%x"' % (hash(body) & HASH_MASK)
+        plan.answer = make_entry(body, JSON_HEADERS, POLICY, now, etag=etag)
 
     def _plan(self, query: bytes) -> Plan | None:
         plan = self._plans.get(query)
@@ -299,24 +324,3 @@ def plan_of(query: bytes) -> Plan | None:
     if not 0 < len(symbols) <= MAX_QUOTED_SYMBOLS or not all(is_symbol(symbol) for symbol in symbols):
         return None
     return Plan([head_of(symbol) for symbol in symbols], [instrument_of(symbol) for symbol in symbols])
-
-
-def _finished(body: bytes, incoming: Incoming) -> Finished:
-    etag = etag_of(body)
-    encoding: list[Header] = []
-    if len(body) >= MIN_COMPRESSED_BYTES and accepts_gzip(incoming.headers):
-        body = gzipped(body, FAST_COMPRESSION)
-        etag = etag[:-1] + b'-gzip"'
-        encoding = [(b"content-encoding", b"gzip")]
-    headers: list[Header] = [
-        MAX_AGE_HEADER,
-        (b"etag", etag),
-        (b"vary", b"accept-encoding"),
-        (b"age", b"0"),
-        (b"x-cache", b"HIT"),
-        *SECURITY_HEADERS,
-    ]
-    if matches_etag(incoming.headers, etag):
-        return Finished(304, headers, b"")
-    headers += [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *encoding]
-    return Finished(200, headers, body)

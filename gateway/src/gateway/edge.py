@@ -14,6 +14,7 @@ from chassis.logs import request_id
 from gateway.errors import ApiError, InvalidRequest, RateLimited, Unexpected, envelope
 from gateway.http_cache import HttpCache
 from gateway.limits import Limits
+from gateway.protocol import send_finished
 from gateway.security import CSRF_HEADER, Verifier, credential_of, identify
 from gateway.wire import (
     INCOMING,
@@ -27,7 +28,6 @@ from gateway.wire import (
     Scope,
     Send,
     finished_error,
-    send_finished,
 )
 
 log = logging.getLogger(__name__)
@@ -132,8 +132,11 @@ class Edge:
 
 
 def _completed(finished: Finished, incoming: Incoming, limit_headers: list[Header]) -> Finished:
-    headers = [*finished.headers, (b"x-request-id", incoming.request_id), *limit_headers]
-    return Finished(finished.status, headers, finished.body if incoming.scope["method"] == "GET" else b"")
+    return Finished(
+        finished.status,
+        [*finished.headers, (b"x-request-id", incoming.request_id), *limit_headers],
+        finished.body if incoming.scope["method"] == "GET" else b"",
+    )
 
 
 class _Completing:

@@ -34,7 +34,7 @@ MAX_ALIAS_LENGTH = 1024
 MAX_QUERY_FIELDS = 100
 RETRY_SECONDS = 1.0
 FLIGHT_TIMEOUT_SECONDS = 30.0
-COMPRESSION_LEVEL = 6
+COMPRESSION_LEVEL = 4
 CACHEABLE_STATUS = 200
 FIRST_ERROR_STATUS = 500
 DROPPED_HEADERS = frozenset({b"content-length", b"cache-control", b"etag", b"vary", b"age", b"x-cache"})
@@ -43,8 +43,16 @@ DROPPED_REQUEST_HEADERS = frozenset(
 )
 
 _NO_GZIP = re.compile(rb"gzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)")
+_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DIRECTIVE = re.compile(r"([a-z-]+)(?:=(\d+))?")
 _FRESHNESS = re.compile(rb'"freshness":"(?:live|delayed)"')
+
+
+class UnsafeHeader(ValueError):
+    """A header that would break out of its line."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(f"header {name!r} holds a control character")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +132,9 @@ class Entry:
         return self._compressed
 
 
-def gzipped(body: bytes, level: int = COMPRESSION_LEVEL) -> bytes:
+def gzipped(body: bytes) -> bytes:
     """Compress, the same bytes for the same body at any time."""
-    compressor = zlib.compressobj(level, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     return compressor.compress(body) + compressor.flush()
 
 
@@ -150,6 +158,9 @@ def etag_of(body: bytes) -> bytes:
 
 
 def _represent(body: bytes, etag: bytes, media_headers: list[Header], policy: Policy) -> Representation:
+    for name, value in media_headers:
+        if _UNSAFE.search(name + value):
+            raise UnsafeHeader(name)
     headers: list[Header] = [
         *media_headers,
         (b"content-length", b"%d" % len(body)),
@@ -161,13 +172,21 @@ def _represent(body: bytes, etag: bytes, media_headers: list[Header], policy: Po
     return Representation(etag, headers, body)
 
 
-def make_entry(body: bytes, media_headers: list[Header], policy: Policy, stored_at: float) -> Entry:
-    """Return an entry for a body."""
-    return Entry(_represent(body, etag_of(body), media_headers, policy), policy, media_headers, stored_at)
+def make_entry(
+    body: bytes, media_headers: list[Header], policy: Policy, stored_at: float, *, etag: bytes | None = None
+) -> Entry:
+    """Return an entry for a body, under a strong entity tag of its bytes unless one is given.
+
+    Raises:
+        UnsafeHeader: a header would break out of its line.
+    """
+    return Entry(_represent(body, etag or etag_of(body), media_headers, policy), policy, media_headers, stored_at)
 
 
-def finish(representation: Representation, incoming: Incoming, *, age: int, state: bytes) -> Finished:
-    """Return the answer a client gets from a representation: 304 when it has it already."""
+def finish(entry: Entry, incoming: Incoming, *, age: float, state: bytes) -> Finished:
+    """Return the answer a client gets from an entry: compressed when asked for, 304 when it has it already."""
+    is_compressed = len(entry.plain.body) >= MIN_COMPRESSED_BYTES and accepts_gzip(incoming.headers)
+    representation = entry.compressed() if is_compressed else entry.plain
     tail: list[Header] = [(b"age", b"%d" % age), (b"x-cache", state)]
     if matches_etag(incoming.headers, representation.etag):
         kept = [header for header in representation.headers if not header[0].startswith(b"content-")]
@@ -273,7 +292,7 @@ class HttpCache:
         result = await asyncio.shield(self._flight(key, incoming))
         if isinstance(result, Entry):
             age = max(0.0, self._clock.monotonic() - result.stored_at)
-            return self._finish(result, incoming, age=age, state=b"STALE" if result.is_marked_stale else b"MISS")
+            return finish(result, incoming, age=age, state=b"STALE" if result.is_marked_stale else b"MISS")
         return _pass_on(result, incoming)
 
     def _ready(self, key: str, incoming: Incoming) -> Finished | None:
@@ -285,13 +304,13 @@ class HttpCache:
         if age < entry.policy.max_age and not entry.is_marked_stale:
             self._entries.move_to_end(key)
             self.hits += 1
-            return self._finish(entry, incoming, age=age, state=b"HIT")
+            return finish(entry, incoming, age=age, state=b"HIT")
         if age >= entry.servable_seconds:
             return None
         if now >= entry.retry_at:
             self._flight(key, incoming)
         self.stale += 1
-        return self._finish(entry, incoming, age=age, state=b"STALE")
+        return finish(entry, incoming, age=age, state=b"STALE")
 
     async def close(self) -> None:
         """Give up what is in flight."""
@@ -299,11 +318,6 @@ class HttpCache:
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-
-    def _finish(self, entry: Entry, incoming: Incoming, *, age: float, state: bytes) -> Finished:
-        is_compressed = len(entry.plain.body) >= MIN_COMPRESSED_BYTES and accepts_gzip(incoming.headers)
-        representation = entry.compressed() if is_compressed else entry.plain
-        return finish(representation, incoming, age=int(age), state=state)
 
     def _flight(self, key: str, incoming: Incoming) -> asyncio.Task[Entry | Captured]:
         flight = self._flights.get(key)

@@ -13,6 +13,7 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from pydantic import SecretStr
+from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from chassis.clock import Clock
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_SECONDS = 0.25
 REDIS_REST_SECONDS = 1.0
+MAX_REDIS_CONNECTIONS = 64
 MAX_COUNTED_CALLERS = 100_000
 CROWD = "everyone else"
 UNLIMITED_PATHS = frozenset({"/livez", "/readyz"})
@@ -92,9 +94,15 @@ class Limiter:
     def __init__(self, redis_url: SecretStr | None, clock: Clock) -> None:
         self._clock = clock
         self._local = FixedWindowRateLimiter(MemoryStorage())
-        self._shared = FixedWindowRateLimiter(_redis_storage(redis_url)) if redis_url is not None else None
+        self._pool = _pool_of(redis_url) if redis_url is not None else None
+        self._shared = _shared_by(self._pool) if self._pool is not None else None
         self._resting_until = 0.0
         self.redis_failures = 0
+
+    async def close(self) -> None:
+        """Close the connections to Redis."""
+        if self._pool is not None:
+            await self._pool.aclose()
 
     async def hit(self, item: RateLimitItem, key: str) -> tuple[bool, Standing]:
         """Count one request; return whether it is within the limit, and how the caller stands."""
@@ -108,12 +116,19 @@ class Limiter:
         return await _hit(self._local, item, key)
 
 
-def _redis_storage(url: SecretStr) -> RedisStorage:
-    return RedisStorage(
-        f"async+{url.get_secret_value()}",
-        implementation="redispy",
+def _pool_of(url: SecretStr) -> ConnectionPool:
+    return ConnectionPool.from_url(
+        url.get_secret_value(),
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        max_connections=MAX_REDIS_CONNECTIONS,
+    )
+
+
+def _shared_by(pool: ConnectionPool) -> FixedWindowRateLimiter:
+    # The address says no more than which kind of store it is; the pool knows where it is.
+    return FixedWindowRateLimiter(
+        RedisStorage("async+redis://", implementation="redispy", connection_pool=pool)  # type: ignore[arg-type]
     )
 
 
@@ -141,6 +156,10 @@ class Limits:
     def redis_failures(self) -> int:
         """Return how often Redis could not be asked."""
         return self._limiter.redis_failures
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._limiter.close()
 
     async def admit(self, incoming: Incoming) -> None:
         """Count one request that is not ready-made, and note on it what its answer says about limits.

@@ -11,7 +11,8 @@ import secrets
 from collections.abc import Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import grpc
 import jwt
@@ -68,7 +69,7 @@ class Caller:
     user_id: str
     session_id: str
     token_id: str
-    expires_at: float
+    expires_at: datetime
 
 
 class Keyring:
@@ -83,6 +84,7 @@ class Keyring:
         self._reading = asyncio.Lock()
         self.issuer = ""
         self.audience = ""
+        self.withdrawals = 0
 
     @property
     def is_known(self) -> bool:
@@ -105,11 +107,14 @@ class Keyring:
         except grpc.aio.AioRpcError as error:
             log.debug("keys not read", extra={"status": error.code().name})
             return
-        self._keys = {
+        keys = {
             key.key_id: Ed25519PublicKey.from_public_bytes(key.public_key)
             for key in reply.keys
             if key.algorithm == ALGORITHM
         }
+        if any(keys.get(key_id) != key for key_id, key in self._keys.items()):
+            self.withdrawals += 1
+        self._keys = keys
         self.issuer, self.audience = reply.issuer, reply.audience
         self._read_at = self._clock.monotonic()
 
@@ -142,11 +147,8 @@ class Revocations:
 
     def covers(self, caller: Caller) -> bool:
         """Say whether a caller's token is refused."""
-        return (
-            caller.token_id in self._by_kind["token_id"]
-            or caller.session_id in self._by_kind["session_id"]
-            or caller.user_id in self._by_kind["user_id"]
-        )
+        tokens, sessions, users = self._by_kind.values()
+        return caller.token_id in tokens or caller.session_id in sessions or caller.user_id in users
 
     def note_current(self) -> None:
         """Note that nothing revoked up to now can be missing."""
@@ -263,6 +265,7 @@ class Verifier:
         self._tokens_kept = tokens_kept
         self._max_blind_seconds = max_blind_seconds
         self._verified: dict[str, Caller] = {}
+        self._withdrawals = 0
 
     @property
     def is_able(self) -> bool:
@@ -274,11 +277,11 @@ class Verifier:
 
     def is_current(self, caller: Caller) -> bool:
         """Say whether a caller verified earlier still stands."""
-        return caller.expires_at > self._clock.now().timestamp() and not self._revocations.covers(caller)
+        return caller.expires_at > self._clock.now() and not self._revocations.covers(caller)
 
     def recall(self, token: str) -> Caller | None:
         """Return the caller of a token verified before; None when it is new, no longer good, or cannot be judged."""
-        caller = self._verified.get(token)
+        caller = self._known(token)
         if caller is None or not self.is_able or not self.is_current(caller):
             return None
         return caller
@@ -292,12 +295,12 @@ class Verifier:
             TokenRevoked: it was ended.
             TrustUnknown: keys or revocations are out of reach.
         """
-        caller = self._verified.get(token)
+        caller = self._known(token)
         if caller is None:
             caller = await self._read(token)
         if not self.is_able:
             raise TrustUnknown
-        if caller.expires_at <= self._clock.now().timestamp():
+        if caller.expires_at <= self._clock.now():
             self._verified.pop(token, None)
             raise TokenExpired
         if self._revocations.covers(caller):
@@ -305,6 +308,13 @@ class Verifier:
             raise TokenRevoked
         self._remember(token, caller)
         return caller
+
+    def _known(self, token: str) -> Caller | None:
+        if self._withdrawals != self._keyring.withdrawals:
+            # What a withdrawn key has signed must be looked at again.
+            self._withdrawals = self._keyring.withdrawals
+            self._verified.clear()
+        return self._verified.get(token)
 
     def _remember(self, token: str, caller: Caller) -> None:
         if token in self._verified:
@@ -355,14 +365,13 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
     if claims["typ"] != "access" or not all(isinstance(name, str) and name for name in names):
         raise AuthRequired
     user_id, session_id, token_id = names
-    return Caller(user_id, session_id, token_id, float(claims["exp"]))
+    return Caller(user_id, session_id, token_id, datetime.fromtimestamp(claims["exp"], UTC))
 
 
 # --- what a request carries ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """The token a request carries, and whether only a cookie brought it."""
 
     token: str

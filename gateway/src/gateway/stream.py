@@ -115,7 +115,7 @@ class Client:
     def prices(self, entries: Iterable[Entry]) -> bytes:
         """Return entries' prices as an event's data, in this client's forms of their symbols."""
         heads = self.heads
-        return b'{"quotes":[' + b",".join([heads[entry] + entry.tail for entry in entries if entry.has_price]) + b"]}"
+        return b'{"quotes":[' + b",".join([heads[entry] + (entry.kept_tail or entry.tail) for entry in entries]) + b"]}"
 
     def take(self) -> bytes:
         """Return all that waits, as it goes over the wire, and forget it."""
@@ -271,7 +271,8 @@ class Streams:
 
     async def serve(self, client: Client, send: Send) -> None:
         """Send a client its snapshot, and then what changes, until it ends."""
-        opening = b"retry: %d\n\n" % RECONNECT_MS + event("snapshot", client.prices(client.heads))
+        priced = [entry for entry in client.heads if entry.has_price]
+        opening = b"retry: %d\n\n" % RECONNECT_MS + event("snapshot", client.prices(priced))
         if self._feed.is_silent:
             opening += self._feed.as_event()
         await self._send(client, send, opening)

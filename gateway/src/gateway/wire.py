@@ -107,12 +107,6 @@ def incoming_of(scope: Scope) -> Incoming:
     return incoming
 
 
-async def send_finished(finished: Finished, send: Send) -> None:
-    """Send a finished answer."""
-    await send({"type": "http.response.start", "status": finished.status, "headers": finished.headers})
-    await send({"type": "http.response.body", "body": finished.body})
-
-
 def finished_error(error: ApiError, incoming: Incoming) -> Finished:
     """Return an error as a finished answer, complete with what every answer carries."""
     body = envelope(error.status, error.code, error.detail, for_request=incoming.request_id.decode())

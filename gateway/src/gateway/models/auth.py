@@ -140,6 +140,11 @@ class GoogleLogIn(BaseModel):
     user: dict[str, JsonValue] | None = None
 
 
+# The mark keeps a tag apart from a field in an error's location.
+PASSWORD_TAG = "#password"  # noqa: S105  # a name
+GOOGLE_TAG = "#google"
+
+
 def _way_of_signing_in(body: Any) -> str | None:
     if not isinstance(body, dict):
         return None
@@ -147,11 +152,11 @@ def _way_of_signing_in(body: Any) -> str | None:
     has_password = "email" in body or "password" in body
     if has_token == has_password:
         return None
-    return "google" if has_token else "password"
+    return GOOGLE_TAG if has_token else PASSWORD_TAG
 
 
 LogIn = Annotated[
-    Annotated[PasswordLogIn, Tag("password")] | Annotated[GoogleLogIn, Tag("google")],
+    Annotated[PasswordLogIn, Tag(PASSWORD_TAG)] | Annotated[GoogleLogIn, Tag(GOOGLE_TAG)],
     Discriminator(
         _way_of_signing_in,
         custom_error_type="way_of_signing_in",

@@ -1,0 +1,217 @@
+"""Whatever arrives, the answer is 4xx with the envelope, and nothing is lost."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+REGISTER = "/api/auth/register"
+GOOD = {"email": "user@example.com", "password": "correct horse"}
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+async def refused(world: Any, response: Any, status: int) -> str:
+    assert response.status_code == status, response.text
+    message: str = world.error_of(response)["message"]
+    assert message
+    return message
+
+
+async def test_an_unknown_path_is_404(running: Any) -> None:
+    for path in ("/nope", "/api", "/api/alerts", "/api/auth/user/a/b", "//", "/%2e%2e/etc/passwd"):
+        await refused(running, await running.http.get(path), 404)
+
+
+async def test_a_wrong_method_names_the_right_ones(running: Any) -> None:
+    response = await running.http.delete("/api/alerts/42")
+
+    await refused(running, response, 405)
+    assert response.headers["allow"] == "GET, HEAD, POST"
+    assert (await running.http.post("/api/index/snapshot")).headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email": None},
+        {"email": 5},
+        {"email": "a" * 255},
+        {"email": {"a": 1}},
+        {"password": None},
+        {"password": "short"},
+        {"password": "x" * 1025},
+        {"password": ["a"]},
+        {"name": ""},
+        {"name": "x" * 101},
+        {"name": 1},
+        {"colour": "red"},
+    ],
+)
+async def test_a_wrong_field_is_named(running: Any, changes: dict[str, Any]) -> None:
+    body = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
+
+    message = await refused(running, await running.http.post(REGISTER, json=body), 400)
+
+    assert next(iter(changes)) in message
+    assert running.auth.users == {}
+
+
+@pytest.mark.parametrize(
+    "alert",
+    [
+        {"type": "hold"},
+        {"type": 1},
+        {"symbol": ""},
+        {"symbol": "A" * 60},
+        {"symbol": "<b>"},
+        {"symbol": 5},
+        {"price": 0},
+        {"price": -1},
+        {"price": "150"},
+        {"price": True},
+        {"price": 10**13},
+        {"price": 1.123456789},
+        {"price": None},
+        {"price": [1]},
+    ],
+)
+async def test_a_wrong_alert_is_refused(running: Any, alert: dict[str, Any]) -> None:
+    body = {"type": "buy", "symbol": "AAPL", "price": 1.5, **alert}
+
+    response = await running.http.post("/api/alerts/me", headers=running.sign_in(), json=body)
+
+    assert next(iter(alert)) in await refused(running, response, 400)
+    assert running.alerts.alerts == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        b"\xff\xfe",
+        b'{"email": "a@b.example", "password": NaN}',
+        b'{"email": "a@b.example", "email": "a@b.example", "password": "correct horse"}',
+        b'{"email": "a@b.example\\u0000", "password": "correct horse"}',
+        b'{"email": "\\ud800@b.example", "password": "correct horse"}',
+        b'{"email": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'{"email": ' + b"9" * 5_000 + b"}",
+    ],
+)
+async def test_hostile_json_is_400(running: Any, body: bytes) -> None:
+    await refused(running, await running.http.post(REGISTER, content=body, headers=JSON_TYPE), 400)
+
+
+async def test_ten_megabytes_are_413_declared_or_not(running: Any) -> None:
+    async def chunks() -> Any:
+        for _ in range(160):
+            yield b"x" * 65536
+
+    declared = await running.http.post(REGISTER, content=b"x" * 10_000_000, headers=JSON_TYPE)
+    undeclared = await running.http.post(REGISTER, content=chunks(), headers=JSON_TYPE)
+
+    await refused(running, declared, 413)
+    await refused(running, undeclared, 413)
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", ""]
+)
+async def test_a_body_that_is_not_json_is_415(running: Any, media_type: str) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+
+    response = await running.http.post(REGISTER, content=json.dumps(GOOD).encode(), headers=headers)
+
+    await refused(running, response, 415)
+
+
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/ld+json"])
+async def test_json_by_any_of_its_names_is_taken(running: Any, media_type: str) -> None:
+    response = await running.http.post(
+        REGISTER, content=json.dumps(GOOD).encode(), headers={"Content-Type": media_type}
+    )
+
+    assert response.status_code == 201
+
+
+async def test_a_body_that_never_ends_is_408(world: Any) -> None:
+    await world.open(gateway_body_timeout_seconds=0.1)
+
+    async def slowly() -> Any:
+        yield b"{"
+        await asyncio.sleep(1)
+        yield b"}"
+
+    await refused(world, await world.http.post(REGISTER, content=slowly(), headers=JSON_TYPE), 408)
+
+
+async def test_a_user_id_beyond_any_is_400(running: Any) -> None:
+    response = await running.http.get("/api/alerts/" + "a" * 300, headers=running.sign_in())
+
+    await refused(running, response, 400)
+
+
+async def test_a_hostile_token_is_401(running: Any) -> None:
+    for token in ("x", "a.b.c", "x" * 6000, "..", "é"):
+        response = await running.http.get("/api/alerts/me", headers={"Authorization": f"Bearer {token}".encode()})
+
+        await refused(running, response, 401)
+
+
+async def exchange(world: Any, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.port)
+    writer.write(request)
+    await writer.drain()
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"not http at all\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nBad\x00Name: y\r\n\r\n", 400),
+        (b"GET /api/health HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 60_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(9_000)) + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 300_000, 431),
+    ],
+)
+async def test_what_is_not_a_request_gets_the_envelope_too(running: Any, request_bytes: bytes, status: int) -> None:
+    answer = await exchange(running, request_bytes)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert set(json.loads(body)) == {"error", "message", "code", "request_id"}
+    assert b"connection: close" in head
+
+
+async def test_a_head_that_never_ends_is_hung_up_on(running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.protocol.HEAD_TIMEOUT_SECONDS", 0.1)
+
+    assert await exchange(running, b"GET / HTTP/1.1\r\nHost: x\r\nX: y") == b""
+    assert await exchange(running, b"") == b""
+
+
+async def test_injected_headers_do_not_come_back(running: Any) -> None:
+    response = await running.http.get("/api/portfolio/live-prices?symbols=A%0d%0aSet-Cookie:%20x=y")
+
+    await refused(running, response, 400)
+    assert "set-cookie" not in response.headers
+
+
+async def test_pipelined_requests_are_answered_in_order(running: Any) -> None:
+    one = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: one\r\n\r\n"
+    two = b"GET /api/index/snapshot HTTP/1.1\r\nHost: x\r\nX-Request-ID: two\r\nConnection: close\r\n\r\n"
+
+    answer = await exchange(running, one + two)
+
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert answer.index(b"x-request-id: one") < answer.index(b"x-request-id: two")

@@ -1,0 +1,237 @@
+import json
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bourse.market.v1 import quotes_pb2
+from chassis.clock import ManualClock
+from gateway.board import Board, BoardFull, instrument_of, is_symbol, plan_of, split_symbols
+from gateway.wire import Incoming
+
+Batches = Callable[..., Any]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 4, 7, tzinfo=UTC))
+
+
+@pytest.fixture
+def board(clock: ManualClock) -> Board:
+    return Board(clock, max_age_seconds=15, max_instruments=3)
+
+
+def ask(board: Board, query: str, **headers: bytes) -> Any:
+    raw = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
+    scope = {"method": "GET", "path": "/", "query_string": query.encode(), "headers": raw}
+    return board.answer(Incoming(scope))
+
+
+def quotes(board: Board, query: str) -> list[dict[str, Any]]:
+    finished = ask(board, query)
+    assert finished is not None
+    found: list[dict[str, Any]] = json.loads(finished.body)["quotes"]
+    return found
+
+
+def test_a_tick_becomes_a_quote(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:TCS": 3842.5}, previous_close=3830.2))
+
+    assert quotes(board, "symbols=NSE:TCS") == [
+        {
+            "symbol": "NSE:TCS",
+            "instrument": "NSE:TCS",
+            "last_price": 3842.5,
+            "change": 12.3,
+            "change_pct": 0.32,
+            "previous_close": 3830.2,
+            "volume": None,
+            "as_of": "2026-04-07T09:00:00.001500Z",
+            "source": "sample",
+            "freshness": "simulated",
+        }
+    ]
+
+
+def test_without_a_previous_close_there_is_no_change(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:TCS": 3842.5}))
+
+    (quote,) = quotes(board, "symbols=NSE:TCS")
+    assert quote["change"] is None
+    assert quote["change_pct"] is None
+
+
+def test_order_is_kept_duplicates_are_folded_and_forms_are_echoed(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:TCS": 1.0, "NSE:INFY": 2.0}))
+
+    found = quotes(board, "symbols=infy,NSE:TCS,INFY,nse:tcs")
+
+    assert [quote["symbol"] for quote in found] == ["infy", "NSE:TCS"]
+    assert [quote["instrument"] for quote in found] == ["NSE:INFY", "NSE:TCS"]
+
+
+@pytest.mark.parametrize("query", ["symbols=NSE%3ATCS%2CNSE%3AINFY", "symbols=NSE:TCS,+NSE:INFY,"])
+def test_encoded_lists_are_understood(board: Board, make_batch: Batches, query: str) -> None:
+    board.apply(make_batch({"NSE:TCS": 1.0, "NSE:INFY": 2.0}))
+
+    assert len(quotes(board, query)) == 2
+
+
+def test_the_next_tick_changes_the_answer(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:TCS": 1.0}))
+    first = ask(board, "symbols=NSE:TCS")
+    again = ask(board, "symbols=NSE:TCS")
+    board.apply(make_batch({"NSE:TCS": 2.0}, sequence=2))
+
+    changed = ask(board, "symbols=NSE:TCS")
+
+    assert first.body is again.body
+    assert json.loads(changed.body)["quotes"][0]["last_price"] == 2.0
+    assert dict(changed.headers)[b"etag"] != dict(first.headers)[b"etag"]
+
+
+def test_what_the_board_does_not_hold_is_not_answered(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:TCS": 1.0}))
+
+    assert ask(board, "symbols=NSE:TCS,NSE:INFY") is None
+
+
+async def test_what_was_not_heard_of_for_long_is_not_answered(
+    board: Board, clock: ManualClock, make_batch: Batches
+) -> None:
+    board.apply(make_batch({"NSE:TCS": 1.0, "NSE:INFY": 1.0}))
+    await clock.advance(10)
+    board.apply(make_batch({"NSE:TCS": 2.0}, sequence=2))
+    assert ask(board, "symbols=NSE:TCS,NSE:INFY") is not None
+    await clock.advance(5)
+
+    assert ask(board, "symbols=NSE:TCS,NSE:INFY") is None
+    assert ask(board, "symbols=NSE:TCS") is not None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "symbols=",
+        "symbols=,,",
+        "symbols=NSE:TCS&symbols=NSE:INFY",
+        "other=1",
+        "symbols=<script>",
+        "symbols=" + ",".join(f"NSE:S{number}" for number in range(51)),
+    ],
+)
+def test_anything_but_one_plain_list_is_left_to_the_route(query: str) -> None:
+    assert plan_of(query.encode()) is None
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf])
+def test_an_impossible_price_is_refused(board: Board, make_batch: Batches, price: float) -> None:
+    board.apply(make_batch({"NSE:TCS": price}))
+
+    assert ask(board, "symbols=NSE:TCS") is None
+    assert board.refused == 1
+
+
+def test_the_board_is_bounded(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:A": 1.0, "NSE:B": 1.0, "NSE:C": 1.0, "NSE:D": 1.0}))
+
+    assert len(board) == 3
+    assert board.refused == 1
+    with pytest.raises(BoardFull):
+        board.place("NSE:E")
+
+
+async def test_old_and_unwatched_instruments_make_room(board: Board, clock: ManualClock, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:A": 1.0, "NSE:B": 1.0, "NSE:C": 1.0}))
+    board.place("NSE:A").watchers.add("somebody")
+    await clock.advance(20)
+
+    board.apply(make_batch({"NSE:D": 1.0}, sequence=2))
+
+    assert board.get("NSE:D") is not None
+    assert board.get("NSE:A") is not None
+    assert board.get("NSE:B") is None
+
+
+def test_holes_are_counted(board: Board, make_batch: Batches) -> None:
+    for sequence in (1, 2, 5):
+        board.apply(make_batch({"NSE:A": 1.0}, sequence=sequence))
+
+    assert board.holes == 1
+
+
+def test_a_publisher_that_starts_anew_is_no_hole(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:A": 1.0}, sequence=7))
+    restarted = make_batch({"NSE:A": 1.0}, sequence=900)
+    restarted.epoch = 2
+    board.apply(restarted)
+
+    assert board.holes == 0
+
+
+def a_quote(price: float) -> quotes_pb2.Quote:
+    quote = quotes_pb2.Quote(instrument="NSE:TCS", symbol="TCS", last_price=price)
+    quote.provenance.source = "yahoo"
+    quote.provenance.freshness = quotes_pb2.FRESHNESS_CLOSED
+    return quote
+
+
+def test_a_quote_fills_a_place_without_ticks(board: Board) -> None:
+    entry = board.adopt(a_quote(5.0))
+
+    assert entry.last_price == 5.0
+    assert b'"freshness":"closed"' in entry.tail
+    assert ask(board, "symbols=TCS") is None
+
+
+def test_a_quote_does_not_replace_a_live_tick(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:TCS": 1.0}))
+
+    assert board.adopt(a_quote(5.0)).last_price == 1.0
+
+
+def test_only_watched_changes_are_gathered(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:A": 1.0, "NSE:B": 1.0}))
+    board.place("NSE:A").watchers.add("somebody")
+
+    board.apply(make_batch({"NSE:A": 2.0, "NSE:B": 2.0}, sequence=2))
+
+    assert {entry.instrument for entry in board.changed} == {"NSE:A"}
+
+
+def test_a_client_that_has_the_prices_gets_304(board: Board, make_batch: Batches) -> None:
+    board.apply(make_batch({"NSE:TCS": 1.0}))
+    etag = dict(ask(board, "symbols=TCS").headers)[b"etag"]
+
+    assert ask(board, "symbols=TCS", if_none_match=etag).status == 304
+
+
+def test_plans_are_bounded(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.board.MAX_PLANS", 2)
+    for number in range(5):
+        ask(board, f"symbols=S{number}")
+
+    assert len(board._plans) <= 2
+
+
+@pytest.mark.parametrize("text", ["NSE:TCS", "AAPL", "M&M", "BRK.B", "^NSEI", "FX:EURUSD", "BAJAJ-AUTO"])
+def test_symbols_of_all_markets_are_symbols(text: str) -> None:
+    assert is_symbol(text)
+
+
+@pytest.mark.parametrize("text", ["", ":TCS", "NSE:", "<b>", "A\n", "é", "A" * 60, "NSE:TCS:X", "'; drop"])
+def test_other_texts_are_not(text: str) -> None:
+    assert not is_symbol(text)
+
+
+def test_bare_symbols_mean_nse() -> None:
+    assert instrument_of("tcs") == "NSE:TCS"
+    assert instrument_of("bse:tcs") == "BSE:TCS"
+
+
+def test_lists_are_split() -> None:
+    assert split_symbols(["a, b,,A", "c"]) == ["a", "b", "c"]

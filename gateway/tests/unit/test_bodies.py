@@ -1,0 +1,59 @@
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.bodies import MAX_DEPTH, parse_object
+from gateway.errors import InvalidRequest
+
+TEXT = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=("Cs",)), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**15), 10**15) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(TEXT, VALUES, max_size=4))
+def test_what_plain_json_says_is_kept(value: dict[str, object]) -> None:
+    assert parse_object(json.dumps(value).encode()) == value
+
+
+def test_a_number_with_a_point_is_what_was_written() -> None:
+    assert parse_object(b'{"price": 150.10}')["price"] == Decimal("150.10")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"price": NaN}', "NaN"),
+        (b'{"price": -Infinity}', "Infinity"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        (b'{"a": {"b": 1, "b": 2}}', "twice"),
+        (b'{"a": "\\u0000"}', "control character"),
+        (b'{"a": "line\\nbreak"}', "control character"),
+        (b'{"\\u0007": 1}', "control character"),
+        (b'{"a": "\\ud800"}', "surrogate"),
+        (b'{"a": "\xff"}', "UTF-8"),
+        (b'{"a": ' + b"1" * 65 + b"}", "64 characters"),
+        (b'{"a": 1.' + b"1" * 65 + b"}", "64 characters"),
+        (b'{"a": 1', "not JSON"),
+        (b"[1]", "must be a JSON object"),
+        (b'"text"', "must be a JSON object"),
+        (b"null", "must be a JSON object"),
+        (b'{"a": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}", "levels deep"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "levels deep"),
+        (b'{"a": ' + b'{"a": ' * 100_000 + b"1" + b"}" * 100_000 + b"}", "levels deep"),
+    ],
+)
+def test_hostile_bodies_are_refused_with_a_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason):
+        parse_object(body)
+
+
+def test_nesting_up_to_the_bound_passes() -> None:
+    depth = MAX_DEPTH - 1
+
+    assert parse_object(b'{"a": ' + b"[" * depth + b"]" * depth + b"}")

@@ -1,0 +1,133 @@
+"""The contract between routes and services: every reply against the message that its route returns."""
+
+import types
+from collections.abc import Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+from fastapi.routing import APIRoute
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from gateway.app import api_routes
+from gateway.reply import TIMESTAMP, From, Reply, field_at, reader_of, short_names
+
+WHOLE = (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT32)
+FLOATING = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
+
+
+def message_type(route: APIRoute) -> type[Message] | None:
+    """Return the message a route returns, of a sequence its elements; None for a route without a service."""
+    annotation = route.endpoint.__annotations__.get("return")
+    if get_origin(annotation) is Sequence:
+        (annotation,) = get_args(annotation)
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Message) else None
+
+
+ROUTES = [route for route in api_routes() if message_type(route) is not None]
+
+
+def without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) in (types.UnionType, Union):
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return (kinds[0] if len(kinds) == 1 else annotation), len(kinds) < len(get_args(annotation))
+    return annotation, False
+
+
+def plain(annotation: Any) -> Any:
+    while hasattr(annotation, "__metadata__"):
+        annotation = annotation.__origin__
+    return annotation
+
+
+def may_be_absent(reply: type[Reply], descriptor: Descriptor, path: str) -> bool:
+    current, absent = descriptor, False
+    for name in path.split("."):
+        field = field_at(reply, current, name)
+        absent = absent or (field.has_presence and not field.is_repeated and is_optional(field))
+        if field.message_type is not None:
+            current = field.message_type
+    return absent
+
+
+def is_optional(field: FieldDescriptor) -> bool:
+    # A message field is always settable or not; only one written `optional` is meant to be absent.
+    return field.containing_oneof is not None
+
+
+def problems_of(reply: type[Reply], descriptor: Descriptor) -> list[str]:
+    found = []
+    reader_of(reply, descriptor)
+    for name, info in reply.model_fields.items():
+        markers = [marker for marker in info.metadata if isinstance(marker, From)]
+        path = markers[0].source if markers else name
+        if not isinstance(path, str):
+            continue
+        field = field_at(reply, descriptor, path)
+        kind, is_nullable = without_none(info.annotation)
+        where = f"{reply.__name__}.{name}"
+        if may_be_absent(reply, descriptor, path) and not is_nullable:
+            found.append(f"{where} must be nullable: {path} may be absent")
+        found += kind_problems(where, plain(kind), field)
+    return found
+
+
+def kind_problems(where: str, kind: Any, field: FieldDescriptor) -> list[str]:
+    if field.is_repeated:
+        if get_origin(kind) is not list:
+            return [f"{where} must be a list"]
+        (kind,) = get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, Reply):
+        return problems_of(kind, field.message_type) if field.message_type else [f"{where} reads a scalar as a message"]
+    if field.enum_type is not None:
+        names = set(short_names(field.enum_type).values())
+        is_exact = get_origin(kind) is Literal and set(get_args(kind)) == names
+        return [] if is_exact else [f"{where} must be one of {names}"]
+    expected = expected_kinds(field)
+    return [] if kind in expected else [f"{where} is {kind}, not one of {expected}"]
+
+
+def expected_kinds(field: FieldDescriptor) -> tuple[Any, ...]:
+    from decimal import Decimal  # noqa: PLC0415
+
+    if field.message_type is not None:
+        return (str,) if field.message_type.full_name == TIMESTAMP else ()
+    if field.type in FLOATING:
+        return (float,)
+    if field.type in WHOLE:
+        return (int,)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return (bool,)
+    return (str, Decimal)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{min(route.methods)} {route.path}")
+def test_each_reply_fits_the_message_of_its_route(route: APIRoute) -> None:
+    returned = message_type(route)
+    assert returned is not None
+    model = route.response_model
+    reply = get_args(model)[0] if get_origin(model) is list else model
+    assert isinstance(reply, type)
+    assert issubclass(reply, Reply)
+
+    assert problems_of(reply, returned.DESCRIPTOR) == []
+
+
+def test_every_route_with_a_service_is_walked() -> None:
+    assert len(ROUTES) >= 9
+
+
+def test_a_reply_that_hides_absence_is_found() -> None:
+    from bourse.market.v1 import quotes_pb2  # noqa: PLC0415
+
+    class Hiding(Reply):
+        previous_close: float
+
+    assert problems_of(Hiding, quotes_pb2.Quote.DESCRIPTOR) == [
+        "Hiding.previous_close must be nullable: previous_close may be absent"
+    ]
+
+
+def test_every_route_has_a_description_and_a_named_answer() -> None:
+    for route in api_routes():
+        assert route.endpoint.__doc__, route.path

@@ -1,0 +1,155 @@
+import math
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bourse.alerts.v1 import alerts_pb2
+from bourse.auth.v1 import accounts_pb2
+from bourse.market.v1 import quotes_pb2, snapshot_pb2
+from gateway.models.alerts import Alert
+from gateway.models.auth import User
+from gateway.models.indices import Snapshot
+from gateway.models.prices import LivePrice
+from gateway.reply import FieldNotInMessage, From, Money, Reply, reader_of, rfc3339, rounded
+
+NOW = datetime(2026, 4, 7, 9, 0, 0, 123456, tzinfo=UTC)
+
+
+def a_quote() -> quotes_pb2.Quote:
+    quote = quotes_pb2.Quote(instrument="NSE:TCS", symbol="tcs", name="TCS", last_price=3842.5, currency="INR")
+    quote.provenance.source = "zerodha"
+    quote.provenance.freshness = quotes_pb2.FRESHNESS_DELAYED
+    quote.provenance.as_of.FromDatetime(NOW)
+    return quote
+
+
+def test_fields_are_read_by_name_and_by_path() -> None:
+    price = LivePrice.model_validate(a_quote())
+
+    assert price.symbol == "tcs"
+    assert price.last_price == 3842.5
+    assert price.source == "zerodha"
+    assert price.freshness == "delayed"
+    assert price.as_of == "2026-04-07T09:00:00.123456Z"
+
+
+def test_absent_optional_fields_become_null() -> None:
+    price = LivePrice.model_validate(a_quote())
+
+    assert price.change is None
+    assert price.change_pct is None
+    assert price.volume is None
+
+
+def test_zero_is_not_absent() -> None:
+    quote = a_quote()
+    quote.change = 0.0
+    quote.volume = 0
+
+    price = LivePrice.model_validate(quote)
+
+    assert price.change == 0.0
+    assert price.volume == 0
+
+
+def test_a_path_through_an_absent_message_is_null() -> None:
+    reply = snapshot_pb2.GetSnapshotResponse()
+    reply.market.as_of.FromDatetime(NOW)
+
+    snapshot = Snapshot.model_validate(reply)
+
+    assert snapshot.nifty_price is None
+    assert snapshot.sensex_change is None
+    assert snapshot.source is None
+
+
+def test_time_in_india_is_written_with_its_offset() -> None:
+    reply = snapshot_pb2.GetSnapshotResponse()
+    reply.market.as_of.FromDatetime(NOW)
+
+    assert Snapshot.model_validate(reply).market.as_of_ist == "2026-04-07T14:30:00+05:30"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_json_cannot_say_has_no_value(value: float) -> None:
+    quote = a_quote()
+    quote.change_percent = value
+
+    assert LivePrice.model_validate(quote).change_pct is None
+
+
+def test_numbers_have_no_binary_artefacts() -> None:
+    quote = a_quote()
+    quote.change = 3842.5 - 3830.2
+    quote.change_percent = 0.32112
+
+    price = LivePrice.model_validate(quote)
+
+    assert price.model_dump_json().count("12.3,") == 1
+    assert price.change_pct == 0.32
+
+
+def test_an_unspecified_enum_value_is_null() -> None:
+    quote = a_quote()
+    quote.provenance.freshness = quotes_pb2.FRESHNESS_UNSPECIFIED
+
+    assert LivePrice.model_validate(quote).freshness is None
+
+
+def test_money_travels_as_a_number() -> None:
+    alert = alerts_pb2.Alert(id="a", type=alerts_pb2.ALERT_TYPE_BUY, symbol="TCS", instrument="NSE:TCS", price="150.10")
+    alert.created_at.FromDatetime(NOW)
+
+    reply = Alert.model_validate(alert)
+
+    assert reply.price == Decimal("150.10")
+    assert '"price":150.1,' in reply.model_dump_json()
+
+
+def test_a_password_account_has_a_number_and_googles_never() -> None:
+    user = accounts_pb2.User(id="42", identity_provider=accounts_pb2.IDENTITY_PROVIDER_PASSWORD, email="a@b.example")
+    user.created_at.FromDatetime(NOW)
+    google = accounts_pb2.User(
+        id="112233445566778899001", identity_provider=accounts_pb2.IDENTITY_PROVIDER_GOOGLE, email="a@b.example"
+    )
+    google.created_at.FromDatetime(NOW)
+
+    assert User.model_validate(user).id == 42
+    assert User.model_validate(google).id == "112233445566778899001"
+
+
+def test_a_reply_that_reads_what_its_message_lacks_is_found_when_compiled() -> None:
+    class Wrong(Reply):
+        price: Annotated[float, From("provenance.price")]
+
+    with pytest.raises(FieldNotInMessage, match=r"Wrong reads provenance\.price, which bourse.market.v1.Quote"):
+        reader_of(Wrong, quotes_pb2.Quote.DESCRIPTOR)
+
+
+def test_a_reader_is_compiled_once() -> None:
+    assert reader_of(LivePrice, quotes_pb2.Quote.DESCRIPTOR) is reader_of(LivePrice, quotes_pb2.Quote.DESCRIPTOR)
+
+
+def test_a_reply_can_be_built_by_hand() -> None:
+    class Level(Reply):
+        price: Money
+
+    assert Level(price=Decimal("1.5")).model_dump_json() == '{"price":1.5}'
+
+
+@given(st.datetimes(timezones=st.just(UTC)).filter(lambda moment: moment.year >= 1970))
+def test_times_survive_being_written(aware: datetime) -> None:
+    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+
+    written = rfc3339(since.days * 86_400 + since.seconds, since.microseconds)
+
+    assert written.endswith("Z")
+    assert datetime.fromisoformat(written) == aware
+
+
+def test_rounding_leaves_no_negative_zero() -> None:
+    assert str(rounded(-0.001, 2)) == "0.0"

@@ -1,0 +1,362 @@
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bourse.auth.v1 import events_pb2, keys_pb2
+from chassis.clock import ManualClock
+from gateway.errors import AuthRequired, TokenExpired, TokenRevoked
+from gateway.security import (
+    KEYS_MIN_AGE_SECONDS,
+    REVOCATIONS_REREAD_SECONDS,
+    Caller,
+    Keyring,
+    Revocations,
+    Trust,
+    TrustUnknown,
+    Verifier,
+    credential_of,
+)
+
+
+class KeyService:
+    """Auth's key service, in process; it can be away."""
+
+    def __init__(self, auth: Any) -> None:
+        self.auth = auth
+        self.is_away = False
+        self.key_reads = 0
+        self.revocation_reads = 0
+
+    async def ListPublicKeys(self, request: Any, **_: float) -> Any:
+        self._fail_if_away()
+        self.key_reads += 1
+        return await self.auth.ListPublicKeys(request, Context())
+
+    async def ListRevocations(self, request: Any, **_: float) -> Any:
+        self._fail_if_away()
+        self.revocation_reads += 1
+        return await self.auth.ListRevocations(request, Context())
+
+    def _fail_if_away(self) -> None:
+        if self.is_away:
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata())
+
+
+class Context:
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        return []
+
+
+class Client:
+    """NATS' client as the probe uses it."""
+
+    def __init__(self) -> None:
+        self.hangs = False
+
+    async def flush(self) -> None:
+        if self.hangs:
+            raise TimeoutError
+
+
+class Bus:
+    """A bus that is ready or not."""
+
+    def __init__(self) -> None:
+        self.is_ready = True
+        self.client = Client()
+        self.handler: Any = None
+        self.ready: Any = None
+
+    async def subscribe(self, _: str, handler: Any) -> None:
+        self.handler = handler
+
+    def on_ready(self, callback: Callable[[], Any]) -> None:
+        self.ready = callback
+
+
+class Parts:
+    """A verifier and everything it stands on."""
+
+    def __init__(self, auth: Any) -> None:
+        self.auth = auth
+        self.clock = ManualClock(datetime.now(UTC))
+        self.keys = KeyService(auth)
+        self.bus = Bus()
+        stub: Any = self.keys
+        bus: Any = self.bus
+        self.keyring = Keyring(stub, self.clock)
+        self.revocations = Revocations(stub, self.clock)
+        self.trust = Trust(self.keyring, self.revocations, bus, self.clock)
+        self.verifier = Verifier(self.keyring, self.revocations, self.clock, tokens_kept=3, max_blind_seconds=30)
+
+    def revoke(self, **subject: str) -> keys_pb2.Revocation:
+        revocation = keys_pb2.Revocation(**subject)  # type: ignore[arg-type]
+        revocation.expires_at.FromSeconds(int(time.time()) + 3600)
+        return revocation
+
+
+@pytest.fixture
+async def parts(auth: Any) -> Parts:
+    made = Parts(auth)
+    await made.trust.look()
+    return made
+
+
+async def test_a_good_token_names_its_caller(parts: Parts) -> None:
+    caller = await parts.verifier.verify(parts.auth.mint("42", jti="t-1", sid="s-1"))
+
+    assert (caller.user_id, caller.session_id, caller.token_id) == ("42", "s-1", "t-1")
+
+
+def forged(parts: Parts, **header: Any) -> str:
+    return jwt.encode({"sub": "42"}, Ed25519PrivateKey.generate(), algorithm="EdDSA", headers=header)
+
+
+def unsigned(_: Parts) -> str:
+    return jwt.encode({"sub": "42"}, None, algorithm="none", headers={"kid": "key-1"})
+
+
+def symmetric(parts: Parts) -> str:
+    public = parts.auth.keys["key-1"].public_key().public_bytes_raw()
+    return jwt.encode({"sub": "42", "typ": "access"}, public, algorithm="HS256", headers={"kid": "key-1"})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: "",
+        lambda _: "a.b.c",
+        lambda _: "x" * 5000,
+        unsigned,
+        symmetric,
+        forged,
+        lambda parts: forged(parts, kid="key-1"),
+        lambda parts: forged(parts, kid="unknown"),
+        lambda parts: forged(parts, kid="k" * 300),
+        lambda parts: parts.auth.mint(typ="refresh"),
+        lambda parts: parts.auth.mint(typ=None),
+        lambda parts: parts.auth.mint(iss="somebody"),
+        lambda parts: parts.auth.mint(aud="somebody"),
+        lambda parts: parts.auth.mint(sub=None),
+        lambda parts: parts.auth.mint(sid=None),
+        lambda parts: parts.auth.mint(sid=""),
+        lambda parts: parts.auth.mint(jti=None),
+        lambda parts: parts.auth.mint(exp=None),
+        lambda parts: parts.auth.mint(iat=None),
+        lambda parts: parts.auth.mint(nbf=int(time.time()) + 600),
+        lambda parts: parts.auth.mint()[:-4] + "AAAA",
+    ],
+)
+async def test_anything_else_is_no_token(parts: Parts, make: Callable[[Parts], str]) -> None:
+    with pytest.raises(AuthRequired):
+        await parts.verifier.verify(make(parts))
+
+
+async def test_an_expired_token_says_so(parts: Parts) -> None:
+    with pytest.raises(TokenExpired):
+        await parts.verifier.verify(parts.auth.mint(exp=int(time.time()) - 60))
+
+
+async def test_a_remembered_token_expires_on_time(parts: Parts) -> None:
+    token = parts.auth.mint(exp=int(time.time()) + 20)
+    await parts.verifier.verify(token)
+    assert parts.verifier.recall(token) is not None
+    await parts.clock.advance(25)
+    parts.revocations.note_current()
+
+    assert parts.verifier.recall(token) is None
+    with pytest.raises(TokenExpired):
+        await parts.verifier.verify(token)
+
+
+@pytest.mark.parametrize("subject", [{"token_id": "t-1"}, {"session_id": "s-1"}, {"user_id": "42"}])
+async def test_what_is_revoked_is_refused_at_once(parts: Parts, subject: dict[str, str]) -> None:
+    token = parts.auth.mint("42", jti="t-1", sid="s-1")
+    await parts.verifier.verify(token)
+
+    parts.revocations.add(parts.revoke(**subject))
+
+    assert parts.verifier.recall(token) is None
+    with pytest.raises(TokenRevoked):
+        await parts.verifier.verify(token)
+
+
+async def test_others_are_not_touched_by_a_revocation(parts: Parts) -> None:
+    parts.revocations.add(parts.revoke(session_id="other"))
+
+    assert await parts.verifier.verify(parts.auth.mint("42"))
+
+
+async def test_remembered_tokens_are_bounded(parts: Parts) -> None:
+    tokens = [parts.auth.mint("42") for _ in range(5)]
+    for token in tokens:
+        await parts.verifier.verify(token)
+
+    assert [parts.verifier.recall(token) is not None for token in tokens] == [False, False, True, True, True]
+
+
+async def test_a_new_key_is_fetched_when_it_is_first_met(parts: Parts) -> None:
+    parts.auth.keys["key-2"] = Ed25519PrivateKey.generate()
+
+    assert await parts.verifier.verify(parts.auth.mint("42", key_id="key-2"))
+    assert parts.keys.key_reads == 2
+
+
+async def test_unknown_keys_do_not_make_a_flood(parts: Parts) -> None:
+    for number in range(20):
+        with pytest.raises(AuthRequired):
+            await parts.verifier.verify(forged(parts, kid=f"unknown-{number}"))
+    assert parts.keys.key_reads == 2
+
+    await parts.clock.advance(KEYS_MIN_AGE_SECONDS)
+    with pytest.raises(AuthRequired):
+        await parts.verifier.verify(forged(parts, kid="unknown"))
+    assert parts.keys.key_reads == 3
+
+
+async def test_a_withdrawn_key_ends_with_the_next_reading(parts: Parts) -> None:
+    token = parts.auth.mint("42")
+    await parts.verifier.verify(token)
+    parts.auth.keys = {"key-2": Ed25519PrivateKey.generate()}
+    await parts.keyring.read()
+
+    assert parts.verifier.recall(token) is None
+    with pytest.raises(AuthRequired):
+        await parts.verifier.verify(token)
+
+
+async def test_without_keys_nobody_is_let_in_or_blamed(auth: Any) -> None:
+    parts = Parts(auth)
+    parts.keys.is_away = True
+    await parts.trust.look()
+
+    with pytest.raises(TrustUnknown):
+        await parts.verifier.verify(auth.mint("42"))
+    assert not parts.verifier.is_able
+
+
+async def test_without_revocations_nobody_is_let_in(auth: Any) -> None:
+    parts = Parts(auth)
+    await parts.keyring.read()
+
+    with pytest.raises(TrustUnknown):
+        await parts.verifier.verify(auth.mint("42"))
+
+
+async def test_auth_away_is_bearable_while_nats_tells(parts: Parts) -> None:
+    token = parts.auth.mint("42")
+    parts.keys.is_away = True
+    for _ in range(50):
+        await parts.clock.advance(1)
+        await parts.trust.look()
+
+    assert await parts.verifier.verify(token)
+
+
+async def test_blind_for_too_long_nobody_is_let_in(parts: Parts) -> None:
+    token = parts.auth.mint("42")
+    await parts.verifier.verify(token)
+    parts.keys.is_away = True
+    parts.bus.is_ready = False
+    await parts.clock.advance(29)
+    await parts.trust.look()
+    assert parts.verifier.recall(token) is not None
+    await parts.clock.advance(2)
+    await parts.trust.look()
+
+    assert parts.verifier.recall(token) is None
+    with pytest.raises(TrustUnknown):
+        await parts.verifier.verify(token)
+
+
+async def test_while_nats_tells_auth_is_rarely_asked(parts: Parts) -> None:
+    for _ in range(int(REVOCATIONS_REREAD_SECONDS) - 1):
+        await parts.clock.advance(1)
+        await parts.trust.look()
+    assert parts.keys.revocation_reads == 1
+    await parts.clock.advance(1)
+    await parts.trust.look()
+
+    assert parts.keys.revocation_reads == 2
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_while_nats_is_lost_auth_is_asked_every_second(parts: Parts, hangs: bool) -> None:
+    parts.bus.is_ready = hangs
+    parts.bus.client.hangs = hangs
+    for _ in range(5):
+        await parts.clock.advance(1)
+        await parts.trust.look()
+
+    assert parts.keys.revocation_reads == 6
+
+
+async def test_after_a_cut_auth_is_asked_once_more(parts: Parts) -> None:
+    parts.bus.is_ready = False
+    await parts.trust.look()
+    parts.bus.is_ready = True
+    await parts.trust.look()
+    await parts.trust.look()
+
+    assert parts.keys.revocation_reads == 3
+
+
+async def test_a_cut_between_two_looks_is_not_missed(parts: Parts) -> None:
+    async with parts.trust.watching():
+        await parts.bus.ready()
+        await parts.trust.look()
+
+    assert parts.keys.revocation_reads >= 2
+
+
+async def test_what_nats_tells_is_refused(parts: Parts) -> None:
+    token = parts.auth.mint("42", sid="s-1")
+    async with parts.trust.watching():
+        told = events_pb2.TokensRevoked(revocations=[parts.revoke(session_id="s-1")])
+        await parts.bus.handler(type("Msg", (), {"data": told.SerializeToString()}))
+
+    with pytest.raises(TokenRevoked):
+        await parts.verifier.verify(token)
+
+
+async def test_expired_revocations_are_forgotten(parts: Parts) -> None:
+    old = keys_pb2.Revocation(token_id="old")
+    old.expires_at.FromSeconds(int(time.time()) - 60)
+    parts.revocations.add(old)
+    parts.revocations.add(parts.revoke(token_id="young"))
+
+    await parts.revocations.read()
+
+    ends = datetime.now(UTC)
+    assert not parts.revocations.covers(Caller("u", "s", "old", ends))
+    assert parts.revocations.covers(Caller("u", "s", "young", ends))
+
+
+def test_the_bearer_wins_over_the_cookie() -> None:
+    headers = {b"authorization": b"bearer one", b"cookie": b"access_token_cookie=two"}
+
+    credential = credential_of(headers)
+
+    assert credential is not None
+    assert credential == ("one", False)
+
+
+def test_the_cookie_is_found_among_others() -> None:
+    credential = credential_of({b"cookie": b'odd={"a":1}; access_token_cookie=two; csrf_token=three'})
+
+    assert credential is not None
+    assert credential == ("two", True)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {b"authorization": b"Basic abc"}, {b"cookie": b"a=b"}, {b"cookie": b"access_token_cookie="}],
+)
+def test_nothing_else_is_a_credential(headers: dict[bytes, bytes]) -> None:
+    assert credential_of(headers) is None
