@@ -83,7 +83,9 @@ def test_a_file_is_read_with_dates_and_times_in_its_own_order() -> None:
         (",2024-01-01,1,2,1,1,5", "it is empty"),
         ("NASDAQ:AAPL,yesterday,1,2,1,1,5", "'yesterday' is neither a date nor a time"),
         ("NASDAQ:AAPL,2024-02-30,1,2,1,1,5", "'2024-02-30' is neither a date nor a time"),
-        ("NASDAQ:AAPL,0001-01-01T00:00:00+05:30,1,2,1,1,5", "is neither a date nor a time"),
+        ("NASDAQ:AAPL,0001-01-01T00:00:00+05:30,1,2,1,1,5", "is not between 1900 and 2199"),
+        ("NASDAQ:AAPL,1899-12-31,1,2,1,1,5", "is not between 1900 and 2199"),
+        ("NASDAQ:AAPL,2200-01-01T00:00:00Z,1,2,1,1,5", "is not between 1900 and 2199"),
         ("NASDAQ:AAPL,2024-01-01T10:00:00,1,2,1,1,5", "does not say its offset from UTC"),
         ("NASDAQ:AAPL,2024-01-01,one,2,1,1,5", "open 'one' is not a number above 0"),
         ("NASDAQ:AAPL,2024-01-01,0,2,1,1,5", "open '0' is not a number above 0"),
@@ -301,3 +303,8 @@ async def test_an_empty_replay_ends_at_once(speed: float | None) -> None:
     assert await everything(source) == []
     assert source.summary.first_tick_at is None
     assert source.instruments() == []
+
+
+def test_its_configuration_tells_files_apart() -> None:
+    assert source_of(WEEK)[0].configuration == source_of(list(WEEK), 2.0)[0].configuration
+    assert source_of(WEEK)[0].configuration != source_of(WEEK[:2])[0].configuration

@@ -298,3 +298,25 @@ def test_a_sector_moves_together() -> None:
     across = correlations[~is_same].mean()
     assert within > across + 0.1
     assert across > 0.15
+
+
+def test_the_very_first_session_has_no_previous_close(closed: SampleSource, calendar: ExchangeCalendar) -> None:
+    first = session_of(calendar, Venue.INDIA, date(2023, 1, 2))
+    tcs = instrument_of(closed, "NSE:TCS")
+    assert closed.quotes_at([tcs], first.opens_at) == {}
+    quote = closed.quotes_at([tcs], first.opens_at + timedelta(minutes=1))[tcs.id]
+    assert quote.previous_close is None
+    assert quote.change is None
+    assert {tick.previous_close for tick in ticks_of(closed, tcs.id, first.opens_at, first.closes_at)} == {None}
+
+
+def test_looking_back_and_forth_changes_nothing(closed: SampleSource) -> None:
+    moments = [TODAY - timedelta(days=days) for days in range(12)]
+    there = [closed.quotes_at(closed.instruments(), moment) for moment in moments]
+    back = [closed.quotes_at(closed.instruments(), moment) for moment in reversed(moments)]
+    assert there == back[::-1]
+
+
+def test_its_configuration_tells_markets_apart(make: Make) -> None:
+    assert make(seed=1).configuration == make(seed=1, always=True).configuration
+    assert make(seed=1).configuration != make(seed=2).configuration

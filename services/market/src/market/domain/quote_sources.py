@@ -8,6 +8,7 @@ price.
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
@@ -90,7 +91,7 @@ class GuardedSource:
 
     def _land(self, flight: "asyncio.Task[Mapping[str, Quote]]") -> None:
         self._flights = {instrument: each for instrument, each in self._flights.items() if each is not flight}
-        if not flight.cancelled():
+        with suppress(asyncio.CancelledError):
             flight.exception()  # asked for, so that a failure nobody waits for any more is not complained about
 
     async def _fetch(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:

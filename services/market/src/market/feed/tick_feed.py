@@ -28,6 +28,7 @@ class TickFeed:
         self._publisher = publisher
         self._last_prices = last_prices
         self._task: asyncio.Task[None] | None = None
+        self._has_ended = asyncio.Event()
 
     async def is_well(self) -> bool:
         """Say whether the feed runs, or has come to its source's end."""
@@ -35,9 +36,8 @@ class TickFeed:
         return task is not None and (not task.done() or (not task.cancelled() and task.exception() is None))
 
     async def finished(self) -> None:
-        """Wait until the source has nothing more; never returns for a source without an end."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
+        """Wait until the source had nothing more; never returns for one without an end, or one that broke."""
+        await self._has_ended.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["TickFeed"]:
@@ -60,4 +60,5 @@ class TickFeed:
         except Exception:
             log.exception("feed failed", extra={"source": self._source.name})
             raise
+        self._has_ended.set()
         log.info("feed finished", extra={"source": self._source.name, "ticks": self._publisher.published_ticks})

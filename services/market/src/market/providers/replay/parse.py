@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,7 @@ COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 PRICE_LIMIT = Decimal(1_000_000_000)
 VOLUME_LIMIT = 10**15
 BAR_LENGTH = timedelta(seconds=4)
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 NO_CURRENCY = "XXX"  # ISO 4217 for "no currency"
 
 _PRICE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
@@ -144,15 +145,20 @@ def _instrument(cell: str, line: int) -> str:
 
 
 def _moment(cell: str, line: int) -> datetime:
+    moment = _read_moment(cell, line)
+    if moment.tzinfo is None:
+        raise ReplayFileInvalid(line, f"timestamp {shown(cell)} does not say its offset from UTC")
+    if not EARLIEST <= moment < LATEST:
+        raise ReplayFileInvalid(line, f"timestamp {shown(cell)} is not between {EARLIEST.year} and {LATEST.year - 1}")
+    return moment.astimezone(UTC)
+
+
+def _read_moment(cell: str, line: int) -> datetime:
     try:
         moment = datetime.fromisoformat(cell)
-        if _DATE.fullmatch(cell):
-            return datetime.combine(moment.date(), time.min, UTC)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise ReplayFileInvalid(line, f"timestamp {shown(cell)} is neither a date nor a time") from error
-    raise ReplayFileInvalid(line, f"timestamp {shown(cell)} does not say its offset from UTC")
+    return moment.replace(tzinfo=UTC) if _DATE.fullmatch(cell) else moment
 
 
 def _price(name: str, cell: str, line: int) -> Decimal:
