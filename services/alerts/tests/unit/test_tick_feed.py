@@ -1,0 +1,248 @@
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from nats.aio.msg import Msg
+
+from alerts.domain.alerts import Alert, AlertType
+from alerts.domain.checkpoint import Checkpoint, Mark
+from alerts.domain.continuity import Reason, StreamView
+from alerts.domain.firing import Firing
+from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.watch import Candidate, Watch
+from alerts.feed.ticks import RETRY_SECONDS, TickFeed
+from bourse.market.v1 import quotes_pb2, ticks_pb2
+from chassis.clock import ManualClock
+from chassis.errors import BusUnavailable, DatabaseUnavailable
+
+START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
+WAITING = Alert(1, "7", AlertType.BUY, "NSE:TCS", "TCS", Decimal(100), 1, START)
+
+
+def make_message(sequence: int, payload: bytes | None = None, *, subject: str = "ticks.3") -> Msg:
+    batch = ticks_pb2.TickBatch(
+        publisher_id="feed-1",
+        epoch=1,
+        shard=3,
+        sequence=sequence,
+        source="sample",
+        freshness=quotes_pb2.FRESHNESS_SIMULATED,
+        ticks=[ticks_pb2.Tick(instrument="NSE:TCS", last_price=99.0)],
+    )
+    batch.base_time.FromDatetime(START)
+    message = Msg(_client=None)  # type: ignore[arg-type]  # it answers nobody
+    message.subject = subject
+    message.reply = f"$JS.ACK.TICKS.reader.1.{sequence}.{sequence}.{int(START.timestamp() * 1e9)}.0"
+    message.data = batch.SerializeToString() if payload is None else payload
+    return message
+
+
+class FakeBus:
+    """A bus whose consumer is driven by hand; it is its own JetStream context and subscription."""
+
+    def __init__(self) -> None:
+        self.receive: Callable[[Msg], Awaitable[None]] | None = None
+        self.starts: list[int] = []
+        self.reconnected: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def jetstream(self) -> "FakeBus":
+        return self
+
+    def on_ready(self, callback: Callable[[], Awaitable[None]]) -> None:
+        self.reconnected = callback
+
+    async def subscribe(self, subject: str, *, cb: Any, config: Any, **_: Any) -> "FakeBus":
+        assert subject == "ticks.*"
+        self.receive = cb
+        self.starts.append(config.opt_start_seq)
+        return self
+
+    async def unsubscribe(self) -> None:
+        self.receive = None
+
+
+class FakeStream:
+    """A stream that answers what it is told to, or raises it."""
+
+    def __init__(self) -> None:
+        self.answer: StreamView | Exception = StreamView(1, 1, 0)
+
+    async def view(self) -> StreamView:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class FakeAlerts:
+    """Alerts that wait to be armed; the first `failures` calls find no database."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Alert] = []
+        self.failures = 0
+
+    async def arm_waiting(self, position: Position, *, at: datetime) -> Sequence[Alert]:
+        assert at >= START
+        if self.failures:
+            self.failures -= 1
+            raise DatabaseUnavailable
+        armed = [replace(alert, armed=position) for alert in self.waiting]
+        self.waiting = []
+        return armed
+
+
+class NoFires:
+    """Fires nothing."""
+
+    async def fire(self, candidates: Sequence[Candidate], *, committed_at: datetime) -> Sequence[Alert]:
+        return []
+
+
+class Harness:
+    """A feed, driven by hand."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(START)
+        self.bus, self.stream, self.alerts = FakeBus(), FakeStream(), FakeAlerts()
+        self.watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
+        firing = Firing(self.watch, NoFires(), self.clock, on_committed=lambda: None)
+        parts: tuple[Any, Any, Any] = (self.bus, self.stream, self.alerts)
+        self.feed = TickFeed(*parts, watch=self.watch, firing=firing, clock=self.clock)
+
+    async def receive(self, *messages: Msg) -> None:
+        receive = self.bus.receive
+        assert receive is not None
+        for message in messages:
+            await receive(message)
+
+    async def settle(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def next_session(self) -> None:
+        await self.settle()
+        await self.clock.advance(RETRY_SECONDS)
+        await self.settle()
+
+
+@pytest.fixture
+async def harness() -> Any:
+    harness = Harness()
+    running = asyncio.create_task(harness.feed.run())
+    await harness.settle()
+    yield harness
+    running.cancel()
+
+
+async def test_messages_that_follow_one_another_are_evaluated(harness: Harness) -> None:
+    await harness.receive(make_message(1), make_message(2))
+    assert harness.watch.evaluated == Position(1, 2)
+    assert harness.bus.starts == [1]
+    assert harness.feed.is_current
+
+
+async def test_a_message_behind_a_gap_is_left_to_a_session_that_asks_for_the_gap(harness: Harness) -> None:
+    await harness.receive(make_message(1), make_message(3), make_message(4))
+    assert harness.watch.evaluated == Position(1, 1)
+    await harness.next_session()
+    assert harness.bus.starts == [1, 2]
+    await harness.receive(make_message(2), make_message(3))
+    assert harness.watch.evaluated == Position(1, 3)
+    assert harness.watch.progress().missing == ()
+
+
+async def test_a_gap_the_server_cannot_fill_is_recorded(harness: Harness) -> None:
+    await harness.receive(make_message(1), make_message(3))
+    await harness.next_session()
+    await harness.receive(make_message(3))
+    assert harness.watch.evaluated == Position(1, 3)
+    reasons = [missing.reason for missing in harness.watch.progress().missing]
+    assert reasons == [Reason.STREAM_TRIMMED, Reason.SEQUENCE_JUMP]
+
+
+async def test_a_message_that_is_delivered_again_is_left_out(harness: Harness) -> None:
+    await harness.receive(make_message(1), make_message(2), make_message(1), make_message(3))
+    assert harness.watch.evaluated == Position(1, 3)
+
+
+@pytest.mark.parametrize(("subject", "shard"), [("ticks.9", 9), ("ticks.x", None), ("ticks.123", None)])
+async def test_an_unreadable_message_is_recorded_for_its_shard(
+    harness: Harness, subject: str, shard: int | None
+) -> None:
+    await harness.receive(make_message(1, b"\xff", subject=subject))
+    (missing,) = harness.watch.progress().missing
+    assert (missing.reason, missing.shard, missing.to_at) == (Reason.BATCH_UNREADABLE, shard, START)
+
+
+async def test_what_goes_wrong_unexpectedly_is_logged_and_read_again(
+    harness: Harness, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watch, "evaluate", fail)
+        with caplog.at_level(logging.ERROR):
+            await harness.receive(make_message(1))
+            await harness.next_session()
+    assert "tick session failed" in caplog.text
+    await harness.receive(make_message(1))
+    assert harness.watch.evaluated == Position(1, 1)
+
+
+@pytest.mark.parametrize("failure", [BusUnavailable(), OSError()])
+async def test_while_nats_is_away_it_is_not_current_and_tries_again(failure: Exception) -> None:
+    harness = Harness()
+    harness.stream.answer = failure
+    running = asyncio.create_task(harness.feed.run())
+    await harness.settle()
+    assert not harness.feed.is_current
+    harness.stream.answer = StreamView(1, 1, 5_000)
+    await harness.next_session()
+    assert harness.bus.starts == [1]
+    assert not harness.feed.is_current  # 5,000 batches behind
+    running.cancel()
+
+
+async def test_alerts_that_wait_are_armed_at_the_end_of_the_stream() -> None:
+    harness = Harness()
+    harness.alerts.waiting = [WAITING]
+    harness.alerts.failures = 1
+    harness.stream.answer = StreamView(1, 1, 1)
+    running = asyncio.create_task(harness.feed.run())
+    await harness.next_session()
+    await harness.receive(make_message(1))
+    assert harness.watch.backlog == 0
+    await harness.receive(make_message(2))
+    assert harness.watch.backlog == 1
+    running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("change", "sessions"), [("nothing", 1), ("another stream", 2), ("a reconnect", 2), ("an alert that waits", 1)]
+)
+async def test_it_looks_again_and_again_for_what_changed(
+    change: str, sessions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.feed.ticks.LOOK_EVERY_SECONDS", 0.001)
+    harness = Harness()
+    running = asyncio.create_task(harness.feed.run())
+    await harness.settle()
+    if change == "another stream":
+        harness.stream.answer = StreamView(2, 1, 0)
+    if change == "a reconnect":
+        assert harness.bus.reconnected is not None
+        await harness.bus.reconnected()
+    if change == "an alert that waits":
+        harness.alerts.waiting = [WAITING]
+        harness.feed.notify_waiting()
+    await asyncio.sleep(0.02)
+    await harness.next_session()
+    assert len(harness.bus.starts) == sessions
+    assert harness.alerts.waiting == []
+    running.cancel()
