@@ -25,17 +25,16 @@ POLL_SECONDS = 1.0
 POLL_DEADLINE_SECONDS = 0.75
 OVERALL = ""
 DATABASE = "database"
-NATS = "nats"
 CACHE = "cache"
 WARMER = "warmer:"
 SNAPSHOT_WARMER = "index:snapshot"
 
 CHECKS: Mapping[str, tuple[str, ...]] = {
-    "auth": (DATABASE, NATS),
-    "market": (DATABASE, NATS, CACHE, WARMER + SNAPSHOT_WARMER),
-    "portfolio": (DATABASE, NATS),
-    "brokers": (DATABASE, NATS),
-    "alerts": (DATABASE, NATS),
+    "auth": (DATABASE, "bus"),
+    "market": (DATABASE, "nats", "feed", CACHE, WARMER + SNAPSHOT_WARMER),
+    "portfolio": (DATABASE,),
+    "brokers": (),
+    "alerts": (DATABASE, "nats", "matcher"),
 }
 """The checks that services may have; one that a service does not know is left out."""
 
@@ -139,7 +138,11 @@ class HealthPage:
     def read(self) -> Health:
         """Return how the system stands."""
         standings = self._services.standings
-        databases = [standing.checks.get(DATABASE, standing.is_serving) for standing in standings.values()]
+        databases = [
+            standing.checks.get(DATABASE, standing.is_serving)
+            for name, standing in standings.items()
+            if DATABASE in CHECKS[name]
+        ]
         market = standings["market"].checks
         return Health(
             status=self._status(),

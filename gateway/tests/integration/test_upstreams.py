@@ -162,6 +162,8 @@ async def test_health_tells_within_two_seconds_what_has_changed(running: Any) ->
     assert body["database"] == "disconnected"
     await running.start_service("portfolio")
     await until("healthy")
+    await running.stop_service("brokers")
+    assert (await until("degraded"))["database"] == "connected"
 
 
 async def test_health_is_200_with_everything_gone(running: Any) -> None:

@@ -1,0 +1,134 @@
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from chassis.clock import ManualClock
+from gateway.board import Board, head_of
+from gateway.settings import Settings
+from gateway.stream import MAX_WAITING_ALERTS, Client, Streams
+
+
+class Bus:
+    is_ready = True
+
+
+class Verifier:
+    def is_current(self, _: object) -> bool:
+        return True
+
+
+class Parts:
+    """Streams without a server: a client's events are what it would be sent next."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(datetime(2026, 4, 7, tzinfo=UTC))
+        self.board = Board(self.clock, max_age_seconds=15, max_instruments=100)
+        bus: Any = Bus()
+        verifier: Any = Verifier()
+        quotes: Any = None
+        self.streams = Streams(
+            board=self.board, quotes=quotes, bus=bus, verifier=verifier, settings=Settings(), clock=self.clock
+        )
+
+    def watch(self, *instruments: str) -> Client:
+        client = Client({self.board.place(name): head_of(name) for name in instruments}, None)
+        self.streams.add(client)
+        return client
+
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts()
+
+
+def prices(told: bytes) -> dict[str, float]:
+    data = told.partition(b"data: ")[2]
+    return {quote["symbol"]: quote["last_price"] for quote in json.loads(data)["quotes"]}
+
+
+def test_a_reader_who_is_behind_gets_the_latest_of_each_and_never_a_queue(
+    parts: Parts, make_batch: Callable[..., Any]
+) -> None:
+    client = parts.watch("NSE:A", "NSE:B")
+    for number in range(1, 1001):
+        parts.board.apply(make_batch({"NSE:A": float(number), "NSE:B": 2.0}, sequence=number))
+        parts.streams._spread_changes()
+
+    assert len(client.dirty) == 2
+    assert prices(client.take()) == {"NSE:A": 1000.0, "NSE:B": 2.0}
+    assert client.take() == b""
+
+
+def test_alerts_of_a_reader_who_is_behind_are_bounded(parts: Parts) -> None:
+    client = parts.watch("NSE:A")
+    for number in range(MAX_WAITING_ALERTS * 2):
+        client.alerts.append(b"event: alert\ndata: %d\n\n" % number)
+
+    assert client.take().count(b"event: alert") == MAX_WAITING_ALERTS
+
+
+def test_clients_are_spread_over_the_window(parts: Parts) -> None:
+    for _ in range(50):
+        parts.watch("NSE:A")
+
+    assert [len(cohort) for cohort in parts.streams._cohorts] == [10] * 5
+
+
+def test_who_leaves_is_forgotten(parts: Parts, make_batch: Callable[..., Any]) -> None:
+    client = parts.watch("NSE:A")
+
+    parts.streams.remove(client)
+
+    assert parts.streams.count == 0
+    assert parts.board.place("NSE:A").watchers == set()
+
+
+def test_a_new_client_of_a_closing_gateway_is_ended(parts: Parts) -> None:
+    parts.streams.close()
+
+    assert parts.watch("NSE:A").ending == "shutdown"
+
+
+async def test_a_stuck_client_is_dropped_and_its_connection_cut(parts: Parts) -> None:
+    cut = []
+    client = parts.watch("NSE:A")
+    client.abort = lambda: cut.append(True)
+    client.sending_since = parts.clock.monotonic()
+    await parts.clock.advance(29)
+    parts.streams.take_care()
+    assert cut == []
+    await parts.clock.advance(2)
+    parts.streams.take_care()
+
+    assert cut == [True]
+    assert client.ending == "left"
+    assert parts.streams.dropped == 1
+
+
+async def test_a_heartbeat_is_due_only_when_nothing_was_sent(parts: Parts) -> None:
+    client = parts.watch("NSE:A")
+    parts.streams.take_care()
+    client.take()
+    client.last_sent_at = parts.clock.monotonic()
+    await parts.clock.advance(14)
+    parts.board.last_batch_at = parts.clock.monotonic()
+    parts.streams.take_care()
+    assert client.take() == b""
+    await parts.clock.advance(1)
+    parts.streams.take_care()
+
+    assert client.take() == b": heartbeat\n\n"
+
+
+async def test_silence_is_told_once_with_its_beginning(parts: Parts) -> None:
+    client = parts.watch("NSE:A")
+    client.last_sent_at = parts.clock.monotonic()
+    await parts.clock.advance(5)
+    parts.streams.take_care()
+    parts.streams.take_care()
+
+    assert client.take() == b'event: stale\ndata: {"reason": "no ticks", "since": "2026-04-07T00:00:00Z"}\n\n'
+    assert client.take() == b""
