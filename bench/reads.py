@@ -24,7 +24,10 @@ from chassis.testing import free_port, stop_process
 
 ROUND_SECONDS = 2.0
 ROUNDS = 5
-LIMITS_OFF = {"RATE_LIMITS": "off"}
+# Every limit is on; they are set so high that one address does not reach them in a run.
+UNREACHED_LIMITS = dict.fromkeys(
+    ("GATEWAY_LIMIT_CACHED", "GATEWAY_LIMIT_READ", "GATEWAY_LIMIT_REGISTER"), "100000000/minute"
+)
 HERE = Path(__file__).parent
 
 
@@ -87,9 +90,10 @@ def bare_app(folder: Path, body: bytes) -> Iterator[int]:
 
 def side_by_side(ours: Target, limit: Target) -> tuple[Result, Result, float]:
     """Alternate rounds of both; return the best round of each and the median of the rounds' ratios."""
-    pairs = []
-    for _ in range(ROUNDS):
-        pairs.append((uvloop.run(closed_loop(ours, ROUND_SECONDS)), uvloop.run(closed_loop(limit, ROUND_SECONDS))))
+    pairs = [
+        (uvloop.run(closed_loop(ours, ROUND_SECONDS)), uvloop.run(closed_loop(limit, ROUND_SECONDS)))
+        for _ in range(ROUNDS)
+    ]
     ratios = sorted(own.rate / bare.rate for own, bare in pairs)
     return (
         max((own for own, _ in pairs), key=lambda r: r.rate),
@@ -98,7 +102,8 @@ def side_by_side(ours: Target, limit: Target) -> tuple[Result, Result, float]:
     )
 
 
-def report(name: str, aim: str, ours: Result, limit: Result, ratio: float) -> None:
+def report(name: str, aim: str, measured: tuple[Result, Result, float]) -> None:
+    ours, limit, ratio = measured
     print(
         f"{name:<34} {ours.rate:>9,.0f}/s  bare {limit.rate:>9,.0f}/s  ratio {ratio:.2f}  (aim {aim})"
         f"  not 200: {ours.not_ok}"
@@ -106,7 +111,10 @@ def report(name: str, aim: str, ours: Result, limit: Result, ratio: float) -> No
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="bourse-bench-") as name, running_suite(Path(name), **LIMITS_OFF) as run:
+    with (
+        tempfile.TemporaryDirectory(prefix="bourse-bench-") as name,
+        running_suite(Path(name), **UNREACHED_LIMITS) as run,
+    ):
         folder = Path(name)
         pids = {process["name"]: process["pid"] for process in run["processes"]}
         for process, pid in pids.items():
@@ -126,22 +134,23 @@ def main() -> None:
         for case, aim, target in cases:
             body = fetch(base + target.path)
             with bare_app(folder, body) as bare_port:
-                report(case, aim, *side_by_side(target, Target(bare_port, "/", target.headers)))
+                report(case, aim, side_by_side(target, Target(bare_port, "/", target.headers)))
         steady = uvloop.run(fixed_rate(cases[0][2], per_second=500, seconds=10))
-        print(
-            f"{'index snapshot at 500/s':<34} p50 {steady.percentile(0.5) * 1e3:.2f} ms  p99 {steady.percentile(0.99) * 1e3:.2f} ms"
-            f"  (aim p99 < 2 ms)  not 200: {steady.not_ok}"
-        )
+        p50, p99 = (steady.percentile(share) * 1e3 for share in (0.5, 0.99))
+        print(f"{'index snapshot at 500/s':<34} p50 {p50:.2f} ms  p99 {p99:.2f} ms  (aim p99 < 2 ms)")
 
 
 def _symbols() -> list[str]:
     """Return 50 instruments of the NIFTY and the large US listings, by name."""
     india = (
-        "RELIANCE TCS INFY HDFCBANK ICICIBANK ITC SBIN BHARTIARTL LT AXISBANK KOTAKBANK HINDUNILVR MARUTI TITAN WIPRO"
+        "RELIANCE TCS INFY HDFCBANK ICICIBANK ITC SBIN BHARTIARTL LT AXISBANK KOTAKBANK HINDUNILVR MARUTI TITAN WIPRO "
+        "SUNPHARMA NTPC POWERGRID ONGC TATASTEEL ULTRACEMCO NESTLEIND BAJFINANCE ASIANPAINT HCLTECH"
     )
-    india += " SUNPHARMA NTPC POWERGRID ONGC TATASTEEL ULTRACEMCO NESTLEIND BAJFINANCE ASIANPAINT HCLTECH"
-    us = "AAPL MSFT NVDA AMZN GOOGL META TSLA AVGO COST NFLX AMD INTC CSCO PEP ADBE QCOM TXN AMGN INTU SBUX GILD MDLZ ISRG BKNG ADP"
-    return [f"NSE:{symbol}" for symbol in india.split()] + [f"NASDAQ:{symbol}" for symbol in us.split()]
+    united_states = (
+        "AAPL MSFT NVDA AMZN GOOGL META TSLA AVGO COST NFLX AMD INTC CSCO PEP ADBE QCOM TXN AMGN INTU SBUX GILD "
+        "MDLZ ISRG BKNG ADP"
+    )
+    return [f"NSE:{symbol}" for symbol in india.split()] + [f"NASDAQ:{symbol}" for symbol in united_states.split()]
 
 
 if __name__ == "__main__":
