@@ -172,6 +172,20 @@ async def test_who_stops_waiting_cancels_nobody_else(sources: QuoteSources, firs
     assert brief(await staying) == {"NSE:TCS": (1.0, "first", Freshness.LIVE)}
 
 
+def test_a_call_under_way_when_all_ends_is_dropped_without_a_complaint(
+    sources: QuoteSources, first: FakeSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask_and_leave() -> None:
+        first.gate.clear()
+        asking = asyncio.create_task(sources.latest([TCS]))
+        while not first.asked:
+            await asyncio.sleep(0)
+        assert not asking.done()
+
+    asyncio.run(ask_and_leave())
+    assert not caplog.records
+
+
 def test_real_and_simulated_sources_never_stand_in_for_each_other(first: FakeSource, clock: ManualClock) -> None:
     simulated = FakeSource("sample", {TCS: 5.0}, Freshness.SIMULATED)
     with pytest.raises(SourcesMixed, match="cannot stand in for each other: first, sample"):
