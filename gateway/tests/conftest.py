@@ -441,6 +441,6 @@ def auth() -> FakeAuth:
     return FakeAuth()
 
 
-@pytest.fixture
-def make_world(nats_one: NatsServer) -> Callable[[NatsServer | None], Any]:
+@pytest.fixture(scope="session")
+def make_world(nats_one: NatsServer) -> Callable[..., Any]:
     return lambda server=None: a_world(server or nats_one)

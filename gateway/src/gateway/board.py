@@ -35,7 +35,9 @@ BARE_EXCHANGE = "NSE"
 POLICY = Policy("public, max-age=1", 1)
 JSON_HEADERS: list[Header] = [(b"content-type", JSON)]
 
-SYMBOL_PATTERN = "^(?:[A-Za-z]{2,10}:)?[A-Za-z0-9^][A-Za-z0-9 &.^=_/-]{0,36}$"
+_ONE_SYMBOL = "(?:[A-Za-z]{2,10}:)?[A-Za-z0-9^][A-Za-z0-9 &.^=_/-]{0,36}"
+SYMBOL_PATTERN = f"^{_ONE_SYMBOL}$"
+SYMBOL_LIST_PATTERN = f"^[ ,]*{_ONE_SYMBOL}(?:,[ ,]*{_ONE_SYMBOL})*[ ,]*$"
 
 _SYMBOL = re.compile(SYMBOL_PATTERN)
 _FRESHNESS_NAMES = short_names(quotes_pb2.Freshness.DESCRIPTOR)

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator, Field
 
-from gateway.board import MAX_QUOTED_SYMBOLS, SYMBOL_PATTERN, is_symbol, split_symbols
+from gateway.board import MAX_QUOTED_SYMBOLS, SYMBOL_LIST_PATTERN, SYMBOL_PATTERN, is_symbol, split_symbols
 from gateway.errors import InvalidRequest
 from gateway.wire import incoming_of
 
 MAX_SYMBOL_LENGTH = 48
 MAX_STREAMED_SYMBOLS = 200
-MAX_LIST_LENGTH = 8_000
+MAX_LIST_LENGTH = 10_000
 SHOWN_SYMBOLS = 5
 
 
@@ -89,6 +89,7 @@ _QuoteList = Annotated[
         max_length=MAX_LIST_LENGTH,
         description=f"Comma list of 1 to {MAX_QUOTED_SYMBOLS} symbols; a bare one means NSE.",
         examples=["NSE:TCS,NSE:INFY"],
+        json_schema_extra={"pattern": SYMBOL_LIST_PATTERN},
     ),
 ]
 _StreamList = Annotated[
@@ -99,6 +100,7 @@ _StreamList = Annotated[
         max_length=MAX_LIST_LENGTH,
         description=f"Comma list of 1 to {MAX_STREAMED_SYMBOLS} symbols, each with its exchange.",
         examples=["NSE:TCS,NASDAQ:AAPL"],
+        json_schema_extra={"pattern": SYMBOL_LIST_PATTERN},
     ),
 ]
 

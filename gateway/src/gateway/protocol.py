@@ -13,8 +13,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from gateway.errors import AddressTooLong, ApiError, HeadersTooLarge, InvalidRequest
 from gateway.wire import ABORT, Finished, Incoming, Send, finished_error
 
-MAX_TARGET_BYTES = 16 * 1024
-MAX_HEAD_BYTES = 48 * 1024
+MAX_TARGET_BYTES = 32 * 1024
+MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_SECONDS = 10.0
 LINGER_SECONDS = 2.0
 

@@ -363,7 +363,7 @@ class Streams:
 
     def _look_at_feed(self) -> None:
         feed = self._feed_now()
-        if feed.is_silent == self._feed.is_silent:
+        if (feed.is_silent, feed.reason) == (self._feed.is_silent, self._feed.reason):
             return
         self._feed = feed
         log.info("feed changed", extra={"is_silent": feed.is_silent, "reason": feed.reason})

@@ -155,6 +155,15 @@ async def test_an_alert_is_set_and_listed(running: Any) -> None:
     assert running.alerts.alerts["42"][0].price == "150.1"
 
 
+async def test_a_price_computed_in_binary_is_what_was_meant(running: Any) -> None:
+    body = b'{"type": "buy", "symbol": "AAPL", "price": 157.50000000000003}'
+    headers = {**running.sign_in("42"), "Content-Type": "application/json"}
+
+    await running.http.post("/api/alerts/42", headers=headers, content=body)
+
+    assert running.alerts.alerts["42"][0].price == "157.5"
+
+
 async def test_an_alert_on_an_unknown_symbol_is_404(running: Any) -> None:
     body = {"type": "sell", "symbol": "NOPE", "price": 1}
 
@@ -214,7 +223,7 @@ async def test_live_prices_of_nothing_known_are_404(running: Any) -> None:
         ("symbols=%00", "Not a symbol"),
         ("symbols=<script>", "Not a symbol: <script>"),
         ("symbols=%FF", "Not a symbol"),
-        ("symbols=" + "A" * 9000, "at most 8000 characters"),
+        ("symbols=" + "A" * 10_001, "at most 10000 characters"),
     ],
 )
 async def test_bad_symbol_lists_are_400(running: Any, query: str, message: str) -> None:

@@ -1,5 +1,7 @@
 """Limits, addresses and cross-origin rules as clients meet them."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,22 @@ async def test_redis_is_shared_between_gateways(world: Any, tmp_path: Path) -> N
 
         assert [answer.status_code for answer in answers] == [401, 401, 429]
         assert (await first.get("/api/health")).json()["cache_l2"]["backend"] == "redis"
+
+
+async def test_a_body_that_never_ends_is_408(world: Any) -> None:
+    await world.open(gateway_body_timeout_seconds=0.1)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(1)
+        yield b"}"
+
+    response = await world.http.post(
+        "/api/auth/register", content=slowly(), headers={"Content-Type": "application/json"}
+    )
+
+    assert response.status_code == 408
+    assert world.error_of(response)["message"] == "The request's body did not arrive within 0.1 seconds"
 
 
 async def test_other_origins_are_welcome_only_by_setting(world: Any) -> None:

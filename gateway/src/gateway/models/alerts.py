@@ -1,15 +1,15 @@
 """Price alerts as clients see and send them."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from gateway.params import SymbolText
 from gateway.reply import DateTime, Freshness, From, Money, Reply
 
-MAX_PRICE_DIGITS = 20
-MAX_PRICE_DECIMALS = 8
+MAX_PRICE = 999_999_999_999
+SMALLEST_PRICE = Decimal("0.00000001")
 
 
 class Alert(Reply):
@@ -36,17 +36,29 @@ class AlertList(Reply):
     sell: list[Alert]
 
 
-def _number(value: Any) -> Any:
+def _price(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")  # noqa: TRY004  # pydantic reports ValueError alone
-    return value
+    if not 0 < value <= MAX_PRICE:
+        raise ValueError(f"must be above 0 and at most {MAX_PRICE:,}")
+    # What a client computes in binary has digits nobody meant.
+    rounded = Decimal(value).quantize(SMALLEST_PRICE, ROUND_HALF_EVEN)
+    if rounded == 0:
+        raise ValueError(f"must be at least {SMALLEST_PRICE:f}")
+    return rounded.normalize()
 
 
 TargetPrice = Annotated[
     Decimal,
-    BeforeValidator(_number),
-    Field(gt=0, max_digits=MAX_PRICE_DIGITS, decimal_places=MAX_PRICE_DECIMALS, description="Above 0."),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 999_999_999_999, "description": "Above 0."}),
+    BeforeValidator(_price),
+    WithJsonSchema(
+        {
+            "type": "number",
+            "minimum": float(SMALLEST_PRICE),
+            "maximum": MAX_PRICE,
+            "description": "Rounded to eight decimals.",
+        }
+    ),
 ]
 
 

@@ -37,6 +37,12 @@ NewPassword = Annotated[
 Password = Annotated[
     SecretStr, Field(min_length=1, max_length=MAX_PASSWORD_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)
 ]
+GoogleToken = Annotated[
+    SecretStr, Field(min_length=1, max_length=MAX_GOOGLE_TOKEN_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)
+]
+RefreshToken = Annotated[
+    SecretStr, Field(min_length=1, max_length=MAX_REFRESH_TOKEN_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)
+]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)]
 
 
@@ -136,7 +142,7 @@ class GoogleLogIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    token: Annotated[SecretStr, Field(min_length=1, max_length=MAX_GOOGLE_TOKEN_LENGTH)]
+    token: GoogleToken
     user: dict[str, JsonValue] | None = None
 
 
@@ -170,4 +176,4 @@ class Refresh(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    refresh_token: Annotated[SecretStr, Field(min_length=1, max_length=MAX_REFRESH_TOKEN_LENGTH)]
+    refresh_token: RefreshToken

@@ -19,7 +19,7 @@ STREAM_DESCRIPTION = "Events `snapshot`, `prices`, `stale`, `live`, `alert` and 
 
 
 @router.get(
-    "/portfolio/live-prices", response_model=LivePrices, responses=documented(400, 404, 429, 503, 504), **CACHED
+    "/portfolio/live-prices", response_model=LivePrices, responses=documented(400, 404, 414, 429, 503, 504), **CACHED
 )
 async def read_live_prices(symbols: QuotedSymbols, quotes: Quotes) -> pb.GetQuotesResponse:
     """Last prices of up to 50 instruments, in the order asked. A bare symbol means NSE.
@@ -34,7 +34,7 @@ async def read_live_prices(symbols: QuotedSymbols, quotes: Quotes) -> pb.GetQuot
     response_class=Response,
     responses={
         200: {"description": STREAM_DESCRIPTION, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
-        **documented(400, 401, 429, 503, 504),
+        **documented(400, 401, 414, 429, 503, 504),
     },
     openapi_extra={"security": [{}]},
 )
