@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 from load import Result, Target, closed_loop, fixed_rate
+from processes import LOAD_CORE, MEASURED_CORE, pin
 
 from chassis.testing import free_port, stop_process
 
@@ -29,13 +30,6 @@ UNREACHED_LIMITS = dict.fromkeys(
     ("GATEWAY_LIMIT_CACHED", "GATEWAY_LIMIT_READ", "GATEWAY_LIMIT_REGISTER"), "100000000/minute"
 )
 HERE = Path(__file__).parent
-
-
-def pin(pid: int, core: int) -> None:
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(int(task.name), {core})
 
 
 def fetch(url: str, body: dict[str, Any] | None = None) -> bytes:
@@ -82,7 +76,7 @@ def bare_app(folder: Path, body: bytes) -> Iterator[int]:
                 fetch(f"http://127.0.0.1:{port}/")
                 break
             time.sleep(0.05)
-        pin(process.pid, 1)
+        pin(process.pid, MEASURED_CORE)
         yield port
     finally:
         stop_process(process)
@@ -118,8 +112,8 @@ def main() -> None:
         folder = Path(name)
         pids = {process["name"]: process["pid"] for process in run["processes"]}
         for process, pid in pids.items():
-            pin(pid, 1 if process == "gateway" else 0)
-        pin(os.getpid(), 0)
+            pin(pid, MEASURED_CORE if process == "gateway" else LOAD_CORE)
+        pin(os.getpid(), LOAD_CORE)
         port = int(run["gateway_url"].rsplit(":", 1)[1])
         base = run["gateway_url"]
         account = {"email": f"bench-{uuid.uuid4().hex[:8]}@example.com", "password": "correct horse battery"}
