@@ -97,6 +97,8 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         api = create_api()
         cache = _cache_of(api, settings, clock)
         stack.push_async_callback(cache.close)
+        limits = Limits(settings, clock)
+        stack.push_async_callback(limits.close)
         page = HealthPage(
             services=services,
             cache=cache,
@@ -104,14 +106,12 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             streams=streams,
             bus=bus,
             verifier=verifier,
-            has_redis=settings.redis_url is not None,
+            limits=limits,
         )
         api.state.settings = settings
         api.state.clients = clients
         api.state.streams = streams
         api.state.health_page = page
-        limits = Limits(settings, clock)
-        stack.push_async_callback(limits.close)
         edge = Edge(
             GZipMiddleware(api, minimum_size=MIN_COMPRESSED_BYTES, compresslevel=COMPRESSION_LEVEL),
             answers={prices.LIVE_PRICES: board.answer},

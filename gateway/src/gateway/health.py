@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import grpc
 from fastapi import Depends, Request
@@ -15,7 +15,8 @@ from chassis.bus import Bus
 from chassis.clock import Clock
 from gateway.board import Board
 from gateway.http_cache import HttpCache
-from gateway.models.system import BoardState, CacheState, Health, ServiceState, SharedCacheState
+from gateway.limits import Limits
+from gateway.models.system import BoardState, CacheState, Health, LimitsState, ServiceState, SharedCacheState
 from gateway.security import Verifier
 from gateway.stream import Streams
 
@@ -115,7 +116,7 @@ class HealthPage:
         streams: Streams,
         bus: Bus,
         verifier: Verifier,
-        has_redis: bool,
+        limits: Limits,
     ) -> None:
         self._services = services
         self._cache = cache
@@ -123,7 +124,7 @@ class HealthPage:
         self._streams = streams
         self._bus = bus
         self._verifier = verifier
-        self._has_redis = has_redis
+        self._limits = limits
         self._is_stopping = False
 
     @property
@@ -155,7 +156,7 @@ class HealthPage:
                 stale=self._cache.stale,
             ),
             cache_l2=SharedCacheState(
-                backend="redis" if self._has_redis else "memory",
+                backend=self._store,
                 status="connected" if market.get(CACHE, standings["market"].is_serving) else "disconnected",
             ),
             warmers={SNAPSHOT_WARMER: "warm" if market.get(WARMER + SNAPSHOT_WARMER, False) else "cold"},
@@ -167,9 +168,14 @@ class HealthPage:
                 holes=self._board.holes,
                 streams=self._streams.count,
             ),
+            limits=LimitsState(backend=self._store, redis_failures=self._limits.redis_failures),
         )
 
-    def _status(self) -> "str":
+    @property
+    def _store(self) -> Literal["memory", "redis"]:
+        return "redis" if self._limits.has_redis else "memory"
+
+    def _status(self) -> Literal["healthy", "degraded", "unhealthy"]:
         standings = self._services.standings.values()
         if not any(standing.is_serving for standing in standings):
             return "unhealthy"

@@ -27,6 +27,7 @@ REDIS_TIMEOUT_SECONDS = 0.25
 REDIS_REST_SECONDS = 1.0
 MAX_REDIS_CONNECTIONS = 64
 MAX_COUNTED_CALLERS = 100_000
+MAX_LOCAL_CALLERS = 10_000
 CROWD = "everyone else"
 UNLIMITED_PATHS = frozenset({"/livez", "/readyz"})
 
@@ -93,7 +94,8 @@ class Limiter:
 
     def __init__(self, redis_url: SecretStr | None, clock: Clock) -> None:
         self._clock = clock
-        self._local = FixedWindowRateLimiter(MemoryStorage())
+        self._memory = MemoryStorage()
+        self._local = FixedWindowRateLimiter(self._memory)
         self._pool = _pool_of(redis_url) if redis_url is not None else None
         self._shared = _shared_by(self._pool) if self._pool is not None else None
         self._resting_until = 0.0
@@ -113,7 +115,17 @@ class Limiter:
                 self.redis_failures += 1
                 self._resting_until = self._clock.monotonic() + REDIS_REST_SECONDS
                 log.warning("limits are counted locally", extra={"error": type(error).__name__})
-        return await _hit(self._local, item, key)
+        return await _hit(self._local, item, self._bounded(item, key))
+
+    @property
+    def has_redis(self) -> bool:
+        """Say whether counts are meant to be shared."""
+        return self._shared is not None
+
+    def _bounded(self, item: RateLimitItem, key: str) -> str:
+        # The library's memory walks over all its callers with every call: a flood of addresses must not slow it down.
+        counted = self._memory.expirations
+        return CROWD if len(counted) >= MAX_LOCAL_CALLERS and item.key_for(key) not in counted else key
 
 
 def _pool_of(url: SecretStr) -> ConnectionPool:
@@ -151,6 +163,11 @@ class Limits:
         self._read = ("read", parse(settings.gateway_limit_read))
         self._write = ("write", parse(settings.gateway_limit_write))
         self.hits = HitCounter(parse(settings.gateway_limit_cached), clock)
+
+    @property
+    def has_redis(self) -> bool:
+        """Say whether counts are meant to be shared."""
+        return self._limiter.has_redis
 
     @property
     def redis_failures(self) -> int:

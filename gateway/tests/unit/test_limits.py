@@ -119,6 +119,17 @@ async def test_redis_is_tried_again_after_a_rest(clock: ManualClock) -> None:
     assert limits.redis_failures == 2
 
 
+async def test_a_flood_of_addresses_is_counted_together(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.limits.MAX_LOCAL_CALLERS", 2)
+    limits = make_limits(clock, gateway_limit_read="3/minute")
+    for number in range(5):
+        await limits.admit(incoming(f"10.0.0.{number}"))
+
+    with pytest.raises(RateLimited):
+        await limits.admit(incoming("10.0.0.9"))
+    await limits.admit(incoming("10.0.0.0"))
+
+
 def test_a_limit_that_cannot_be_read_is_refused_at_start() -> None:
     with pytest.raises(ValueError, match="gateway_limit_read"):
         Settings(gateway_limit_read="often")

@@ -40,6 +40,13 @@ class BoardState(Reply):
     streams: int
 
 
+class LimitsState(Reply):
+    """Where requests are counted, and how often that failed."""
+
+    backend: Literal["memory", "redis"]
+    redis_failures: int
+
+
 class Health(Reply):
     """How the system stands."""
 
@@ -51,6 +58,7 @@ class Health(Reply):
     services: dict[str, ServiceState]
     nats: Connection
     board: BoardState
+    limits: LimitsState
 
 
 class Liveness(Reply):
