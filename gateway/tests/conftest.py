@@ -154,10 +154,11 @@ class FakeAuth(Faults):
         return keys_pb2.ListRevocationsResponse(revocations=self.revocations)
 
     def registrations(self) -> list[Callable[[Any], None]]:
+        fake: Any = self
         return [
-            lambda server: accounts_pb2_grpc.add_AccountServiceServicer_to_server(self, server),
-            lambda server: sessions_pb2_grpc.add_SessionServiceServicer_to_server(self, server),
-            lambda server: keys_pb2_grpc.add_KeyServiceServicer_to_server(self, server),
+            lambda server: accounts_pb2_grpc.add_AccountServiceServicer_to_server(fake, server),
+            lambda server: sessions_pb2_grpc.add_SessionServiceServicer_to_server(fake, server),
+            lambda server: keys_pb2_grpc.add_KeyServiceServicer_to_server(fake, server),
         ]
 
 
@@ -234,9 +235,10 @@ class FakeMarket(Faults):
             context.set_trailing_metadata((("cache-control", self.cache_control),))
 
     def registrations(self) -> list[Callable[[Any], None]]:
+        fake: Any = self
         return [
-            lambda server: quotes_pb2_grpc.add_QuoteServiceServicer_to_server(self, server),
-            lambda server: snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server(self, server),
+            lambda server: quotes_pb2_grpc.add_QuoteServiceServicer_to_server(fake, server),
+            lambda server: snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server(fake, server),
         ]
 
 
@@ -273,7 +275,8 @@ class FakeAlerts(Faults):
         return alerts_pb2.SetAlertResponse(alert=alert)
 
     def registrations(self) -> list[Callable[[Any], None]]:
-        return [lambda server: alerts_pb2_grpc.add_AlertServiceServicer_to_server(self, server)]
+        fake: Any = self
+        return [lambda server: alerts_pb2_grpc.add_AlertServiceServicer_to_server(fake, server)]
 
 
 @dataclass

@@ -287,7 +287,8 @@ async def test_a_client_that_does_not_read_is_dropped_and_holds_nothing_up(world
     await world.open(gateway_stream_drop_seconds=0.5, gateway_stream_window_ms=20)
     await world.until_ready()
     _, writer = await asyncio.open_connection("127.0.0.1", world.gateway.port, limit=1024)
-    writer.transport.pause_reading()
+    connection: Any = writer.transport
+    connection.pause_reading()
     writer.write(f"GET /api/stream?symbols={','.join(symbols)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     async with asyncio.timeout(3):
         while world.gateway.streams.count == 0:

@@ -60,7 +60,7 @@ def failed_call(
 async def test_each_status_has_one_answer(code: Code, reason: str | None, answer: tuple[int, str, str]) -> None:
     response = await on_rpc_error(REQUEST, failed_call(code, reason))
 
-    body = json.loads(response.body)
+    body = json.loads(bytes(response.body))
     assert (response.status_code, body["code"], body["message"]) == answer
 
 
@@ -115,27 +115,27 @@ async def test_a_wrong_field_is_named_and_its_value_is_not(error: RequestValidat
     response = await on_validation_error(REQUEST, error)
 
     assert response.status_code == 400
-    assert json.loads(response.body)["message"] == message
+    assert json.loads(bytes(response.body))["message"] == message
     assert b"secret-value" not in response.body
 
 
 async def test_the_frameworks_errors_get_the_envelope() -> None:
     response = await on_http_exception(REQUEST, HTTPException(404))
 
-    assert json.loads(response.body)["code"] == "NOT_FOUND"
+    assert json.loads(bytes(response.body))["code"] == "NOT_FOUND"
 
 
 async def test_other_framework_errors_are_invalid_requests() -> None:
     response = await on_http_exception(REQUEST, HTTPException(400, "There was an error parsing the body"))
 
-    assert json.loads(response.body)["code"] == "INVALID_REQUEST"
+    assert json.loads(bytes(response.body))["code"] == "INVALID_REQUEST"
 
 
 async def test_a_bug_tells_nothing() -> None:
     response = await on_unexpected(REQUEST, RuntimeError("database password is hunter2"))
 
     assert response.status_code == 500
-    assert json.loads(response.body)["message"] == "An unexpected error occurred"
+    assert json.loads(bytes(response.body))["message"] == "An unexpected error occurred"
 
 
 @pytest.mark.parametrize("error", [AuthRequired(), RateLimited(0.2)])

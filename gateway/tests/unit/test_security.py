@@ -119,7 +119,7 @@ def forged(parts: Parts, **header: Any) -> str:
 
 
 def unsigned(_: Parts) -> str:
-    return jwt.encode({"sub": "42"}, None, algorithm="none", headers={"kid": "key-1"})
+    return jwt.encode({"sub": "42"}, "", algorithm="none", headers={"kid": "key-1"})
 
 
 def symmetric(parts: Parts) -> str:

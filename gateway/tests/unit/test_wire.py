@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from gateway.errors import RateLimited
@@ -47,7 +49,7 @@ def test_a_user_counts_as_himself() -> None:
 
 
 def test_what_the_edge_noted_is_found_again() -> None:
-    scope = {"headers": []}
+    scope: dict[str, Any] = {"headers": []}
 
     noted = incoming_of(scope)
 
