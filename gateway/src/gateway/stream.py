@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 FIRED_SUBJECT = "events.alerts.fired"
 SLICE_SECONDS = 0.02
+LEAST_PAUSE_SECONDS = 0.005
 CARE_SECONDS = 0.25
 QUOTE_BATCH = 50
 MAX_WAITING_ALERTS = 100
@@ -65,6 +66,14 @@ class SymbolsUnknown(InvalidRequest):
 def event(name: str, data: bytes) -> bytes:
     """Return one event as it goes over the wire."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
+
+
+def slice_after(due: float, now: float) -> float:
+    """Return when the slice after the one due at `due` is: what a slice costs does not stretch everybody's window.
+
+    One that comes too late is not made up for, and everything else gets its turn in between.
+    """
+    return max(due + SLICE_SECONDS, now + LEAST_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,9 +330,10 @@ class Streams:
 
     async def _run(self) -> None:
         turn = 0
-        care_at = self._clock.monotonic()
+        due = care_at = self._clock.monotonic()
         while True:
-            await self._clock.sleep(SLICE_SECONDS)
+            due = slice_after(due, self._clock.monotonic())
+            await self._clock.sleep(due - self._clock.monotonic())
             self._spread_changes()
             turn = (turn + 1) % len(self._cohorts)
             for client in self._cohorts[turn]:

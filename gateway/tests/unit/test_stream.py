@@ -8,7 +8,7 @@ import pytest
 from chassis.clock import ManualClock
 from gateway.board import Board, head_of
 from gateway.settings import Settings
-from gateway.stream import MAX_WAITING_ALERTS, Client, Streams
+from gateway.stream import LEAST_PAUSE_SECONDS, MAX_WAITING_ALERTS, SLICE_SECONDS, Client, Streams, slice_after
 
 
 class Bus:
@@ -75,6 +75,14 @@ def test_clients_are_spread_over_the_window(parts: Parts) -> None:
         parts.watch("NSE:A")
 
     assert [len(cohort) for cohort in parts.streams._cohorts] == [10] * 5
+
+
+def test_slices_keep_their_beat_whatever_they_cost() -> None:
+    assert slice_after(10.0, 10.0 + 0.7 * SLICE_SECONDS) == 10.0 + SLICE_SECONDS
+
+
+def test_a_late_slice_is_not_made_up_for_and_leaves_others_a_turn() -> None:
+    assert slice_after(10.0, 17.0) == 17.0 + LEAST_PAUSE_SECONDS
 
 
 def test_who_leaves_is_forgotten(parts: Parts, make_batch: Callable[..., Any]) -> None:
