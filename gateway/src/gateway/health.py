@@ -29,15 +29,7 @@ DATABASE = "database"
 CACHE = "cache"
 WARMER = "warmer:"
 SNAPSHOT_WARMER = "index:snapshot"
-
-CHECKS: Mapping[str, tuple[str, ...]] = {
-    "auth": (DATABASE, "bus"),
-    "market": (DATABASE, "nats", "feed", CACHE, WARMER + SNAPSHOT_WARMER),
-    "portfolio": (DATABASE,),
-    "brokers": (),
-    "alerts": (DATABASE, "nats", "matcher"),
-}
-"""The checks that services may have; one that a service does not know is left out."""
+WITHOUT_DATABASE = frozenset({"brokers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +81,14 @@ class ServiceHealth:
             await self._clock.sleep(POLL_SECONDS)
 
     async def _standing_of(self, name: str) -> Standing:
-        overall, *checks = await asyncio.gather(*(self._check(name, check) for check in (OVERALL, *CHECKS[name])))
-        if overall is None:
-            return Standing()
-        known = {check: holds for check, holds in zip(CHECKS[name], checks, strict=True) if holds is not None}
-        return Standing(is_reachable=True, is_serving=overall, checks=known)
-
-    async def _check(self, name: str, check: str) -> bool | None:
-        request = health_pb2.HealthCheckRequest(service=check)
         try:
-            reply = await self._stubs[name].Check(request, timeout=POLL_DEADLINE_SECONDS)
+            reply = await self._stubs[name].List(health_pb2.HealthListRequest(), timeout=POLL_DEADLINE_SECONDS)
         except grpc.aio.AioRpcError:
-            return None
-        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+            return Standing()
+        checks = {
+            check: answer.status == health_pb2.HealthCheckResponse.SERVING for check, answer in reply.statuses.items()
+        }
+        return Standing(is_reachable=True, is_serving=checks.pop(OVERALL, False), checks=checks)
 
 
 class HealthPage:
@@ -142,7 +129,7 @@ class HealthPage:
         databases = [
             standing.checks.get(DATABASE, standing.is_serving)
             for name, standing in standings.items()
-            if DATABASE in CHECKS[name]
+            if name not in WITHOUT_DATABASE
         ]
         market = standings["market"].checks
         return Health(

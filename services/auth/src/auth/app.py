@@ -88,7 +88,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         )
         await enter(_running(parts.signer.follow(), Expiry(parts.store, clock=clock).run()))
         health.add("database", database.is_answering)
-        health.add("bus", partial(_is_ready, bus), critical=False)
+        health.add("nats", partial(_is_ready, bus), critical=False)
         await enter(serving(settings.auth_address, _services(settings, parts), health=health, settings=settings))
         yield
 

@@ -318,10 +318,10 @@ async def test_health_says_what_holds(client: Client, bus: NatsServer) -> None:
             while await holds(name) is not expected:
                 await asyncio.sleep(0.05)
 
-    await wait_until("bus", True)
+    await wait_until("nats", True)
     assert await holds("database")
     bus.kill()
-    await wait_until("bus", False)
+    await wait_until("nats", False)
     assert await holds("")
 
 

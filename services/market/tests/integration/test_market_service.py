@@ -65,7 +65,7 @@ async def test_everything_it_offers_works_from_the_first_moment(channel: grpc.ai
     snapshots = snapshot_pb2_grpc.SnapshotServiceStub(channel)
     call = snapshots.GetSnapshot(snapshot_pb2.GetSnapshotRequest())
     snapshot = await call
-    assert ("cache-control", "public, max-age=1") in list(await call.initial_metadata())
+    assert ("cache-control", "public, max-age=1, stale-while-revalidate=5, stale-if-error=60") in list(await call.initial_metadata())
     for level in (snapshot.nifty, snapshot.bank_nifty, snapshot.sensex):
         assert level.price > 0
         assert level.provenance.freshness == quotes_pb2.FRESHNESS_SIMULATED
@@ -79,7 +79,7 @@ async def test_everything_it_offers_works_from_the_first_moment(channel: grpc.ai
         quotes_pb2.GetQuotesRequest(symbols=["tcs", "BSE:HDFCBANK", "NSE:NOSUCH"], listing=INDIA)
     )
     answer = await quoting
-    assert ("cache-control", "public, max-age=1") in list(await quoting.initial_metadata())
+    assert ("cache-control", "public, max-age=1, stale-while-revalidate=5, stale-if-error=60") in list(await quoting.initial_metadata())
     assert [(each.symbol, each.instrument, each.currency) for each in answer.quotes] == [
         ("tcs", "NSE:TCS", "INR"),
         ("BSE:HDFCBANK", "BSE:HDFCBANK", "INR"),

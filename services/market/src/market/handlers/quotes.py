@@ -6,7 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc
 from market.domain.quote_board import QuoteBoard
-from market.handlers import PUBLIC_FOR_A_SECOND
+from market.handlers import PUBLIC_PRICES
 from market.messages import listing_of, quotes_message
 
 
@@ -21,5 +21,5 @@ class QuoteService(quotes_pb2_grpc.QuoteServiceServicer):
     ) -> quotes_pb2.GetQuotesResponse:
         """Quote up to 50 symbols."""
         answer = await self._board.quote(request.symbols, listing_of(request.listing))
-        await context.send_initial_metadata(PUBLIC_FOR_A_SECOND)
+        await context.send_initial_metadata(PUBLIC_PRICES)
         return quotes_message(answer)

@@ -6,7 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.market.v1 import snapshot_pb2, snapshot_pb2_grpc
 from market.domain.snapshot_desk import SnapshotDesk
-from market.handlers import PUBLIC_FOR_A_SECOND
+from market.handlers import PUBLIC_PRICES
 from market.messages import snapshot_message
 
 
@@ -23,5 +23,5 @@ class SnapshotService(snapshot_pb2_grpc.SnapshotServiceServicer):
     ) -> snapshot_pb2.GetSnapshotResponse:
         """Read the newest snapshot."""
         snapshot = self._desk.current()
-        await context.send_initial_metadata(PUBLIC_FOR_A_SECOND)
+        await context.send_initial_metadata(PUBLIC_PRICES)
         return snapshot_message(snapshot)
