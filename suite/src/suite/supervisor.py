@@ -92,13 +92,16 @@ class Supervisor:
         self._events.put(StopAsked(signal.Signals(number).name))
 
     def _start(self) -> None:
-        for process_plan in self._plan.processes:
-            process = RunningProcess(process_plan)
-            self._processes[process.name] = process
-            self._running.add(process.name)
-        # No thread before the last fork.
+        try:
+            for process_plan in self._plan.processes:
+                process = RunningProcess(process_plan)
+                self._processes[process.name] = process
+                self._running.add(process.name)
+        finally:
+            # Threads come after the last fork, and for those before one that could not be started too.
+            for process in self._processes.values():
+                process.follow(self._relay, lambda name: self._events.put(Exited(name)))
         for process in self._processes.values():
-            process.follow(self._relay, lambda name: self._events.put(Exited(name)))
             threading.Thread(target=self._await_health, args=(process.plan,), daemon=True).start()
 
     def _relay(self, name: str, text: str) -> None:

@@ -233,8 +233,10 @@ def test_a_wrong_setting_is_named(start_suite: StartSuite) -> None:
 
 
 def test_a_command_that_does_not_exist_is_named_and_leaves_nothing_behind(start_suite: StartSuite) -> None:
+    started = time.monotonic()
     suite = start_suite(procfile=PROCFILE.replace("python -m brokers", "no-such-program"))
     assert suite.process.wait(20) == 1
+    assert time.monotonic() - started < 4
     assert "cannot start brokers: No such file or directory (no-such-program)" in suite.output
 
 
