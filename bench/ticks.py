@@ -408,7 +408,7 @@ def report(outcome: Outcome) -> None:
 
 
 def compare(outcome: Outcome, limit: Outcome) -> None:
-    p99 = float(np.percentile(outcome.from_publishing, 99))
+    p99 = float(np.percentile(outcome.from_making, 99))
     is_whole = not (outcome.lost or outcome.misplaced or outcome.holes)
     is_sustained = outcome.rate >= SUSTAINED_SHARE * TICKS_PER_SECOND
     verdict = "met" if is_whole and is_sustained and p99 < AIM_P99_MS else "MISSED"
@@ -416,7 +416,7 @@ def compare(outcome: Outcome, limit: Outcome) -> None:
         f"  {outcome.name}: {1 / outcome.publisher_us:.2f} M ticks/s would fill the publisher's core,"
         f" {1 / outcome.consumer_us:.2f} M the consumer's;"
         f" CPU {outcome.publisher_us / limit.publisher_us:.1f} x and {outcome.consumer_us / limit.consumer_us:.1f} x"
-        f" bare nats-py's; aim p99 < {AIM_P99_MS} ms, none lost: {verdict}"
+        f" bare nats-py's; aim {TICKS_PER_SECOND:,}/s, none lost, p99 < {AIM_P99_MS} ms from its making: {verdict}"
     )
 
 
