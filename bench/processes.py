@@ -35,6 +35,11 @@ def cpu_seconds(pid: int) -> float:
     return int(minutes or 0) * 60 + float(seconds)
 
 
+def surroundings() -> str:
+    """Say how busy the machine was: what shares the cores stretches every p99."""
+    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
 @contextmanager
 def part(role: Role, *arguments: Any, core: int) -> Iterator[Connection]:
     """Run a role in a process of its own and yield this end of its pipe; the process ends with the block."""

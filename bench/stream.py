@@ -27,7 +27,7 @@ from typing import Any, cast
 import numpy as np
 import uvicorn
 import uvloop
-from processes import LOAD_CORE, MEASURED_CORE, cpu_seconds, part, pin, receive
+from processes import LOAD_CORE, MEASURED_CORE, cpu_seconds, part, pin, receive, surroundings
 from tape import Tape, TapeSource
 
 from chassis.bus import EVENTS, TICKS, Bus
@@ -463,7 +463,7 @@ def main() -> None:
         f" a reader's events are {CLIENTS * gateway.seconds / gateway.events * 1e3:.0f} ms apart;"
         f" {run.last_words_missing()} of {CLIENTS * SYMBOLS_EACH:,} last prices missing"
     )
-    print(f"  CPU an event {gateway.cpu_us / bare.cpu_us:.2f} x the bare app's")
+    print(f"  CPU an event {gateway.cpu_us / bare.cpu_us:.2f} x the bare app's; {surroundings()}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import nats
 import numpy as np
 import uvloop
 from nats.aio.msg import Msg
-from processes import LOAD_CORE, MEASURED_CORE, Role, part, pin, receive
+from processes import LOAD_CORE, MEASURED_CORE, Role, part, pin, receive, surroundings
 from tape import SLICE_SECONDS, Tape, TapeSource, paced
 
 from alerts.domain.alerts import Alert, AlertType
@@ -436,6 +436,7 @@ def main() -> None:
         report(outcomes[-1])
     for outcome in outcomes[:-1]:
         compare(outcome, outcomes[-1])
+    print(f"  {surroundings()}")
 
 
 if __name__ == "__main__":
