@@ -15,7 +15,7 @@ CODE := protos/build.py chassis gateway services suite tests bench scripts
 OWN_MODULES := bourse-chassis=chassis,bourse-protos=bourse
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench demo long format protos lock clean contracts-compatible
+.PHONY: help run test check bench demo long format protos openapi lock clean contracts-compatible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ format: $(STAMPS)/dev ## put the code into shape
 
 protos: $(STAMPS)/run ## compile the contracts again
 	$(UV) install --python $(BIN)/python --no-deps --no-build-isolation --reinstall -e protos
+
+openapi: $(STAMPS)/members ## write the agreed description of the API anew; read its difference
+	$(BIN)/python -m gateway openapi > tests/contract/openapi.json.new
+	mv tests/contract/openapi.json.new tests/contract/openapi.json
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package bourse-protos --no-emit-package bourse-chassis $(if $(UPGRADE),--upgrade)

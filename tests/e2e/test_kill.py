@@ -120,30 +120,15 @@ def is_refusal(outcome: Outcome) -> bool:
     return outcome.status in {503, 504} and set(outcome.body) >= ENVELOPE
 
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("victim", ["auth", "market", "alerts", "gateway"])
-async def test_nothing_acknowledged_is_lost_when_a_service_is_killed(suite: RunningSuite, victim: str) -> None:
+async def owners_of(suite: RunningSuite, writes: int) -> list[Account]:
+    """Register as many users as it takes to write that often without setting an alert twice."""
     async with gateway_client(suite.gateway_url) as client:
-        owners = WRITES_PER_SECOND * SECONDS // (2 * len(SYMBOLS)) + 1
-        accounts = [await register(client) for _ in range(owners)]
-        asker = await register(client)
-    question = QUESTIONS.get(victim)
-    if question is not None and question.path.startswith("/api/alerts"):
-        question = Request(question.path, question.body, asker.token)
+        return [await register(client) for _ in range(writes // (2 * len(SYMBOLS)) + 1)]
 
-    outcomes, _ = await asyncio.gather(
-        write_steadily(suite.gateway_url, Writes(accounts).request, per_second=WRITES_PER_SECOND, seconds=SECONDS),
-        kill_and_start_again(suite, victim, question),
-    )
 
-    assert len(outcomes) == WRITES_PER_SECOND * SECONDS
+async def assert_that_all_is_there(suite: RunningSuite, accounts: Sequence[Account], outcomes: list[Outcome]) -> str:
+    """Read every acknowledged write again and count every fire; return a line about it."""
     acknowledged = [outcome for outcome in outcomes if outcome.status in {200, 201}]
-    others = [outcome for outcome in outcomes if outcome.status not in {200, 201}]
-    broken = [outcome for outcome in others if outcome.status is None]
-    assert not broken or victim == "gateway", f"{len(broken)} connections broke"
-    assert all(is_refusal(outcome) for outcome in others if outcome.status is not None), others[:3]
-    assert len(acknowledged) > len(outcomes) // 2
-
     async with gateway_client(suite.gateway_url) as client:
         alerts = await settled(client, accounts)
         set_ids = {outcome.body["id"] for outcome in acknowledged if outcome.request.path == "/api/alerts/me"}
@@ -157,4 +142,52 @@ async def test_nothing_acknowledged_is_lost_when_a_service_is_killed(suite: Runn
     events = await settled_events(suite, alerts)
     assert set(events.values()) == {1}, events.most_common(3)
     assert set(events) == {alert_id for alert_id, alert in alerts.items() if alert["fired_at"]}
-    print(f"{victim}: {len(acknowledged)} of {len(outcomes)} writes acknowledged, {len(events)} alerts fired once")  # noqa: T201  # shown by -s
+    return f"{len(acknowledged)} of {len(outcomes)} writes acknowledged, {len(events)} alerts fired once"
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("victim", ["auth", "market", "alerts", "gateway"])
+async def test_nothing_acknowledged_is_lost_when_a_service_is_killed(suite: RunningSuite, victim: str) -> None:
+    accounts = await owners_of(suite, WRITES_PER_SECOND * SECONDS)
+    question = QUESTIONS.get(victim)
+    if question is not None and question.path.startswith("/api/alerts"):
+        async with gateway_client(suite.gateway_url) as client:
+            question = Request(question.path, question.body, (await register(client)).token)
+
+    outcomes, _ = await asyncio.gather(
+        write_steadily(suite.gateway_url, Writes(accounts).request, per_second=WRITES_PER_SECOND, seconds=SECONDS),
+        kill_and_start_again(suite, victim, question),
+    )
+
+    assert len(outcomes) == WRITES_PER_SECOND * SECONDS
+    others = [outcome for outcome in outcomes if outcome.status not in {200, 201}]
+    broken = [outcome for outcome in others if outcome.status is None]
+    assert not broken or victim == "gateway", f"{len(broken)} connections broke"
+    assert all(is_refusal(outcome) for outcome in others if outcome.status is not None), others[:3]
+    assert len(others) < len(outcomes) // 2
+    summary = await assert_that_all_is_there(suite, accounts, outcomes)
+    print(f"{victim}: {summary}")  # noqa: T201  # shown by -s
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_nothing_acknowledged_is_lost_when_everything_is_killed_again_and_again(suite: RunningSuite) -> None:
+    victims = ["nats", "auth", "alerts", "market", "gateway", "alerts", "portfolio", "brokers", "nats", "alerts"]
+    seconds = 6 * len(victims)
+    accounts = await owners_of(suite, WRITES_PER_SECOND * seconds)
+
+    async def kill_all_in_turn() -> None:
+        for victim in victims:
+            await asyncio.to_thread(suite.kill, victim)
+            await asyncio.sleep(GONE_SECONDS)
+            await asyncio.to_thread(suite.start, victim)
+            await asyncio.sleep(1)
+
+    outcomes, _ = await asyncio.gather(
+        write_steadily(suite.gateway_url, Writes(accounts).request, per_second=WRITES_PER_SECOND, seconds=seconds),
+        kill_all_in_turn(),
+    )
+
+    assert all(is_refusal(outcome) for outcome in outcomes if outcome.status not in {200, 201, None})
+    summary = await assert_that_all_is_there(suite, accounts, outcomes)
+    print(f"everything: {summary}")  # noqa: T201  # shown by -s
