@@ -9,7 +9,7 @@ from gateway.board import MAX_QUOTED_SYMBOLS, SYMBOL_LIST_PATTERN, SYMBOL_PATTER
 from gateway.errors import InvalidRequest
 from gateway.wire import incoming_of
 
-MAX_SYMBOL_LENGTH = 48
+MAX_SYMBOL_LENGTH = 32
 MAX_STREAMED_SYMBOLS = 200
 MAX_LIST_LENGTH = 10_000
 SHOWN_SYMBOLS = 5
