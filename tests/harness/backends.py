@@ -19,9 +19,9 @@ UNLIMITED = {
     "GATEWAY_LIMIT_REFRESH": "1000000/minute",
     "GATEWAY_LIMIT_WRITE": "1000000/minute",
     "GATEWAY_LIMIT_READ": "1000000/minute",
-    "AUTH_REGISTRATION_LIMIT": "1000000 per hour",
-    "AUTH_LOGIN_LIMIT": "1000000 per minute",
-    "AUTH_LOGIN_ACCOUNT_LIMIT": "1000000 per minute",
+    "AUTH_REGISTRATION_LIMIT": "1000000/hour",
+    "AUTH_LOGIN_LIMIT": "1000000/minute",
+    "AUTH_LOGIN_ACCOUNT_LIMIT": "1000000/minute",
     # Hashing is auth's own tests' affair; here it would only be slow.
     "AUTH_ARGON2_TIME_COST": "1",
     "AUTH_ARGON2_MEMORY_KIB": "64",

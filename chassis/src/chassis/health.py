@@ -106,6 +106,7 @@ class Health:
 
     async def _publish(self, name: str, *, holds: bool) -> None:
         if holds != self._states.get(name):
-            log.info("health changed", extra={"check": name or "all", "holds": holds})
+            level = logging.INFO if holds else logging.WARNING
+            log.log(level, "health changed", extra={"check": name or "all critical", "holds": holds})
         self._states[name] = holds
         await self.servicer.set(name, _status(holds))

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import time
 from contextvars import ContextVar
 from typing import Literal
 
@@ -25,6 +26,8 @@ _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "request_id",
     "service",
     "taskName",
+    # uvicorn says some records twice, the second time in colour.
+    "color_message",
 }
 
 
@@ -46,12 +49,20 @@ class _ContextFilter(logging.Filter):
         return True
 
 
-class _RedactingJsonFormatter(JsonFormatter):
+class _UtcTimes(logging.Formatter):
+    """Times in UTC that say so."""
+
+    converter = time.gmtime  # type: ignore[assignment]  # a builtin is not bound, whatever the stubs say
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+class _RedactingJsonFormatter(_UtcTimes, JsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
 
-class _ConsoleFormatter(logging.Formatter):
+class _ConsoleFormatter(_UtcTimes):
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
         extra = [f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD_FIELDS]

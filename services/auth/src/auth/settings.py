@@ -46,7 +46,7 @@ class Settings(ProcessSettings):
         auth_argon2_lanes: threads of one hash.
         auth_password_workers: how many passwords are hashed at once.
         auth_password_queue: how many hashes may be under way or wait; more are answered "busy".
-        auth_registration_limit: registrations a client's network may make, as `30 per hour`.
+        auth_registration_limit: registrations a client's network may make, as `30/hour`.
         auth_login_limit: attempts to log in from one network.
         auth_login_account_limit: attempts to log in to one account without success.
     """
@@ -65,9 +65,9 @@ class Settings(ProcessSettings):
     auth_argon2_lanes: int = Field(default=1, ge=1, le=64)
     auth_password_workers: int = Field(default=2, ge=1, le=64)
     auth_password_queue: int = Field(default=32, ge=1, le=10_000)
-    auth_registration_limit: AttemptWindow = "30 per hour"
-    auth_login_limit: AttemptWindow = "60 per minute"
-    auth_login_account_limit: AttemptWindow = "10 per minute"
+    auth_registration_limit: AttemptWindow = "30/hour"
+    auth_login_limit: AttemptWindow = "60/minute"
+    auth_login_account_limit: AttemptWindow = "10/minute"
 
     @property
     def database_url(self) -> str:

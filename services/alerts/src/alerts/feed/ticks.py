@@ -114,6 +114,7 @@ class TickFeed:
         self._clock = clock
         self._has_reconnected = False
         self._has_waiting_alerts = False
+        self._cause = ""
         self._lag = 0
         self._looked_at = -CURRENT_SECONDS
         bus.on_ready(self._note_reconnect)
@@ -134,13 +135,20 @@ class TickFeed:
             try:
                 await self._follow()
             except (SessionOver, BusUnavailable, DatabaseUnavailable) as cause:
-                log.info("tick session over", extra={"cause": type(cause).__name__})
+                self._note_end(cause)
             except (nats.errors.Error, nats.js.errors.Error, OSError) as cause:
-                log.info("tick session over", extra={"cause": type(cause).__name__})
+                self._note_end(cause)
             except Exception:
-                log.exception("tick session failed")
+                log.exception("ticks are not followed")
             self._looked_at = -CURRENT_SECONDS
             await self._clock.sleep(RETRY_SECONDS)
+
+    def _note_end(self, cause: Exception) -> None:
+        """Say why the stream is not followed, once for as long as the cause stays the same."""
+        name = type(cause).__name__
+        if name != self._cause:
+            log.warning("ticks are not followed", extra={"cause": name})
+        self._cause = name
 
     async def _note_reconnect(self) -> None:
         self._has_reconnected = True
@@ -151,9 +159,9 @@ class TickFeed:
         session = _Session(self._watch, self._firing, self._watch.follow(await self._stream.view()))
         await self._look(session)
         async with self._subscribed(session):
-            log.info(
-                "tick session begun", extra={"stream": session.position.stream, "after": session.position.sequence}
-            )
+            self._cause = ""
+            after = session.position
+            log.info("ticks are followed", extra={"stream": after.stream, "after_sequence": after.sequence})
             while True:
                 await session.wait(LOOK_EVERY_SECONDS)
                 await self._look(session)
