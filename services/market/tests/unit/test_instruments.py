@@ -125,3 +125,4 @@ def test_an_exact_id_is_found_without_rules() -> None:
 
 def test_several_unknown_symbols_are_named_together() -> None:
     assert SymbolUnknown("NSE:A", "NSE:B").message == "'NSE:A', 'NSE:B' name no known instrument"
+    assert SymbolUnknown("TCS").message == "'TCS' names no known instrument; write the exchange too, such as NSE:TCS"

@@ -32,7 +32,9 @@ class SymbolUnknown(ServiceError):
 
     def __init__(self, *symbols: str) -> None:
         listed = ", ".join(shown(symbol) for symbol in symbols)
-        super().__init__(f"{listed} {'names' if len(symbols) == 1 else 'name'} no known instrument")
+        # A bare symbol is looked for in one market alone; the other's may be what was meant.
+        hint = "" if all(":" in symbol for symbol in symbols) else "; write the exchange too, such as NSE:TCS"
+        super().__init__(f"{listed} {'names' if len(symbols) == 1 else 'name'} no known instrument{hint}")
 
 
 class SymbolAmbiguous(ServiceError):
