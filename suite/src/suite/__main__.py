@@ -7,7 +7,7 @@ from suite.plan import Plan, ProcfileIncomplete, ProcfileMissing, names_to_addre
 from suite.ports import NoFreePort, choose_ports, is_port_free
 from suite.probes import is_healthy
 from suite.processes import CannotStart
-from suite.run_dir import RunDirTaken, held, remove_manifest, write_nats_config
+from suite.run_dir import RunDirTaken, RunDirUnusable, held, remove_manifest, write_nats_config
 from suite.settings import Settings
 from suite.supervisor import Supervisor
 
@@ -19,7 +19,7 @@ class GatewayPortTaken(RuntimeError):
         super().__init__(f"port {port} of {host} is taken or not this machine's: set GATEWAY_PORT to a free one")
 
 
-REFUSALS = (ProcfileMissing, ProcfileIncomplete, NoFreePort, GatewayPortTaken, RunDirTaken, CannotStart)
+REFUSALS = (ProcfileMissing, ProcfileIncomplete, NoFreePort, GatewayPortTaken, RunDirTaken, RunDirUnusable, CannotStart)
 
 
 def main() -> int:

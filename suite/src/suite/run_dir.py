@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from suite.plan import NATS, Plan
 
@@ -30,16 +31,22 @@ class RunDirTaken(RuntimeError):
         super().__init__(f"another suite ({holder}) runs on {run_dir}: stop it, or set RUN_DIR to another folder")
 
 
+class RunDirUnusable(RuntimeError):
+    """RUN_DIR cannot be made or written to."""
+
+    def __init__(self, run_dir: Path, reason: str | None) -> None:
+        super().__init__(f"cannot use {run_dir} as RUN_DIR: {reason}; set RUN_DIR to a folder that can be written to")
+
+
 @contextmanager
 def held(run_dir: Path) -> Iterator[None]:
     """Make the folder if need be and keep other suites off it; the lock goes with the process, however it ends.
 
     Raises:
         RunDirTaken: another process holds it.
+        RunDirUnusable: it cannot be made or written to.
     """
-    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = run_dir / "suite.lock"
-    with path.open("a+") as lock:
+    with _opened_lock(run_dir) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -49,6 +56,14 @@ def held(run_dir: Path) -> Iterator[None]:
         lock.write(f"pid {os.getpid()}\n")
         lock.flush()
         yield
+
+
+def _opened_lock(run_dir: Path) -> TextIO:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (run_dir / "suite.lock").open("a+")
+    except OSError as error:
+        raise RunDirUnusable(run_dir, error.strerror) from error
 
 
 def write_nats_config(plan: Plan) -> None:
