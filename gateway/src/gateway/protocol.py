@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with what it leaves open: bounds on the request's head, in bytes and in time.
+"""uvicorn's HTTP protocol with what it leaves open: bounds on heads, on waiting requests, and on clients who do nothing.
 
 A request that never gets as far as an application is answered here, in the same envelope as every other error. Answers
 that are finished go out in one write, where the server is ours and nothing stands between.
@@ -17,6 +17,8 @@ MAX_TARGET_BYTES = 32 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT_SECONDS = 10.0
 LINGER_SECONDS = 2.0
+STALL_SECONDS = 60.0
+MAX_WAITING_REQUESTS = 256
 
 
 class HeadRefused(ValueError):
@@ -36,7 +38,7 @@ async def send_finished(finished: Finished, send: Send) -> None:
     uvicorn's own `send` looks at every header of every answer anew, which costs as much as all the rest of a hit.
     """
     cycle = getattr(send, "__self__", None)
-    if type(cycle) is RequestResponseCycle:
+    if type(cycle) is RequestResponseCycle and not cycle.access_log:
         await _write(finished, cycle)
         return
     await send({"type": "http.response.start", "status": finished.status, "headers": finished.headers})
@@ -67,9 +69,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._refusal: ApiError | None = None
+        self._is_deaf = False
         self._is_in_head = True
-        self._head_bytes = 0
+        self._has_begun = False
+        self._field_bytes = 0
+        self._unfinished_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -80,19 +86,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_head_timer()
+        self._stop_stall_timer()
         if self._lingering is not None:
             self._lingering.cancel()
+        super()._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and bound what it holds of an unfinished head."""
-        if self._lingering is not None:
+        if self._is_deaf:
             return
         super().data_received(data)
-        if not self._is_in_head or self.parser is None:
+        if self._is_deaf or not self._is_in_head or self.parser is None:
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
+        # How much of the bytes in which a head began belongs to it is not known; all that follow do.
+        self._unfinished_bytes += 0 if self._has_begun else len(data)
+        self._has_begun = False
+        if self._unfinished_bytes > MAX_HEAD_BYTES:
             self._refusal = HeadersTooLarge(MAX_HEAD_BYTES)
             self.send_400_response("")
         elif self._head_timer is None and self.scope is not None:
@@ -101,8 +111,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a head."""
         super().on_message_begin()
-        self._is_in_head = True
-        self._head_bytes = 0
+        self._is_in_head = self._has_begun = True
+        self._field_bytes = self._unfinished_bytes = 0
         # Streams drop a reader who does not read; what waits in the transport would keep it open.
         self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]  # a key of ours
 
@@ -115,25 +125,64 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Bound the headers."""
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > MAX_HEAD_BYTES:
+        self._field_bytes += len(name) + len(value)
+        if self._field_bytes > MAX_HEAD_BYTES:
             self._refusal = HeadersTooLarge(MAX_HEAD_BYTES)
             raise HeadRefused
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """End the head."""
+        """End the head, and with it the wait for a request."""
         self._is_in_head = False
-        self._head_bytes = 0
         if self._head_timer is not None:
             self._stop_head_timer()
+        if self.timeout_keep_alive_task is not None:
+            super()._unset_keepalive_if_required()
+        if len(self.pipeline) >= MAX_WAITING_REQUESTS:
+            raise HeadRefused
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; no more are read while some that were wait for their turn."""
+        super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def _unset_keepalive_if_required(self) -> None:
+        # uvicorn calls this for any bytes at all: the rest of a body that nobody reads, or an empty line, would keep
+        # an idle connection for ever. Only a whole head ends the wait for one.
+        return
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Hang up on who asks nothing more; who has not even read the last answer is not waited for."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+            return
+        super().timeout_keep_alive_handler()
+
+    def pause_writing(self) -> None:
+        """Give a client who does not read so much time to go on."""
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._stop_stall_timer()
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's text is not ours
         """Refuse what cannot become a request, and hang up once the client has had time to read why."""
         self._stop_head_timer()
+        self._is_deaf = True
         if self.transport.is_closing():
             return
+        if self._is_answer_owed:
+            if self.pipeline or not self.cycle.more_body:
+                # In their place this would be taken for an answer to one of the requests before.
+                self.cycle.keep_alive = False
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         refusal = self._refusal or MalformedHttp()
         finished = finished_error(refusal, Incoming({"headers": []}))
         lines = [STATUS_LINE[HTTPStatus(refusal.status)]]
@@ -144,6 +193,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
+    @property
+    def _is_answer_owed(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._on_head_timeout)
 
@@ -152,7 +205,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
     def _on_head_timeout(self) -> None:
         self._head_timer = None
-        if self._is_in_head and not self.transport.is_closing():
-            self.transport.close()
+        if not self._is_in_head or self.transport.is_closing():
+            return
+        if self._is_answer_owed:
+            # Nothing is read while requests wait for their turn: whose fault the wait is cannot be told.
+            self._start_head_timer()
+            return
+        self.transport.close()
