@@ -162,6 +162,11 @@ async def test_a_google_token_is_refused_clearly_where_google_is_not_configured(
     assert "Set-Cookie" not in answer.headers
 
 
+async def test_the_clients_own_user_object_is_taken_in_any_form(client: httpx.AsyncClient) -> None:
+    for user in ({}, None, {"score": 1.5, "nested": [{"a": None}, 2.5e3, True]}):
+        read_error(await client.post("/api/auth/login", json={"token": "google_id_token", "user": user}), 503)
+
+
 # --- tokens and cookies -------------------------------------------------------------------------------------------
 
 

@@ -143,7 +143,7 @@ class GoogleLogIn(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     token: GoogleToken
-    user: dict[str, JsonValue] | None = None
+    user: dict[str, Any] | None = None
 
 
 # The mark keeps a tag apart from a field in an error's location.
