@@ -286,7 +286,7 @@ def _wait_until_ready(gateway: Process) -> None:
         assert gateway.is_running, gateway.log.read_text()
         assert time.monotonic() < deadline, gateway.log.read_text()
         with suppress(httpx.TransportError):
-            if httpx.get(f"http://{gateway.plan.address}/readyz", trust_env=False).status_code == 200:
+            if httpx.get(f"http://{gateway.plan.address}/readyz", trust_env=False, verify=False).status_code == 200:
                 return
         time.sleep(0.05)
 

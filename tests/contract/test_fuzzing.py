@@ -1,0 +1,116 @@
+"""schemathesis on the agreed OpenAPI document: no fault, and no status, content type or body it does not announce.
+
+The same examples every time: what is generated depends on the document alone.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from schemathesis import Case
+from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from harness.clients import PASSWORD, new_email
+from harness.processes import RunningSuite
+
+MAX_EXAMPLES = 100
+REQUEST_SECONDS = 10.0
+DOCUMENT = Path(__file__).parent / "openapi.json"
+# The check knows of no other ways to refuse than these, but for the sizes.
+REFUSALS = [400, 401, 403, 404, 405, 406, 413, 414, 415]
+
+
+def described(**settings: Any) -> OpenApiSchema:
+    """Return the agreed document, from which requests are generated under these settings."""
+    config = {
+        "seed": 1,
+        "generation": {
+            "deterministic": True,
+            "max-examples": MAX_EXAMPLES,
+            "no-shrink": True,
+            "database": "none",
+            "with-security-parameters": False,
+        },
+        "checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}},
+        **settings,
+    }
+    return schemathesis.openapi.from_path(DOCUMENT, config=SchemathesisConfig.from_dict(config))
+
+
+STREAM = "/api/stream"
+REGISTER = "POST /api/auth/register"
+LOG_IN = "POST /api/auth/login"
+# That an address is taken, or its domain can have no mail, is no matter of form; that no text anywhere in Google's
+# `user` object may hold a control character is, but no schema can say it.
+FREER_THAN_TAKEN = {REGISTER, LOG_IN}
+GOOGLE_IS_OFF = "Google sign-in is not configured on this server"
+
+ANYBODY = described()
+# Under everybody else's id a request is refused before anything else of it is looked at.
+A_USER = described(parameters={"path.user_id": "me"})
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture(scope="module")
+def tokens() -> dict[str, str]:
+    """Each operation's own token, once it has asked for one: logging out must end nobody else's."""
+    return {}
+
+
+def sign_in(name: str, suite: RunningSuite, session: requests.Session, tokens: dict[str, str]) -> dict[str, str]:
+    key = f"{suite.gateway_url} {name}"
+    if key not in tokens:
+        body = {"email": new_email(), "password": PASSWORD}
+        answer = session.post(f"{suite.gateway_url}/api/auth/register", json=body, timeout=REQUEST_SECONDS)
+        tokens[key] = answer.json()["access_token"]
+    return {"Authorization": f"Bearer {tokens[key]}"}
+
+
+def exchange(case: Case[Any], suite: RunningSuite, session: requests.Session, headers: dict[str, str]) -> None:
+    """Send a generated request and see that its answer is as announced."""
+    # The session is for its connection; what an answer sets in it would sign in the next request.
+    session.cookies.clear()
+    answer = case.call(base_url=suite.gateway_url, session=session, headers=headers, timeout=REQUEST_SECONDS)
+    excluded: list[CheckFunction] = []
+    if case.operation.label in FREER_THAN_TAKEN:
+        excluded.append(positive_data_acceptance)
+    if case.operation.label == LOG_IN and GOOGLE_IS_OFF in answer.text:
+        # Announced, and told apart by its text from a fault.
+        excluded.append(not_a_server_error)
+    case.validate_response(answer, excluded_checks=excluded, headers=headers)
+
+
+@A_USER.exclude(path=STREAM).parametrize()
+def test_a_user_is_answered_as_announced(
+    case: Case[Any], suite: RunningSuite, session: requests.Session, tokens: dict[str, str]
+) -> None:
+    exchange(case, suite, session, sign_in(case.operation.label, suite, session, tokens))
+
+
+@ANYBODY.exclude(path=STREAM).parametrize()
+def test_a_stranger_is_answered_as_announced(case: Case[Any], suite: RunningSuite, session: requests.Session) -> None:
+    exchange(case, suite, session, {})
+
+
+@ANYBODY.include(path=STREAM).parametrize()
+def test_a_stream_begins_as_announced(case: Case[Any], suite: RunningSuite, session: requests.Session) -> None:
+    session.cookies.clear()
+    request = case.as_transport_kwargs(base_url=suite.gateway_url)
+    with session.request(**request, stream=True, timeout=REQUEST_SECONDS) as answer:
+        if answer.status_code == 200:
+            # It never ends: its head is all there is to check here.
+            assert answer.headers["Content-Type"].startswith("text/event-stream")
+            return
+        case.validate_response(answer, excluded_checks=[positive_data_acceptance])
