@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 5.0
+FIRST_PORT, PORTS = 10_000, 10_000
 
 
 class ServerDidNotStart(RuntimeError):
@@ -28,10 +30,15 @@ class ServerDidNotStart(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a loopback port that was free a moment ago.
+
+    It lies below the ranges that systems give to outgoing connections, one of which could take it before its server.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def _wait_for_port(name: str, port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
