@@ -199,10 +199,22 @@ async def test_only_what_is_still_armed_fires_and_that_once(alerts: Alerts, fire
     fired = await fires.fire(candidates, committed_at=START)
     assert [(alert.id, alert.fired and alert.fired.price) for alert in fired] == [(3, 150.1), (1, 150.1)]
     assert await fires.fire(candidates, committed_at=START) == []
-    assert [alert.id for alert in await fires.fire([make_candidate(2, generation=2)], committed_at=START)] == [2]
+    later = replace(make_candidate(2, generation=2, price=1.0), position=Position(1, 51))
+    assert [alert.id for alert in await fires.fire([later], committed_at=START)] == [2]
     async with database.reading() as connection:
         told = (await connection.execute(select(OUTBOX.c.message_id).order_by(OUTBOX.c.id))).scalars().all()
     assert told == ["3:1", "1:1", "2:2"]
+
+
+async def test_what_reached_an_attempt_that_failed_does_not_fire_the_next_one_of_the_generation(
+    alerts: Alerts, fires: Fires
+) -> None:
+    await alerts.save(make_alert(), replaces=None)
+    too_dear, too_early = make_candidate(price=151.0), replace(make_candidate(), position=Position(1, 40))
+    assert await fires.fire([too_dear, too_early], committed_at=START) == []
+    (fired,) = await fires.fire([too_dear, too_early, make_candidate(price=149.0)], committed_at=START)
+    assert fired.fired is not None
+    assert fired.fired.price == 149.0
 
 
 async def test_two_processes_that_fire_the_same_alerts_fire_each_once(

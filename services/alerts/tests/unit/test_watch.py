@@ -13,7 +13,7 @@ from alerts.domain.checkpoint import Checkpoint, Mark
 from alerts.domain.continuity import NotEvaluated, Reason, StreamView
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import TickBatch
-from alerts.domain.watch import Candidate, Watch
+from alerts.domain.watch import Candidate, Watch, is_reached
 
 PRICES = st.sampled_from(["97.5", "98.5", "99.5", "100.5"])
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
@@ -38,6 +38,24 @@ def make_batch(sequence: int, *prices: float, stream: int = 1, sequence_in_shard
         instruments=["NSE:TCS"] * len(prices),
         prices=prices,
         offsets_microseconds=list(range(len(prices))),
+    )
+
+
+def armed_alert(alert_type: AlertType) -> Alert:
+    return replace(make_alert(alert_type=alert_type), armed=Position(1, 4))
+
+
+def make_candidate(price: float, sequence: int) -> Candidate:
+    return Candidate(
+        alert_id=1,
+        generation=1,
+        price=FiringPrice(START, price, source="sample", freshness=Freshness.SIMULATED),
+        publisher_id="feed",
+        epoch=EPOCH,
+        shard=3,
+        sequence=sequence,
+        position=Position(1, sequence),
+        mark=Mark(NOWHERE, START),
     )
 
 
@@ -82,6 +100,39 @@ def test_what_reaches_an_alert_before_its_commit_waits_for_it(watch: Watch) -> N
     assert pending(watch) == []
     watch.confirm(alert)
     assert pending(watch) == [(1, 1)]
+
+
+def test_an_earlier_attempt_of_the_generation_does_not_hide_what_reached_the_alert_first(watch: Watch) -> None:
+    watch.confirm(watch.propose(make_alert(price="98"), Position(1, 0)))
+    again = watch.propose(make_alert(price="100"), Position(1, 0))
+    watch.evaluate(make_batch(1, 99.0, 97.0))
+    watch.confirm(again)
+    reached = [candidate.price.price for candidate in watch.candidates(10) if is_reached(again, candidate)]
+    assert reached == [99.0, 97.0]
+
+
+@pytest.mark.parametrize(
+    ("alert_type", "price", "sequence"),
+    [(AlertType.BUY, 100.0, 5), (AlertType.SELL, 100.0, 5)],
+)
+def test_an_alert_is_reached_at_its_price_behind_its_position(
+    alert_type: AlertType, price: float, sequence: int
+) -> None:
+    assert is_reached(armed_alert(alert_type), make_candidate(price, sequence))
+
+
+@pytest.mark.parametrize(
+    ("alert_type", "price", "sequence"),
+    [(AlertType.BUY, 100.5, 5), (AlertType.SELL, 99.5, 5), (AlertType.BUY, 99.0, 4)],
+)
+def test_an_alert_is_not_reached_short_of_its_price_or_by_what_came_before_it(
+    alert_type: AlertType, price: float, sequence: int
+) -> None:
+    assert not is_reached(armed_alert(alert_type), make_candidate(price, sequence))
+
+
+def test_an_alert_without_a_position_is_not_reached() -> None:
+    assert not is_reached(make_alert(), make_candidate(99.0, 5))
 
 
 def test_a_withdrawn_alert_fires_nothing(watch: Watch) -> None:

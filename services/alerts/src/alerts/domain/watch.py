@@ -5,18 +5,19 @@ exactly once:
 
 - An alert is watched for before it is committed, so no tick falls between the two; what fires it is held until the
   commit is known to have happened.
-- A fire stays pending until its compare-and-swap is committed.
+- A fire stays pending until its compare-and-swap is committed, which also asks whether the alert that the database has
+  by then is really reached.
 - The checkpoint stays in front of every pending fire and of every position at which an alert is being armed, so that
   whatever a crash takes from memory is evaluated again, against the alerts the database has by then.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
-from alerts.domain.alerts import Alert, FiringPrice
+from alerts.domain.alerts import Alert, AlertType, FiringPrice
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import Admission, Continuity, NotEvaluated, Reason, StreamView, resume
 from alerts.domain.matcher import Crossing, Entry, Matcher
@@ -57,7 +58,7 @@ class _Arming:
     """An alert being committed: where it is armed, and what has reached it meanwhile."""
 
     mark: Mark
-    reached: Candidate | None = None
+    reached: list[Candidate] = field(default_factory=list)
 
 
 def entry_of(alert: Alert, armed: Position) -> Entry:
@@ -70,6 +71,18 @@ def entry_of(alert: Alert, armed: Position) -> Entry:
         threshold=threshold_of(alert.type, alert.price),
         armed=armed.packed,
     )
+
+
+def is_reached(alert: Alert, candidate: Candidate) -> bool:
+    """Say whether a candidate's price reaches an armed alert as the database has it.
+
+    An alert whose commit may have failed stays watched for, and the next attempt to set it is of the same generation:
+    what reached the one does not fire the other, which may be armed later or wait for another price.
+    """
+    if alert.armed is None or candidate.position <= alert.armed:
+        return False
+    threshold, price = threshold_of(alert.type, alert.price), candidate.price.price
+    return price <= threshold if alert.type is AlertType.BUY else price >= threshold
 
 
 class Watch:
@@ -122,9 +135,7 @@ class Watch:
 
     def confirm(self, alert: Alert) -> None:
         """Let an alert fire that is committed, or that may be: what is not in the database cannot fire."""
-        reached = self._armings.pop((alert.id, alert.generation)).reached
-        if reached is not None:
-            self._pending.append(reached)
+        self._pending.extend(self._armings.pop((alert.id, alert.generation)).reached)
 
     def withdraw(self, alert: Alert) -> None:
         """Forget an alert that is known not to have been committed."""
@@ -216,7 +227,7 @@ class Watch:
         if arming is None:
             self._pending.append(candidate)
             return
-        arming.reached = candidate
+        arming.reached.append(candidate)
 
 
 def _candidate(crossing: Crossing, batch: TickBatch, mark: Mark) -> Candidate:

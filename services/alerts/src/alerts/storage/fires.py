@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.alerts import Alert
 from alerts.domain.targets import format_target
-from alerts.domain.watch import Candidate
+from alerts.domain.watch import Candidate, is_reached
 from alerts.storage.alerts import alert_of
 from alerts.storage.tables import ALERTS, ARMED, FIRED, FIRES, OUTBOX
 from chassis.database import Database
@@ -65,17 +65,17 @@ class Fires:
 async def _still_armed(
     connection: AsyncConnection, candidates: Sequence[Candidate]
 ) -> Sequence[tuple[Alert, Candidate]]:
-    """Lock the candidates' rows, always in one order, and pair those that still wait with what reached them."""
-    reached: dict[tuple[int, int], Candidate] = {}
-    for candidate in candidates:
-        reached.setdefault((candidate.alert_id, candidate.generation), candidate)
-    ids = {alert_id for alert_id, _ in reached}
+    """Lock the candidates' rows, always in one order, and pair those that still wait with what first reached them."""
+    ids = {candidate.alert_id for candidate in candidates}
     query = select(ALERTS).where(ALERTS.c.id.in_(ids), ALERTS.c.state == ARMED)
     rows = await connection.execute(query.order_by(ALERTS.c.id).with_for_update())
     armed = {(row.id, row.generation): alert_of(row) for row in rows}
-    return [
-        (replace(armed[key], fired=candidate.price), candidate) for key, candidate in reached.items() if key in armed
-    ]
+    fired = []
+    for candidate in candidates:
+        key = candidate.alert_id, candidate.generation
+        if key in armed and is_reached(armed[key], candidate):
+            fired.append((replace(armed.pop(key), fired=candidate.price), candidate))
+    return fired
 
 
 def _parameters_of(candidate: Candidate) -> dict[str, object]:
