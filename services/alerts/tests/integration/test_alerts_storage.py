@@ -154,7 +154,9 @@ async def test_waiting_alerts_are_armed_and_the_wait_is_recorded(
         await alerts.save(alert, replaces=None)
     now = START + timedelta(minutes=5)
     position = Position(2, 17)
-    portions = [await alerts.arm_waiting(position, at=now) for _ in range(3)]
+    watched: list[Alert] = []
+    portions = [await alerts.arm_waiting(position, at=now, watch=watched.extend) for _ in range(3)]
+    assert watched == [alert for portion in portions for alert in portion]
     assert [[alert.id for alert in portion] for portion in portions] == [[1, 2], [3], []]
     assert all(alert.armed == position for portion in portions for alert in portion)
     assert [alert.armed for alert in await alerts.list_of("3")] == [position]

@@ -52,7 +52,9 @@ class StoredAlerts:
     async def armed(self) -> AsyncIterator[Sequence[Alert]]:
         yield list(self.rows.values())
 
-    async def arm_waiting(self, position: Position, *, at: datetime) -> Sequence[Alert]:
+    async def arm_waiting(
+        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+    ) -> Sequence[Alert]:
         raise NotImplementedError
 
 

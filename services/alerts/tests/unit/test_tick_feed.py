@@ -85,14 +85,21 @@ class FakeAlerts:
     def __init__(self) -> None:
         self.waiting: list[Alert] = []
         self.failures = 0
+        self.is_answer_lost = False
 
-    async def arm_waiting(self, position: Position, *, at: datetime) -> Sequence[Alert]:
+    async def arm_waiting(
+        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+    ) -> Sequence[Alert]:
         assert at >= START
         if self.failures:
             self.failures -= 1
             raise DatabaseUnavailable
         armed = [replace(alert, armed=position) for alert in self.waiting]
         self.waiting = []
+        watch(armed)
+        if self.is_answer_lost:
+            self.is_answer_lost = False
+            raise DatabaseUnavailable
         return armed
 
 
@@ -219,6 +226,17 @@ async def test_alerts_that_wait_are_armed_at_the_end_of_the_stream() -> None:
     await harness.receive(make_message(1))
     assert harness.watch.backlog == 0
     await harness.receive(make_message(2))
+    assert harness.watch.backlog == 1
+    running.cancel()
+
+
+async def test_an_alert_that_may_have_been_armed_is_watched_for() -> None:
+    harness = Harness()
+    harness.alerts.waiting = [WAITING]
+    harness.alerts.is_answer_lost = True
+    running = asyncio.create_task(harness.feed.run())
+    await harness.next_session()
+    await harness.receive(make_message(1))
     assert harness.watch.backlog == 1
     running.cancel()
 

@@ -1,6 +1,6 @@
 """What the domain needs from outside; storage, providers and the feed supply it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -37,8 +37,14 @@ class AlertStore(Protocol):
         """Yield all armed alerts that have a position, in portions, those of an instrument together."""
         ...
 
-    async def arm_waiting(self, position: Position, *, at: datetime) -> Sequence[Alert]:
-        """Arm a portion of the alerts without a position, record that they were not evaluated, and return them."""
+    async def arm_waiting(
+        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+    ) -> Sequence[Alert]:
+        """Arm a portion of the alerts without a position, record that they were not evaluated, and return them.
+
+        They are handed to `watch` before they are committed, since whether a commit that failed has happened is not
+        known.
+        """
         ...
 
 

@@ -206,8 +206,7 @@ class TickFeed:
         """Arm what was set while the stream could not be asked; no batch is evaluated meanwhile."""
         position = max(end, self._watch.evaluated)
         try:
-            while armed := await self._alerts.arm_waiting(position, at=self._clock.now()):
-                self._watch.load(armed)
+            while armed := await self._alerts.arm_waiting(position, at=self._clock.now(), watch=self._watch.load):
                 log.info("alerts armed late", extra={"alerts": len(armed)})
         except DatabaseUnavailable:
             self._has_waiting_alerts = True

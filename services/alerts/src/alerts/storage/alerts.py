@@ -1,6 +1,6 @@
 """Alerts in the database."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -77,12 +77,18 @@ class Alerts:
             async for portion in rows.partitions(ALERTS_PER_PORTION):
                 yield [alert_of(row) for row in portion]
 
-    async def arm_waiting(self, position: Position, *, at: datetime) -> Sequence[Alert]:
+    async def arm_waiting(
+        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+    ) -> Sequence[Alert]:
         """Arm a portion of the alerts without a position, record that they were not evaluated, and return them.
 
         Args:
             position: where to arm them.
             at: the time at which they are armed.
+            watch: takes them before they are committed.
+
+        Raises:
+            DatabaseUnavailable: they may or may not be armed.
         """
         async with self._database.transaction() as connection:
             rows = await connection.execute(_waiting())
@@ -95,7 +101,9 @@ class Alerts:
             set_at = min(alert.updated_at or alert.created_at for alert in waiting)
             missing = NotEvaluated(Reason.NOT_ARMED, set_at, at)
             await connection.execute(insert(NOT_EVALUATED).values(missing_row(missing)))
-        return [replace(alert, armed=position) for alert in waiting]
+            newly_armed = [replace(alert, armed=position) for alert in waiting]
+            watch(newly_armed)
+        return newly_armed
 
 
 def _waiting() -> Select[Any]:
