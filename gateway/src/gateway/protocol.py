@@ -1,17 +1,19 @@
-"""uvicorn's HTTP protocol with what it leaves open: bounds on heads, on waiting requests, and on clients who do nothing.
+"""uvicorn's HTTP protocol with what it leaves open: bounds on the request's head, in bytes and in time.
 
+It also bounds clients who keep a connection without asking or without reading.
 A request that never gets as far as an application is answered here, in the same envelope as every other error. Answers
 that are finished go out in one write, where the server is ours and nothing stands between.
 """
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.errors import AddressTooLong, ApiError, HeadersTooLarge, InvalidRequest
-from gateway.wire import ABORT, Finished, Incoming, Send, finished_error
+from gateway.wire import ABORT, WRITE, Finished, Incoming, Send, finished_error
 
 MAX_TARGET_BYTES = 32 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -115,6 +117,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._field_bytes = self._unfinished_bytes = 0
         # Streams drop a reader who does not read; what waits in the transport would keep it open.
         self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]  # a key of ours
+        self.scope[WRITE] = self.write_part  # type: ignore[literal-required]  # a key of ours
+
+    def write_part(self, make: Callable[[], bytes]) -> bool:
+        """Write what `make` returns as the next part of the answer that is under way, past all layers.
+
+        Returns:
+            False, with `make` not called, when the connection does not take it now; `send` waits until it does.
+        """
+        cycle = self.cycle
+        if cycle is None or cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding:
+            return False
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        if part := make():
+            self.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+        return True
 
     def on_url(self, url: bytes) -> None:
         """Bound the path and query."""

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,7 +32,7 @@ from gateway.models.alerts import Alert
 from gateway.params import SHOWN_SYMBOLS
 from gateway.security import Caller, Verifier
 from gateway.settings import Settings
-from gateway.wire import ABORT
+from gateway.wire import ABORT, WRITE
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ class Client:
         "notices",
         "sending_since",
         "wake",
+        "write",
     )
 
     def __init__(self, heads: dict[Entry, bytes], caller: Caller | None) -> None:
@@ -120,6 +121,7 @@ class Client:
         self.last_sent_at = 0.0
         self.sending_since: float | None = None
         self.abort: Any = None
+        self.write: Callable[[Callable[[], bytes]], bool] | None = None
 
     def prices(self, entries: Iterable[Entry]) -> bytes:
         """Return entries' prices as an event's data, in this client's forms of their symbols."""
@@ -167,6 +169,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
             self._client.abort = scope.get(ABORT)
+            self._client.write = scope.get(WRITE)
             with self._streams.joined(self._client):
                 await self._until_over(receive, send)
         await send({"type": "http.response.body", "body": b""})
@@ -338,10 +341,18 @@ class Streams:
             turn = (turn + 1) % len(self._cohorts)
             for client in self._cohorts[turn]:
                 if client.dirty:
-                    client.wake.set()
+                    self._serve_at_once(client)
             if self._clock.monotonic() >= care_at:
                 care_at = self._clock.monotonic() + CARE_SECONDS
                 self.take_care()
+
+    def _serve_at_once(self, client: Client) -> None:
+        """Write what waits where the connection takes it now: to wake the task under all layers costs twice as much."""
+        is_idle = client.sending_since is None and not client.wake.is_set()
+        if is_idle and client.write is not None and client.write(client.take):
+            client.last_sent_at = self._clock.monotonic()
+            return
+        client.wake.set()
 
     def _spread_changes(self) -> None:
         changed = self._board.changed

@@ -74,6 +74,9 @@ async def test_a_snapshot_comes_first_and_then_what_changes(running: Any) -> Non
     assert last_prices(changed) == {"NSE:TCS": 3843.0}
     assert reader.response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert reader.response.headers["cache-control"] == "no-store"
+    # Events are written past the layers that compress.
+    assert "gzip" in reader.response.request.headers["accept-encoding"]
+    assert "content-encoding" not in reader.response.headers
 
 
 async def test_what_the_board_does_not_hold_is_asked_for(running: Any) -> None:

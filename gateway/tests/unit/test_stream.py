@@ -85,6 +85,49 @@ def test_a_late_slice_is_not_made_up_for_and_leaves_others_a_turn() -> None:
     assert slice_after(10.0, 17.0) == 17.0 + LEAST_PAUSE_SECONDS
 
 
+class Connection:
+    """Takes parts while it is open."""
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.is_open = is_open
+        self.parts: list[bytes] = []
+
+    def write(self, make: Callable[[], bytes]) -> bool:
+        if self.is_open:
+            self.parts.append(make())
+        return self.is_open
+
+
+def test_what_a_connection_takes_is_written_at_once(parts: Parts, make_batch: Callable[..., Any]) -> None:
+    client, connection = parts.watch("NSE:A"), Connection()
+    client.write = connection.write
+    parts.board.apply(make_batch({"NSE:A": 3.0}))
+    parts.streams._spread_changes()
+    parts.streams._serve_at_once(client)
+
+    assert [prices(part) for part in connection.parts] == [{"NSE:A": 3.0}]
+    assert not client.dirty
+    assert not client.wake.is_set()
+
+
+@pytest.mark.parametrize("hindrance", ["paused", "sending", "woken", "none"])
+def test_what_a_connection_does_not_take_waits_for_the_reader(
+    parts: Parts, make_batch: Callable[..., Any], hindrance: str
+) -> None:
+    client, connection = parts.watch("NSE:A"), Connection(is_open=hindrance != "paused")
+    client.write = None if hindrance == "none" else connection.write
+    client.sending_since = 0.0 if hindrance == "sending" else None
+    if hindrance == "woken":
+        client.end("shutdown")
+    parts.board.apply(make_batch({"NSE:A": 3.0}))
+    parts.streams._spread_changes()
+    parts.streams._serve_at_once(client)
+
+    assert connection.parts == []
+    assert client.dirty
+    assert client.wake.is_set()
+
+
 def test_who_leaves_is_forgotten(parts: Parts, make_batch: Callable[..., Any]) -> None:
     client = parts.watch("NSE:A")
 
