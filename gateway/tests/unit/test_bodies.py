@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.bodies import MAX_DEPTH, parse_object
+from gateway.bodies import MAX_DEPTH, MAX_SEPARATORS, parse_object
 from gateway.errors import InvalidRequest
 
 TEXT = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", codec="utf-8"), max_size=8)
@@ -36,6 +36,8 @@ def test_a_number_with_a_point_is_what_was_written() -> None:
         (b'{"a": "line\\nbreak"}', "control character"),
         (b'{"\\u0007": 1}', "control character"),
         (b'{"a": "\\ud800"}', "surrogate"),
+        (b'{"a": "\\u007f"}', "control character"),
+        (b'{"a": [' + b"1," * MAX_SEPARATORS + b"1, 1]}", "commas"),
         (b'{"a": "\xff"}', "UTF-8"),
         (b'{"a": ' + b"1" * 65 + b"}", "64 characters"),
         (b'{"a": 1.' + b"1" * 65 + b"}", "64 characters"),
