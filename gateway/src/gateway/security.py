@@ -49,6 +49,7 @@ CALL_TIMEOUT_SECONDS = 2.0
 KEYS_MAX_AGE_SECONDS = 300.0
 KEYS_MIN_AGE_SECONDS = 5.0
 REVOCATIONS_REREAD_SECONDS = 60.0
+SETTLING_SECONDS = 5.0
 
 TOKEN_COOKIE = "access_token_cookie"  # noqa: S105  # a name
 CSRF_COOKIE = "csrf_token"
@@ -123,7 +124,7 @@ class Keyring:
         async with self._reading:
             now = self._clock.monotonic()
             is_resting = self._tried_at is not None and now - self._tried_at < KEYS_MIN_AGE_SECONDS
-            if key_id not in self._keys and not (is_resting and self.is_known):
+            if key_id not in self._keys and not is_resting:
                 self._tried_at = now
                 await self.read()
         return self._keys.get(key_id)
@@ -186,6 +187,7 @@ class Trust:
         self._wake = asyncio.Event()
         self._cuts = 1
         self._cuts_covered = 0
+        self._settled_at = 0.0
 
     @asynccontextmanager
     async def watching(self) -> "AsyncIterator[None]":
@@ -201,12 +203,18 @@ class Trust:
                 await watcher
 
     async def look(self) -> None:
-        """Read what is due; called every second and after each reconnect."""
+        """Read what is due; called every second and after each reconnect.
+
+        For some seconds after a cut auth is asked as during it: what it revokes waits until it is connected again too.
+        """
         if self._keyring.is_due:
             await self._keyring.read()
         hears = await self._hears_nats()
         cuts = self._cuts
-        if hears and cuts == self._cuts_covered and not self._is_reread_due():
+        now = self._clock.monotonic()
+        if cuts != self._cuts_covered:
+            self._settled_at = now + SETTLING_SECONDS
+        elif now >= self._settled_at and not self._is_reread_due():
             self._revocations.note_current()
             return
         has_read = await self._revocations.read()
@@ -504,6 +512,7 @@ class SessionCookies:
 
     def __init__(self, request: Request, response: Response) -> None:
         self._response = response
+        self._has_come = credential_of(incoming_of(request.scope).headers) is not None
         self._is_secure = request.app.state.settings.gateway_cookie_secure or request.url.scheme == "https"
 
     def set(self, tokens: accounts_pb2.Tokens) -> None:
@@ -513,7 +522,12 @@ class SessionCookies:
         self._set(CSRF_COOKIE, secrets.token_urlsafe(24), seconds, httponly=False)
 
     def clear(self) -> None:
-        """Take both back."""
+        """Take both back from who sent one.
+
+        Another site's form does not bring the cookies along; that must not make a browser drop them.
+        """
+        if not self._has_come:
+            return
         self._set(TOKEN_COOKIE, "", 0, httponly=True)
         self._set(CSRF_COOKIE, "", 0, httponly=False)
 

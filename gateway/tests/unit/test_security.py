@@ -14,6 +14,7 @@ from gateway.errors import AuthRequired, TokenExpired, TokenRevoked
 from gateway.security import (
     KEYS_MIN_AGE_SECONDS,
     REVOCATIONS_REREAD_SECONDS,
+    SETTLING_SECONDS,
     Caller,
     Keyring,
     Revocations,
@@ -30,10 +31,12 @@ class KeyService:
     def __init__(self, auth: Any) -> None:
         self.auth = auth
         self.is_away = False
+        self.key_attempts = 0
         self.key_reads = 0
         self.revocation_reads = 0
 
     async def ListPublicKeys(self, request: Any, **_: float) -> Any:
+        self.key_attempts += 1
         self._fail_if_away()
         self.key_reads += 1
         return await self.auth.ListPublicKeys(request, Context())
@@ -220,6 +223,16 @@ async def test_unknown_keys_do_not_make_a_flood(parts: Parts) -> None:
     assert parts.keys.key_reads == 3
 
 
+async def test_callers_do_not_queue_for_an_auth_that_never_answered(auth: Any) -> None:
+    parts = Parts(auth)
+    parts.keys.is_away = True
+    for _ in range(20):
+        with pytest.raises(TrustUnknown):
+            await parts.verifier.verify(auth.mint("42"))
+
+    assert parts.keys.key_attempts == 1
+
+
 async def test_a_withdrawn_key_ends_with_the_next_reading(parts: Parts) -> None:
     token = parts.auth.mint("42")
     await parts.verifier.verify(token)
@@ -276,14 +289,15 @@ async def test_blind_for_too_long_nobody_is_let_in(parts: Parts) -> None:
 
 
 async def test_while_nats_tells_auth_is_rarely_asked(parts: Parts) -> None:
-    for _ in range(int(REVOCATIONS_REREAD_SECONDS) - 1):
+    for _ in range(int(SETTLING_SECONDS)):
         await parts.clock.advance(1)
         await parts.trust.look()
-    assert parts.keys.revocation_reads == 1
-    await parts.clock.advance(1)
-    await parts.trust.look()
+    settled = parts.keys.revocation_reads
+    for _ in range(int(REVOCATIONS_REREAD_SECONDS)):
+        await parts.clock.advance(1)
+        await parts.trust.look()
 
-    assert parts.keys.revocation_reads == 2
+    assert parts.keys.revocation_reads == settled + 1
 
 
 @pytest.mark.parametrize("hangs", [True, False])
@@ -297,14 +311,30 @@ async def test_while_nats_is_lost_auth_is_asked_every_second(parts: Parts, hangs
     assert parts.keys.revocation_reads == 6
 
 
-async def test_after_a_cut_auth_is_asked_once_more(parts: Parts) -> None:
+async def test_what_auth_revokes_before_nats_has_it_again_too_is_learnt_within_a_second(parts: Parts) -> None:
+    token = parts.auth.mint("42", sid="s-1")
     parts.bus.is_ready = False
     await parts.trust.look()
     parts.bus.is_ready = True
     await parts.trust.look()
+    assert await parts.verifier.verify(token)
+    parts.auth.revocations = [parts.revoke(session_id="s-1")]
+    await parts.clock.advance(1)
     await parts.trust.look()
 
-    assert parts.keys.revocation_reads == 3
+    with pytest.raises(TokenRevoked):
+        await parts.verifier.verify(token)
+
+
+async def test_some_seconds_after_a_cut_auth_is_left_alone(parts: Parts) -> None:
+    parts.bus.is_ready = False
+    await parts.trust.look()
+    parts.bus.is_ready = True
+    for _ in range(20):
+        await parts.trust.look()
+        await parts.clock.advance(1)
+
+    assert parts.keys.revocation_reads == 2 + SETTLING_SECONDS
 
 
 async def test_a_cut_between_two_looks_is_not_missed(parts: Parts) -> None:
