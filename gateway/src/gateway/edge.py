@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from chassis.logs import request_id
-from gateway.errors import ApiError, InvalidRequest, RateLimited, Unexpected, envelope
+from gateway.errors import ApiError, InvalidRequest, RateLimited, Unexpected
 from gateway.http_cache import HttpCache
 from gateway.limits import Limits
 from gateway.protocol import send_finished
@@ -180,9 +180,10 @@ class EnvelopedCors(CORSMiddleware):
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight."""
         response = super().preflight_response(request_headers)
-        if response.status_code == InvalidRequest.status:
-            incoming = Incoming({"headers": []})
-            text = "This origin, method or header is not allowed from other sites"
-            body = envelope(400, InvalidRequest.code, text, for_request=incoming.request_id.decode())
-            return Response(body, 400, media_type="application/json")
-        return response
+        if response.status_code != InvalidRequest.status:
+            return response
+        refusal = InvalidRequest("This origin, method or header is not allowed from other sites")
+        finished = finished_error(refusal, Incoming({"headers": request_headers.raw}))
+        return Response(
+            finished.body, finished.status, {name.decode(): text.decode() for name, text in finished.headers}
+        )

@@ -107,6 +107,7 @@ async def test_other_origins_are_welcome_only_by_setting(world: Any) -> None:
     await world.open(gateway_cors_origins="https://app.example")
     preflight = {
         "Origin": "https://app.example",
+        "X-Request-ID": "mine",
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-csrf-token",
     }
@@ -118,7 +119,8 @@ async def test_other_origins_are_welcome_only_by_setting(world: Any) -> None:
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert allowed.headers["access-control-allow-credentials"] == "true"
     assert denied.status_code == 400
-    assert denied.json()["code"] == "INVALID_REQUEST"
+    assert world.error_of(denied)["code"] == "INVALID_REQUEST"
+    assert denied.headers["x-request-id"] == "mine"
     assert "access-control-allow-origin" not in denied.headers
     assert simple.headers["access-control-allow-origin"] == "https://app.example"
 
