@@ -3,8 +3,10 @@
 It is plain ASGI in front of FastAPI. Paths whose answers may be ready are found in a dictionary, before any routing.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -32,6 +34,8 @@ from gateway.wire import (
 
 log = logging.getLogger(__name__)
 
+MAX_REST_BYTES = 32 * 1024 * 1024
+MAX_REST_SECONDS = 2.0
 READING_METHODS = frozenset({"GET", "HEAD"})
 EXPOSED_HEADERS = [
     "Age",
@@ -105,9 +109,10 @@ class Edge:
 
     async def _work(self, incoming: Incoming, receive: Receive, send: Send) -> None:
         request_id.set(incoming.request_id.decode())
-        completing = _Completing(incoming, send)
+        body = _Body(incoming, receive)
+        completing = _Completing(incoming, send, body)
         try:
-            await self._answer(incoming, receive, completing)
+            await self._answer(incoming, body, completing)
         except ApiError as error:
             await self._refuse(error, incoming, completing, send)
         except Exception:
@@ -128,6 +133,7 @@ class Edge:
 
     async def _refuse(self, error: ApiError, incoming: Incoming, completing: "_Completing", send: Send) -> None:
         if not completing.has_started:
+            await completing.body.end()
             await send_finished(finished_error(error, incoming), send)
 
 
@@ -139,19 +145,56 @@ def _completed(finished: Finished, incoming: Incoming, limit_headers: list[Heade
     )
 
 
+class _Body:
+    """A request's body, whose rest is read before an answer that ends the connection.
+
+    To close while the client still sends resets the connection, and the reset takes the answer with it.
+    """
+
+    __slots__ = ("_has_rest", "_receive")
+
+    def __init__(self, incoming: Incoming, receive: Receive) -> None:
+        self._receive = receive
+        ends_connection = incoming.headers.get(b"connection", b"").lower() == b"close"
+        # Who waits to be told to send has sent nothing.
+        self._has_rest = ends_connection and b"expect" not in incoming.headers and _announces_body(incoming)
+
+    async def __call__(self) -> Message:
+        """Receive the next message."""
+        message = await self._receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            self._has_rest = False
+        return message
+
+    async def end(self) -> None:
+        """Read what is left, within bounds, and forget it."""
+        allowance = MAX_REST_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_REST_SECONDS):
+                while self._has_rest and allowance > 0:
+                    message = await self()
+                    allowance -= len(message.get("body", b""))
+
+
+def _announces_body(incoming: Incoming) -> bool:
+    return b"content-length" in incoming.headers or b"transfer-encoding" in incoming.headers
+
+
 class _Completing:
     """Adds to an answer's headers what every answer carries."""
 
-    __slots__ = ("_incoming", "_send", "has_started")
+    __slots__ = ("_incoming", "_send", "body", "has_started")
 
-    def __init__(self, incoming: Incoming, send: Send) -> None:
+    def __init__(self, incoming: Incoming, send: Send, body: _Body) -> None:
         self._incoming = incoming
         self._send = send
+        self.body = body
         self.has_started = False
 
     async def __call__(self, message: Message) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
+            await self.body.end()
             self.has_started = True
             headers = list(message.get("headers", []))
             present = {name for name, _ in headers}
