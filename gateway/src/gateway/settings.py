@@ -25,6 +25,7 @@ class Settings(ProcessSettings):
         gateway_limit_*: how often one caller may ask, such as `20/minute`: register, login and refresh by address,
             reads, writes and cached reads by user, or by address without a token.
         gateway_board_max_age_seconds: how long after its tick a price is served from the board.
+        gateway_stream_max_per_caller: how many of these one user, or one address without a token, may hold.
         gateway_stream_window_ms: prices of one instrument within this time are folded into the last.
         gateway_stream_silence_seconds: after this long without any tick, streams are told `stale`.
         gateway_stream_drop_seconds: a client that has read nothing for so long while something waited is dropped.
@@ -59,6 +60,7 @@ class Settings(ProcessSettings):
     gateway_board_max_age_seconds: float = Field(default=15.0, gt=0, le=3600)
     gateway_board_max_instruments: int = Field(default=50_000, ge=1)
     gateway_stream_max_clients: int = Field(default=5_000, ge=1)
+    gateway_stream_max_per_caller: int = Field(default=1_000, ge=1)
     gateway_stream_window_ms: int = Field(default=100, ge=20, le=5_000)
     gateway_stream_heartbeat_seconds: float = Field(default=15.0, gt=0, le=60)
     gateway_stream_silence_seconds: float = Field(default=5.0, gt=0, le=300)

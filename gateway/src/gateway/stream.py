@@ -8,7 +8,7 @@ thousand of them do not hold up everybody else at once.
 import asyncio
 import json
 import logging
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ from chassis.clock import Clock
 from chassis.rpc_client import reason_of
 from gateway.board import Board, BoardFull, Entry, head_of
 from gateway.clients import QuoteStub
-from gateway.errors import InvalidRequest, UpstreamUnavailable
+from gateway.errors import InvalidRequest, RateLimited, UpstreamUnavailable
 from gateway.models.alerts import Alert
 from gateway.params import SHOWN_SYMBOLS
 from gateway.security import Caller, Verifier
 from gateway.settings import Settings
-from gateway.wire import ABORT, WRITE
+from gateway.wire import ABORT, WRITE, incoming_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,13 @@ class TooManyStreams(UpstreamUnavailable):
 
     def __init__(self) -> None:
         super().__init__("Too many streams are open; try again shortly", retry_after_seconds=FULL_RETRY_SECONDS)
+
+
+class TooManyOfOneCaller(RateLimited):
+    """One user, or one address without a token, has as many streams open as one may."""
+
+    def __init__(self) -> None:
+        super().__init__(FULL_RETRY_SECONDS)
 
 
 class SymbolsUnknown(InvalidRequest):
@@ -101,6 +108,7 @@ class Client:
         "dirty",
         "ending",
         "heads",
+        "holder",
         "is_heartbeat_due",
         "last_sent_at",
         "notices",
@@ -120,6 +128,7 @@ class Client:
         self.is_heartbeat_due = False
         self.last_sent_at = 0.0
         self.sending_since: float | None = None
+        self.holder = ""
         self.abort: Any = None
         self.write: Callable[[Callable[[], bytes]], bool] | None = None
 
@@ -166,11 +175,16 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the reader leaves or the stream ends."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if scope["method"] != "HEAD":
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if scope["method"] == "HEAD":
+            await send(start)
+        else:
+            self._client.holder = incoming_of(scope).limit_key
             self._client.abort = scope.get(ABORT)
             self._client.write = scope.get(WRITE)
+            # Many may have been let through to market for the last place; here only one gets it.
             with self._streams.joined(self._client):
+                await send(start)
                 await self._until_over(receive, send)
         await send({"type": "http.response.body", "body": b""})
 
@@ -204,6 +218,7 @@ class Streams:
         count = max(1, round(settings.gateway_stream_window_ms / 1000 / SLICE_SECONDS))
         self._cohorts: list[set[Client]] = [set() for _ in range(count)]
         self._by_user: dict[str, set[Client]] = {}
+        self._by_holder: Counter[str] = Counter()
         self._known_fires: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._feed = Feed(is_silent=False)
         self._started_at = clock.monotonic()
@@ -303,7 +318,16 @@ class Streams:
         client.sending_since = None
 
     def add(self, client: Client) -> None:
-        """Let a client hear of changes."""
+        """Let a client hear of changes.
+
+        Raises:
+            TooManyStreams: there is no place for another, or its holder has as many as one may.
+        """
+        if self.count >= self._settings.gateway_stream_max_clients:
+            raise TooManyStreams
+        if self._by_holder[client.holder] >= self._settings.gateway_stream_max_per_caller:
+            raise TooManyOfOneCaller
+        self._by_holder[client.holder] += 1
         for entry in client.heads:
             entry.watchers.add(client)
         min(self._cohorts, key=len).add(client)
@@ -324,6 +348,9 @@ class Streams:
             readers.discard(client)
             if not readers:
                 del self._by_user[client.caller.user_id]
+        self._by_holder[client.holder] -= 1
+        if not self._by_holder[client.holder]:
+            del self._by_holder[client.holder]
         self.count -= 1
 
     # --- all clients ------------------------------------------------------------------------------------------------

@@ -267,6 +267,34 @@ async def test_streams_are_bounded(world: Any) -> None:
         assert (await again.next())[0] == "snapshot"
 
 
+async def test_only_one_gets_the_last_place(world: Any) -> None:
+    await world.open(gateway_stream_max_clients=1)
+    await world.until_ready()
+    world.market.delay_seconds = 0.2
+    statuses: list[int] = []
+
+    async def ask() -> None:
+        async with world.http.stream("GET", TWO) as response:
+            statuses.append(response.status_code)
+            await asyncio.sleep(0.3)
+
+    await asyncio.gather(*(ask() for _ in range(10)))
+
+    assert sorted(statuses) == [200, *[503] * 9]
+
+
+async def test_nobody_takes_the_places_of_all(world: Any) -> None:
+    await world.open(gateway_stream_max_per_caller=1)
+    await world.until_ready()
+    async with reading(world) as reader:
+        await reader.next()
+        refused = await world.http.get(TWO)
+        assert refused.status_code == 429
+        assert world.error_of(refused)["code"] == "RATE_LIMITED"
+        async with reading(world, headers=world.sign_in("1")) as another:
+            assert (await another.next())[0] == "snapshot"
+
+
 async def test_a_board_full_of_watched_instruments_refuses_more(world: Any) -> None:
     await world.open(gateway_board_max_instruments=2)
     await world.until_ready()
