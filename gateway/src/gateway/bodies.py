@@ -15,6 +15,8 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from gateway.errors import BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from gateway.security import needs_caller, require_caller
+from gateway.wire import incoming_of
 
 MAX_DEPTH = 16
 MAX_NUMBER_LENGTH = 64
@@ -69,13 +71,16 @@ class StrictJsonRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body as a `StrictJsonRequest`."""
+    """A route that reads its body as a `StrictJsonRequest`, a protected one only for a signed-in caller."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the framework's handler."""
+        """Wrap the framework's handler, which reads the body before it looks at who is asking."""
         handle = super().get_route_handler()
+        is_protected = needs_caller(self.dependant)
 
         async def handle_strictly(request: Request) -> Response:
+            if is_protected:
+                require_caller(incoming_of(request.scope))
             return await handle(StrictJsonRequest(request.scope, request.receive))
 
         return handle_strictly

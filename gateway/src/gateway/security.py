@@ -19,6 +19,7 @@ import jwt
 import nats.errors
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import Depends, Path, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.security import APIKeyCookie, HTTPBearer
 from nats.aio.msg import Msg
 from starlette.requests import cookie_parser
@@ -435,12 +436,32 @@ _cookie = APIKeyCookie(
 async def _maybe_signed_in(
     request: Request, _: Annotated[Any, Depends(_bearer)], __: Annotated[Any, Depends(_cookie)]
 ) -> Caller | None:
-    incoming = incoming_of(request.scope)
+    return _identified(incoming_of(request.scope))
+
+
+def _identified(incoming: Incoming) -> Caller | None:
     if isinstance(incoming.identity, ApiError):
         raise incoming.identity
     caller: Caller | None = incoming.identity
     if caller is not None:
         _require_csrf_token(incoming)
+    return caller
+
+
+def needs_caller(dependant: Dependant) -> bool:
+    """Say whether an operation is for signed-in callers only, by its signature."""
+    return dependant.call is _signed_in or any(needs_caller(each) for each in dependant.dependencies)
+
+
+def require_caller(incoming: Incoming) -> Caller:
+    """Return the caller.
+
+    Raises:
+        ApiError: there is no good token, or a cookie came without its CSRF token.
+    """
+    caller = _identified(incoming)
+    if caller is None:
+        raise AuthRequired
     return caller
 
 
@@ -460,10 +481,8 @@ MaybeSignedIn = Annotated[Caller | None, Depends(_maybe_signed_in)]
 """The caller, None without a token; a token that is no good is refused."""
 
 
-async def _signed_in(caller: MaybeSignedIn) -> Caller:
-    if caller is None:
-        raise AuthRequired
-    return caller
+async def _signed_in(request: Request, _: MaybeSignedIn) -> Caller:
+    return require_caller(incoming_of(request.scope))
 
 
 SignedIn = Annotated[Caller, Depends(_signed_in)]
