@@ -24,6 +24,12 @@ def restored_handlers() -> object:
         "redis://:HIDDEN@127.0.0.1/0".replace("//:", "//user:"),
         "request_token='HIDDEN'",
         "token eyJHIDDEN.eyJHIDDEN.HIDDEN",
+        "nats://HIDDEN@127.0.0.1:4222",
+        "postgresql://user:HIDDEN/HIDDEN@127.0.0.1/auth",
+        "ICICI_ADMIN_SECRET=HIDDEN",
+        "{'new_password': 'HIDDEN and \\'HIDDEN'}",
+        "Cookie: access_token_cookie=HIDDEN; theme=dark",
+        'cut off: {"password": "HIDDEN',
     ],
 )
 def test_what_looks_like_a_credential_is_not_written(text: str) -> None:
@@ -31,8 +37,27 @@ def test_what_looks_like_a_credential_is_not_written(text: str) -> None:
     assert "[redacted]" in redact(text)
 
 
-def test_plain_words_stay() -> None:
-    assert redact("checked 3 tokens for NSE:TCS at 12:30:00") == "checked 3 tokens for NSE:TCS at 12:30:00"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "checked 3 tokens for NSE:TCS at 12:30:00",
+        "http://127.0.0.1:8000/api/alerts/me?price=1",
+        "mail to a@example.com was sent",
+    ],
+)
+def test_plain_words_stay(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_json_record_stays_one_without_the_secrets_it_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("market", style="json", level="INFO")
+    upstream = '{"password": "HIDDEN words", "page": 3}'
+    logging.getLogger("x").info("answered %s", upstream, extra={"body": {"api_secret": 'HIDDEN"HIDDEN', "page": 4}})
+    written = capsys.readouterr().err
+    assert "HIDDEN" not in written
+    record = json.loads(written)
+    assert record["message"] == 'answered {"password": "[redacted]", "page": 3}'
+    assert record["body"] == {"api_secret": "[redacted]", "page": 4}
 
 
 def test_a_json_record_carries_request_id_service_and_extras(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,15 +11,17 @@ from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
+# A quoted value goes up to its own quote, which a JSON record writes with a backslash where it quotes a message.
 _SECRET = re.compile(
     r"""(?ix)
-    \b(api[_-]?key|api[_-]?secret|api[_-]?session|access[_-]?token|refresh[_-]?token|request[_-]?token|session[_-]?token
-      |enctoken|checksum|crumb|secret|password|authorization)
-    (["']?\s*[:=]\s*["']?)(?:(?:bearer|token|basic)\s+)?[^\s"',&;})]+
+    \b((?:\w+[_-])?(?:api[_-]?key|api[_-]?session|signing[_-]?key|secret|token(?:_cookie)?|password(?:_hash)?)
+      |enctoken|checksum|crumb|authorization)
+    (\\?["']?\s*[:=]\s*)
+    (?:(\\?["'])(?:(?!\3)(?:\\.|[^\\\n]))+|(?:(?:bearer|token|basic)\s+)?[^\s"',&;})\\]+)
     """
 )
 _JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
-_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_URL_CREDENTIALS = re.compile(r"""(?<=://)[^\s"',@]{1,512}(?=@)""")
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -33,7 +35,7 @@ _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
 
 def redact(text: str) -> str:
     """Return `text` with everything that looks like a credential replaced."""
-    text = _SECRET.sub(r"\1\2[redacted]", text)
+    text = _SECRET.sub(r"\1\2\3[redacted]", text)
     text = _URL_CREDENTIALS.sub("[redacted]", text)
     return _JWT.sub("[redacted]", text)
 
