@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc
 from chassis.errors import Code, ServiceError
-from chassis.health import Health
+from chassis.health import CHECK_INTERVAL_SECONDS, Health
 from chassis.logs import request_id
 from chassis.rpc_client import open_channel, reason_of, retry_after_of, service_config
 from chassis.rpc_server import AddressInUse, serving
@@ -197,3 +197,29 @@ async def test_named_checks_are_served_and_decide_the_whole() -> None:
         assert await health.evaluate() is False
         reply = await stub.Check(health_pb2.HealthCheckRequest(service=""))
         assert reply.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_what_stops_does_not_say_again_that_it_serves() -> None:
+    health = Health()
+    is_called = asyncio.Event()
+
+    async def database() -> bool:
+        return True
+
+    async def answer_late() -> accounts_pb2.GetUserResponse:
+        is_called.set()
+        await asyncio.sleep(2 * CHECK_INTERVAL_SECONDS)
+        return await answer()
+
+    def register(server: grpc.aio.Server) -> None:
+        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(answer_late), server)
+
+    health.add("database", database)
+    address = f"127.0.0.1:{free_port()}"
+    patient = settings(shutdown_grace_seconds=5)
+    async with open_channel(address, [accounts_pb2.DESCRIPTOR], settings=patient) as channel:
+        async with serving(address, [register], health=health, settings=patient):
+            call = accounts_pb2_grpc.AccountServiceStub(channel).GetUser(accounts_pb2.GetUserRequest())
+            await is_called.wait()
+        assert health.states == {"": False, "database": False}
+        await call

@@ -75,7 +75,7 @@ class Health:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Evaluate in the background; on leaving, say NOT_SERVING for good."""
+        """Evaluate in the background until the block is left; what was said last then stays said."""
         await self.evaluate()
         watcher = asyncio.create_task(self._watch(), name="health")
         try:

@@ -149,13 +149,12 @@ async def serving(
     except RuntimeError as error:
         raise AddressInUse(address) from error
     await server.start()
-    log.info("listening", extra={"address": address})
-    async with health.watching():
-        try:
+    try:
+        async with health.watching():
             yield server
-        finally:
-            await health.stop_serving()
-            await server.stop(settings.shutdown_grace_seconds)
+    finally:
+        await health.stop_serving()
+        await server.stop(settings.shutdown_grace_seconds)
 
 
 def _bind(server: grpc.aio.Server, address: str, settings: ProcessSettings) -> None:
