@@ -30,6 +30,7 @@ MAX_PLANS = 1_024
 MAX_PUBLISHED_SHARDS = 4_096
 MAX_PLANNED_QUERY = 2_048
 MICROSECONDS = 1_000_000
+END_OF_TIME_MICROSECONDS = 253_402_300_800 * MICROSECONDS  # what a date can hold
 HASH_MASK = 2**64 - 1
 BARE_EXCHANGE = "NSE"
 POLICY = Policy("public, max-age=1", 1)
@@ -109,8 +110,8 @@ class Entry:
         price, close = self.last_price, self.previous_close
         change = change_percent = "null"
         if close is not None and close > 0:
-            change = repr(rounded(price - close, MAX_CHANGE_DECIMALS))
-            change_percent = repr(rounded((price - close) / close * 100, MAX_PERCENT_DECIMALS))
+            change = _number(price - close, MAX_CHANGE_DECIMALS)
+            change_percent = _number((price - close) / close * 100, MAX_PERCENT_DECIMALS)
         as_of = rfc3339(0, self.as_of_microseconds)
         fragment = (
             f',"instrument":{json.dumps(self.instrument)},"last_price":{price!r},"change":{change},'
@@ -178,7 +179,8 @@ class Board:
         entries, changed = self._entries, self.changed
         for tick in batch.ticks:
             price = tick.last_price
-            if not 0 < price < math.inf:
+            as_of = base + tick.offset_microseconds
+            if not (0 < price < math.inf and 0 <= as_of < END_OF_TIME_MICROSECONDS):
                 self.refused += 1
                 continue
             entry = entries.get(tick.instrument) or self._place_for(tick.instrument)
@@ -186,9 +188,9 @@ class Board:
                 self.refused += 1
                 continue
             entry.last_price = price
-            entry.previous_close = tick.previous_close if tick.HasField("previous_close") else None
+            entry.previous_close = _sound(tick.previous_close) if tick.HasField("previous_close") else None
             entry.volume = tick.volume if tick.HasField("volume") else None
-            entry.as_of_microseconds = base + tick.offset_microseconds
+            entry.as_of_microseconds = as_of
             entry.origin = origin
             entry.heard_at = now
             entry.changed()
@@ -206,9 +208,10 @@ class Board:
         entry = self.place(quote.instrument)
         stamp = quote.provenance.as_of
         as_of = stamp.seconds * MICROSECONDS + stamp.nanos // 1000
-        if not self.is_fresh(entry) and 0 < quote.last_price < math.inf:
+        is_sound = 0 < quote.last_price < math.inf and 0 <= as_of < END_OF_TIME_MICROSECONDS
+        if is_sound and not self.is_fresh(entry):
             entry.last_price = quote.last_price
-            entry.previous_close = quote.previous_close if quote.HasField("previous_close") else None
+            entry.previous_close = _sound(quote.previous_close) if quote.HasField("previous_close") else None
             entry.volume = quote.volume if quote.HasField("volume") else None
             entry.as_of_microseconds = as_of
             entry.origin = self._origin(quote.provenance.source, quote.provenance.freshness)
@@ -296,6 +299,15 @@ class Board:
         if len(self._sequences) >= MAX_PUBLISHED_SHARDS:
             self._sequences.clear()
         self._sequences[key] = (batch.epoch, batch.sequence)
+
+
+def _sound(price: float) -> float | None:
+    return price if 0 < price < math.inf else None
+
+
+def _number(value: float, decimals: int) -> str:
+    # JSON has no Infinity.
+    return repr(rounded(value, decimals)) if math.isfinite(value) else "null"
 
 
 def head_of(symbol: str) -> bytes:

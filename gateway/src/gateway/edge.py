@@ -76,7 +76,12 @@ class Edge:
             await self._app(scope, receive, send)
             return
         incoming = scope[INCOMING] = Incoming(scope)
-        finished = self._ready(incoming) if scope["method"] in READING_METHODS else None
+        try:
+            finished = self._ready(incoming) if scope["method"] in READING_METHODS else None
+        except Exception:
+            # The outermost frame of an answer that is ready; what arrives here is a bug.
+            log.exception("request failed", extra={"path": scope["path"]})
+            finished = finished_error(Unexpected(), incoming)
         if finished is None:
             await self._work(incoming, receive, send)
             return

@@ -364,14 +364,18 @@ class Streams:
         while True:
             due = slice_after(due, self._clock.monotonic())
             await self._clock.sleep(due - self._clock.monotonic())
-            self._spread_changes()
             turn = (turn + 1) % len(self._cohorts)
-            for client in self._cohorts[turn]:
-                if client.dirty:
-                    self._serve_at_once(client)
-            if self._clock.monotonic() >= care_at:
-                care_at = self._clock.monotonic() + CARE_SECONDS
-                self.take_care()
+            try:
+                self._spread_changes()
+                for client in self._cohorts[turn]:
+                    if client.dirty:
+                        self._serve_at_once(client)
+                if self._clock.monotonic() >= care_at:
+                    care_at = self._clock.monotonic() + CARE_SECONDS
+                    self.take_care()
+            except Exception:
+                # The outermost frame of the task that serves everybody: one slice that fails must not be the last.
+                log.exception("slice failed")
 
     def _serve_at_once(self, client: Client) -> None:
         """Write what waits where the connection takes it now: to wake the task under all layers costs twice as much."""

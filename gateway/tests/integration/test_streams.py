@@ -16,6 +16,7 @@ from bourse.alerts.v1 import events_pb2 as alert_events_pb2
 from bourse.auth.v1 import events_pb2, keys_pb2
 from bourse.market.v1 import quotes_pb2
 from chassis.testing import NatsServer
+from gateway.stream import Streams
 
 TWO = "/api/stream?symbols=NSE:TCS,nasdaq:aapl"
 
@@ -265,6 +266,26 @@ async def test_streams_are_bounded(world: Any) -> None:
             await asyncio.sleep(0.02)
     async with reading(world) as again:
         assert (await again.next())[0] == "snapshot"
+
+
+async def test_a_slice_that_fails_is_not_the_last(
+    running: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    care, failures = Streams.take_care, iter([RuntimeError("planted")])
+
+    def fail_once(streams: Streams) -> None:
+        for failure in failures:
+            raise failure
+        care(streams)
+
+    monkeypatch.setattr(Streams, "take_care", fail_once)
+    async with reading(running) as reader:
+        async with asyncio.timeout(3):
+            while "slice failed" not in caplog.text:
+                await asyncio.sleep(0.02)
+        await running.tick({"NSE:TCS": 3843.0})
+
+        assert last_prices(await reader.until("prices")) == {"NSE:TCS": 3843.0}
 
 
 async def test_only_one_gets_the_last_place(world: Any) -> None:

@@ -178,3 +178,18 @@ async def test_health_is_200_with_everything_gone(running: Any) -> None:
     assert response.status_code == 200
     assert response.json()["warmers"] == {"index:snapshot": "cold"}
     assert (await running.http.get("/livez")).json() == {"status": "ok"}
+
+
+async def test_a_bug_in_an_answer_that_is_ready_is_told_to_the_log_alone(
+    running: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: bytes) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("gateway.board.plan_of", fail)
+    response = await running.http.get("/api/portfolio/live-prices?symbols=TCS")
+
+    assert response.status_code == 500
+    assert running.error_of(response)["code"] == "INTERNAL"
+    assert "planted" not in response.text
+    assert "planted" in caplog.text

@@ -128,6 +128,27 @@ def test_anything_but_one_plain_list_is_left_to_the_route(query: str) -> None:
     assert plan_of(query.encode()) is None
 
 
+@pytest.mark.parametrize("seconds", [-1, 10**12])
+def test_a_price_of_an_impossible_time_is_refused(board: Board, make_batch: Batches, seconds: int) -> None:
+    batch = make_batch({"NSE:TCS": 2.0})
+    batch.base_time.seconds = seconds
+    board.apply(make_batch({"NSE:TCS": 1.0}))
+    board.apply(batch)
+
+    assert [quote["last_price"] for quote in quotes(board, "symbols=NSE:TCS")] == [1.0]
+    assert board.refused == 1
+
+
+@pytest.mark.parametrize("close", [0.0, -1.0, math.nan, math.inf, 5e-324])
+def test_an_impossible_close_leaves_good_json(board: Board, make_batch: Batches, close: float) -> None:
+    board.apply(make_batch({"NSE:TCS": 1e300}, previous_close=close))
+    finished = ask(board, "symbols=NSE:TCS")
+
+    assert finished is not None
+    (quote,) = json.loads(finished.body, parse_constant=pytest.fail)["quotes"]
+    assert quote["change_pct"] is None
+
+
 @pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf])
 def test_an_impossible_price_is_refused(board: Board, make_batch: Batches, price: float) -> None:
     board.apply(make_batch({"NSE:TCS": price}))
