@@ -149,6 +149,18 @@ async def test_a_lost_server_costs_nothing_that_can_wait(publisher: TickPublishe
     assert position.last_sequence >= 2
 
 
+async def test_a_slice_too_large_for_one_message_is_sent_in_several(
+    publisher: TickPublisher, batches: list[ticks_pb2.TickBatch]
+) -> None:
+    at = microseconds_of(START)
+    ticks = [Tick("NASDAQ:AAPL", 100.0 + place / 7, at + place * 60_000_000, 99.0, place) for place in range(40_000)]
+    async with asyncio.timeout(WAIT_SECONDS):
+        await publisher.publish_all(ticks)
+    await until(lambda: sum(len(batch.ticks) for batch in batches) == len(ticks))
+    assert read(batches) == [(tick.instrument, tick.at, tick.last_price) for tick in ticks]
+    assert [batch.sequence for batch in batches] == list(range(1, len(batches) + 1))
+
+
 async def test_a_start_waits_for_the_server_but_not_for_ever(tmp_path: Path) -> None:
     settings = ProcessSettings(nats_url=SecretStr("nats://127.0.0.1:9"), run_dir=tmp_path)
     async with Bus.open(settings, name="test") as lonely:

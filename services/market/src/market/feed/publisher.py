@@ -1,4 +1,4 @@
-"""Puts ticks on NATS, one `TickBatch` a shard for whatever a slice of time brought."""
+"""Puts ticks on NATS, one `TickBatch` a shard for whatever a slice of time brought, more where it brought too much."""
 
 import asyncio
 import logging
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 FLUSH_TIMEOUT_SECONDS = 2.0
 RETRY_SECONDS = 0.25
 LONGEST_RETRY_SECONDS = 2.0
+# A tick takes at most some 70 bytes, and NATS refuses messages over 1 MiB: a replay that was held up for a moment at a
+# high speed has far more than that to send.
+MAX_TICKS_PER_BATCH = 4_096
 
 
 class TickPublisher:
@@ -94,7 +97,11 @@ class TickPublisher:
         by_shard: dict[int, list[Tick]] = {}
         for tick in ticks:
             by_shard.setdefault(self._shard_of(tick.instrument), []).append(tick)
-        return [(shard, self._batch(shard, part)) for shard, part in by_shard.items()]
+        return [
+            (shard, self._batch(shard, part[begin : begin + MAX_TICKS_PER_BATCH]))
+            for shard, part in by_shard.items()
+            for begin in range(0, len(part), MAX_TICKS_PER_BATCH)
+        ]
 
     def _shard_of(self, instrument: str) -> int:
         shard = self._shards.get(instrument)
