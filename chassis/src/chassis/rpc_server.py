@@ -149,6 +149,7 @@ async def serving(
     except RuntimeError as error:
         raise AddressInUse(address) from error
     await server.start()
+    log.info("listening", extra={"address": address})
     try:
         async with health.watching():
             yield server
