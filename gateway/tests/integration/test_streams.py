@@ -196,8 +196,12 @@ async def test_without_a_token_there_are_no_alerts(running: Any) -> None:
         await reader.next()
         await running.publish("events.alerts.fired", fired("42"))
         await running.tick({"NSE:TCS": 1.0})
+        names = []
+        while "prices" not in names:
+            names.append((await reader.next())[0])
 
-        assert (await reader.next())[0] == "prices"
+    # How the feed stands may be told too, on a machine that took its time.
+    assert set(names) <= {"prices", "stale", "live"}
 
 
 async def test_a_stream_ends_when_its_token_is_revoked(running: Any) -> None:
