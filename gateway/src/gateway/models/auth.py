@@ -117,13 +117,8 @@ class Registration(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     email: Email
-    password: Annotated[
-        SecretStr,
-        Field(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS),
-    ]
-    name: (
-        Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)] | None
-    ) = None
+    password: NewPassword
+    name: Name | None = None
 
 
 class PasswordLogIn(BaseModel):
@@ -132,9 +127,7 @@ class PasswordLogIn(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     email: Email
-    password: Annotated[
-        SecretStr, Field(min_length=1, max_length=MAX_PASSWORD_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)
-    ]
+    password: Password
 
 
 class GoogleLogIn(BaseModel):
