@@ -81,6 +81,14 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell's background job ignores SIGINT, and what it starts would too, on purpose; here it must be heard."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def start_suite(tmp_path: Path) -> Iterator[Callable[..., RunningSuite]]:
     started: list[RunningSuite] = []
