@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import subprocess
@@ -6,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from chassis.process import running
 from chassis.testing import python_module
 
 SERVICE = """
 import asyncio
 from contextlib import asynccontextmanager
-from chassis.process import load_settings, run_service
+from chassis.errors import DatabaseUnavailable
+from chassis.process import run_command_line
 from chassis.settings import ProcessSettings
 
 class Settings(ProcessSettings):
@@ -26,15 +29,19 @@ async def build(settings):
     yield
     print("closed", flush=True)
 
-settings = load_settings(Settings)
-run_service("demo", settings, lambda: build(settings))
+async def migrate(settings):
+    if settings.demo_count == 0:
+        raise DatabaseUnavailable
+    print("migrated", settings.demo_count)
+
+run_command_line("demo", Settings, build=build, migrate=migrate)
 """
 
 
-def start(folder: Path, **environment: str) -> "subprocess.Popen[str]":
+def start(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
     (folder / "demo.py").write_text(SERVICE)
     return subprocess.Popen(
-        python_module("demo"),
+        [*python_module("demo"), *arguments],
         env={**os.environ, **environment},
         cwd=folder,
         text=True,
@@ -71,3 +78,29 @@ def test_a_service_that_cannot_start_says_why_and_ends_with_1(tmp_path: Path) ->
     assert "service failed" in errors
     assert "no parts" in errors
     assert "HIDDEN" not in errors
+
+
+def test_migrating_ends_with_0_when_done_and_with_the_reason_when_not(tmp_path: Path) -> None:
+    output, _ = start(tmp_path, "migrate", DEMO_TOKEN="x", DEMO_COUNT="3").communicate(timeout=20)
+    assert output == "migrated 3\n"
+    refused = start(tmp_path, "migrate", DEMO_TOKEN="x", DEMO_COUNT="0")
+    _, errors = refused.communicate(timeout=20)
+    assert refused.returncode == 1
+    assert errors == "demo migrate: the database is not answering; try again shortly\n"
+
+
+async def test_loops_run_until_the_block_is_left_and_have_ended_then() -> None:
+    steps: list[str] = []
+
+    async def loop(name: str) -> None:
+        steps.append(f"{name} began")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            steps.append(f"{name} ended")
+
+    async with running(loop("first"), loop("second")):
+        await asyncio.sleep(0)
+        assert steps == ["first began", "second began"]
+    assert steps[2:] == ["first ended", "second ended"]

@@ -107,6 +107,10 @@ class Bus:
         """Say whether messages can be published and streams be used now."""
         return self._ready.is_set() and self._client.is_connected
 
+    async def is_answering(self) -> bool:
+        """Say what `is_ready` says; a health check."""
+        return self.is_ready
+
     @property
     def client(self) -> Client:
         """Return the nats-py client."""

@@ -1,17 +1,19 @@
-"""How every process boots and ends: settings, logs, signals, exit code."""
+"""How every process boots and ends: command line, settings, logs, background loops, signals, exit code."""
 
+import argparse
 import asyncio
 import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
 import uvloop
 from pydantic import ValidationError
 
+from chassis.errors import ServiceError
 from chassis.logs import configure_logging
 from chassis.settings import ProcessSettings
 
@@ -31,6 +33,40 @@ def load_settings(kind: type[SettingsT]) -> SettingsT:
             variable = "_".join(str(part) for part in problem["loc"]).upper() or "settings"
             print(f"{variable}: {problem['msg']}", file=sys.stderr)  # noqa: T201  # no logging before settings
         raise SystemExit(EXIT_MISCONFIGURED) from None
+
+
+def run_command_line(
+    name: str,
+    kind: type[SettingsT],
+    *,
+    build: Callable[[SettingsT], AbstractAsyncContextManager[object]],
+    migrate: Callable[[SettingsT], Coroutine[None, None, None]],
+) -> None:
+    """Be `python -m <name> [serve|migrate]`: serve until a signal, which is the default, or migrate and end."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}")
+    parser.add_argument("command", nargs="?", choices=("serve", "migrate"), default="serve")
+    command = parser.parse_args().command
+    settings = load_settings(kind)
+    if command == "serve":
+        run_service(name, settings, lambda: build(settings))
+        return
+    configure_logging(name, style=settings.log_format, level=settings.log_level)
+    try:
+        asyncio.run(migrate(settings))
+    except ServiceError as error:
+        raise SystemExit(f"{name} migrate: {error}") from None
+
+
+@asynccontextmanager
+async def running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run loops in the background until the block is left; then cancel them and wait for their ends."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_service(name: str, settings: ProcessSettings, build: Callable[[], AbstractAsyncContextManager[object]]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,7 @@ from chassis.database import Database, ensure_schema
 from chassis.errors import DatabaseUnavailable
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
+from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import serving
 
@@ -74,7 +75,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         evaluation = await enter(_evaluating(database, bus, relay, clock))
         desk = await enter(_desk(settings, database, evaluation, clock))
         health.add("database", database.is_answering)
-        health.add("nats", partial(_is_ready, bus), critical=False)
+        health.add("nats", bus.is_answering, critical=False)
         health.add("matcher", partial(_is_current, evaluation.feed), critical=False)
         register = partial(add_AlertServiceServicer_to_server, AlertService(desk))
         await enter(serving(settings.alerts_address, [register], health=health, settings=settings))
@@ -105,7 +106,7 @@ async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: C
     stream = TickStream(bus, TickStreams(database))
     feed = TickFeed(bus, stream, alerts, watch=watch, firing=firing, clock=clock)
     try:
-        async with _running(feed.run(), firing.run(), progress.run()):
+        async with running(feed.run(), firing.run(), progress.run()):
             yield _Evaluation(watch, firing, progress, stream, feed)
     finally:
         with suppress(TimeoutError, DatabaseUnavailable):
@@ -136,21 +137,6 @@ async def _desk(
     finally:
         await desk.finish()
         await channel.close()
-
-
-@asynccontextmanager
-async def _running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _is_ready(bus: Bus) -> bool:
-    return bus.is_ready
 
 
 async def _is_current(feed: TickFeed) -> bool:

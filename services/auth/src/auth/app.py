@@ -1,9 +1,8 @@
 """Auth's composition root: what is opened, in which order, and what health is made of."""
 
-import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +36,7 @@ from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
+from chassis.process import running
 from chassis.rpc_server import Register, serving
 
 log = logging.getLogger(__name__)
@@ -86,9 +86,9 @@ async def build(settings: Settings) -> AsyncIterator[None]:
             throttle=Throttle(await enter(WindowedAttempts.open(_windows(settings), settings.redis_url))),
             clock=clock,
         )
-        await enter(_running(parts.signer.follow(), Expiry(parts.store, clock=clock).run()))
+        await enter(running(parts.signer.follow(), Expiry(parts.store, clock=clock).run()))
         health.add("database", database.is_answering)
-        health.add("nats", partial(_is_ready, bus), critical=False)
+        health.add("nats", bus.is_answering, critical=False)
         await enter(serving(settings.auth_address, _services(settings, parts), health=health, settings=settings))
         yield
 
@@ -129,21 +129,6 @@ def _windows(settings: Settings) -> Mapping[Limit, RateLimitItem]:
         Limit.LOGIN_BY_ACCOUNT: parse(settings.auth_login_account_limit),
         Limit.LOGIN_BY_ACCOUNT_AT_HOME: parse(settings.auth_login_account_limit),
     }
-
-
-async def _is_ready(bus: Bus) -> bool:
-    return bus.is_ready
-
-
-@asynccontextmanager
-async def _running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def migrate(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """Market's composition root: what is opened, in which order, and what health is made of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Health
+from chassis.process import running
 from chassis.rpc_server import Register, serving
 from market.domain.instruments import InstrumentDirectory
 from market.domain.last_prices import LastPrices
@@ -79,7 +80,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         await desk.wait_until_warm(FIRST_SNAPSHOT_SECONDS)
         health.add("database", database.is_answering)
         health.add("feed", feed.is_well)
-        health.add("nats", partial(_is_ready, bus), critical=False)
+        health.add("nats", bus.is_answering, critical=False)
         health.add(SNAPSHOT_WARMER, desk.is_warm, critical=False)
         await enter(serving(settings.market_address, _services(parts, desk), health=health, settings=settings))
         yield
@@ -130,7 +131,7 @@ async def _running_feed(parts: _Parts, bus: Bus, settings: Settings) -> AsyncIte
             return
         control = ReplayControl(parts.source, bus, parts.clock, run=f"{settings.market_publisher_id}:{publisher.epoch}")
         await control.listen()
-        async with _running(control.announce_end(feed)):
+        async with running(control.announce_end(feed)):
             yield feed
 
 
@@ -154,20 +155,6 @@ def _services(parts: _Parts, desk: SnapshotDesk) -> list[Register]:
         partial(add_InstrumentServiceServicer_to_server, InstrumentService(parts.directory)),
         partial(add_SnapshotServiceServicer_to_server, SnapshotService(desk)),
     ]
-
-
-async def _is_ready(bus: Bus) -> bool:
-    return bus.is_ready
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def migrate(settings: Settings) -> None:
