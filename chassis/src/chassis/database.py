@@ -99,7 +99,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that only reads, with one view of the database.
+        """Open a transaction that only reads; on PostgreSQL each statement sees what is committed when it begins.
 
         Raises:
             DatabaseUnavailable: the database did not answer.
