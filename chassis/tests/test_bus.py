@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
@@ -23,6 +24,38 @@ async def test_a_subscription_made_before_the_connection_receives(nats: NatsServ
         await bus.publish("ticks.3", b"one")
         assert await received.get() == b"one"
     assert (await bus.stream_position("TICKS")).last_sequence == 1
+    await bus.close()
+
+
+async def test_a_subscription_made_while_it_connects_receives_once(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[bytes] = []
+    is_subscribing = asyncio.Event()
+
+    async def keep(message: Msg) -> None:
+        received.append(message.data)
+
+    bus = Bus(nats.url, name="test")
+    subscribe = bus.client.subscribe
+
+    async def subscribe_slowly(subject: str, **options: Any) -> object:
+        is_subscribing.set()
+        await asyncio.sleep(0)
+        return await subscribe(subject, **options)
+
+    monkeypatch.setattr(bus.client, "subscribe", subscribe_slowly)
+    await bus.subscribe("early", keep)
+    bus.start()
+    async with asyncio.timeout(10):
+        await is_subscribing.wait()
+        await bus.subscribe("meanwhile", keep)
+        await bus.wait_until_ready()
+        await bus.publish("meanwhile", b"one")
+        await bus.publish("early", b"two")
+        while b"two" not in received:  # it comes last
+            await asyncio.sleep(0.01)
+    assert received == [b"one", b"two"]
     await bus.close()
 
 

@@ -221,7 +221,8 @@ class Bus:
         await self._ensure_streams()
         if not self._has_connected:
             self._has_connected = True
-            for subject, handler in self._subscriptions:
+            # What is subscribed to from here on sees that there is a connection, and is not this loop's.
+            for subject, handler in tuple(self._subscriptions):
                 await self._client.subscribe(subject, cb=_logged(handler))
         self._ready.set()
         log.info("bus ready")
