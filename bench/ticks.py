@@ -10,7 +10,7 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,6 +45,7 @@ from bourse.market.v1 import ticks_pb2
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import SystemClock
 from chassis.database import Database, ensure_schema
+from chassis.process import running
 from chassis.settings import ProcessSettings
 from chassis.testing import nats_server
 from gateway.board import TICKS_SUBJECT, Board
@@ -279,22 +280,11 @@ async def _watching(database: Database, bus: Bus, record: Record) -> AsyncIterat
     firing = Firing(watch, Fires(database, fired_event), clock, on_committed=lambda: None)
     stream = TickStream(bus, TickStreams(database))
     feed = AlertsFeed(bus, stream, Alerts(database), watch=watch, firing=firing, clock=clock)
-    async with _running(feed.run(), firing.run(), ProgressKeeper(watch, saved, clock).run()):
+    async with running(feed.run(), firing.run(), ProgressKeeper(watch, saved, clock).run()):
         async with asyncio.timeout(READY_SECONDS):
             while not feed.is_current:  # noqa: ASYNC110  # health asks it in the same way
                 await asyncio.sleep(0.05)
         yield watch
-
-
-@asynccontextmanager
-async def _running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _alerts(played: Tape) -> Iterator[Alert]:
