@@ -24,7 +24,8 @@ async def list_alerts(user_id: Owner, alerts: Alerts) -> pb.ListAlertsResponse:
 async def set_alert(user_id: Owner, wanted: NewAlert, alerts: Alerts) -> pb.Alert:
     """Set the alert of a type and symbol: make it, or replace its price and arm it again.
 
-    `buy` fires once at a price at or below the target, `sell` at or above it; at once when that is so already.
+    `buy` fires once at a price at or below the target, `sell` at or above it; on the next tick when that is so
+    already.
     """
     request = pb.SetAlertRequest(
         user_id=user_id, type=TYPES[wanted.type], symbol=wanted.symbol, price=format(wanted.price, "f")
