@@ -1,0 +1,1 @@
+"""What brokers knows of sessions, syncs and quotes, without transports and vendors."""
