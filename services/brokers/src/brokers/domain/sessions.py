@@ -1,0 +1,187 @@
+"""The server-wide sessions: what one is, when it ends, and which one is in use. They live in memory alone."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from brokers.domain.brokers import Broker
+from brokers.domain.secrets import Secret
+from chassis.clock import Clock
+from chassis.errors import Code, ServiceError
+
+log = logging.getLogger(__name__)
+
+INDIA = ZoneInfo("Asia/Kolkata")
+TOKEN_TYPES = {Broker.ZERODHA: "access_token"}
+
+# Breeze's documented 24 hours never come first: the next midnight is at most 24 hours away, and India moves no clocks.
+_DIES_AT = {Broker.ZERODHA: time(6), Broker.ICICI: time(0)}
+
+
+class SessionInactive(ServiceError):
+    """There is no server-wide session of the broker that may be used for prices."""
+
+    code = Code.UNAVAILABLE
+    reason = "SESSION_INACTIVE"
+
+    def __init__(self, broker: Broker, *, is_simulated: bool = False) -> None:
+        problem = "is the sandbox's, whose prices are nobody's" if is_simulated else "is not active"
+        super().__init__(f"the server's {broker.full_name} session {problem}; an administrator can activate it")
+
+
+def expiry_of(broker: Broker, opened_at: datetime) -> datetime:
+    """Return when the broker ends a session that was opened at `opened_at`: the next 06:00 (Zerodha) or 00:00 IST."""
+    local = opened_at.astimezone(INDIA)
+    end = datetime.combine(local.date(), _DIES_AT[broker], INDIA)
+    if end <= local:
+        end += timedelta(days=1)
+    return end.astimezone(opened_at.tzinfo)
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveSession:
+    """A session as it is used.
+
+    Attributes:
+        broker: whose it is.
+        api_key: the application's key.
+        api_secret: its secret, which Breeze's calls are signed with; None where none is needed any more.
+        token: Kite's access token, or Breeze's session token.
+        set_at: when it was opened; tells it apart from the broker's earlier ones.
+        expires_at: when the broker ends it.
+        is_simulated: says that it is the sandbox's.
+    """
+
+    broker: Broker
+    api_key: Secret
+    api_secret: Secret | None
+    token: Secret
+    set_at: datetime
+    expires_at: datetime
+    is_simulated: bool
+
+
+class FeedState(StrEnum):
+    """How a live feed of prices stands."""
+
+    OFF = "OFF"
+    CONNECTING = "CONNECTING"
+    LIVE = "LIVE"
+    STALE = "STALE"
+    CLOSED = "CLOSED"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """How a live feed stands.
+
+    Attributes:
+        state: how it stands.
+        last_tick_at: when its last price came; None before the first.
+    """
+
+    state: FeedState = FeedState.OFF
+    last_tick_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """How a broker's server-wide session stands.
+
+    Attributes:
+        broker: whose it is.
+        is_initialized: says whether one was opened since the service started.
+        is_valid: says whether its token is still good.
+        token_type: the kind of token; None without a session, and where the broker has no name for it.
+        set_at: when it was opened; None without one.
+        expires_at: when its token dies; None without one.
+        feed: how the broker's feed stands.
+    """
+
+    broker: Broker
+    is_initialized: bool
+    is_valid: bool
+    token_type: str | None
+    set_at: datetime | None
+    expires_at: datetime | None
+    feed: FeedStatus
+
+
+Listener = Callable[[ActiveSession], None]
+
+
+class SessionBook:
+    """The session in use of each broker. A token that is dead by the clock, or was refused, is never handed out."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sessions: dict[Broker, ActiveSession] = {}
+        self._set_at: dict[Broker, tuple[datetime, datetime]] = {}
+        self._on_opened: list[Listener] = []
+        self._on_refused: list[Listener] = []
+
+    def on_opened(self, listener: Listener) -> None:
+        """Call back with each session that is opened."""
+        self._on_opened.append(listener)
+
+    def on_refused(self, listener: Listener) -> None:
+        """Call back with each session whose token the broker refused."""
+        self._on_refused.append(listener)
+
+    def put(self, session: ActiveSession) -> None:
+        """Use this session from now on, in place of the broker's earlier one."""
+        self._sessions[session.broker] = session
+        self._set_at[session.broker] = (session.set_at, session.expires_at)
+        for listener in self._on_opened:
+            listener(session)
+
+    def usable(self, broker: Broker) -> ActiveSession | None:
+        """Return the broker's session; None without one and when its token is dead."""
+        session = self._sessions.get(broker)
+        if session is not None and session.expires_at <= self._clock.now():
+            self.forget(session)
+            return None
+        return session
+
+    def for_prices(self, broker: Broker) -> ActiveSession:
+        """Return the session that real prices may be asked over.
+
+        Raises:
+            SessionInactive: there is none, or it is the sandbox's.
+        """
+        session = self.usable(broker)
+        if session is None:
+            raise SessionInactive(broker)
+        if session.is_simulated:
+            raise SessionInactive(broker, is_simulated=True)
+        return session
+
+    def refuse(self, session: ActiveSession) -> None:
+        """Take into account that the broker refused this session's token; says nothing of a later session."""
+        if self._sessions.get(session.broker) is not session:
+            return
+        log.warning("session refused", extra={"broker": session.broker.value, "expires_at": session.expires_at})
+        self.forget(session)
+        for listener in self._on_refused:
+            listener(session)
+
+    def forget(self, session: ActiveSession) -> None:
+        """Let go of a session and its secrets, unless a later one has taken its place."""
+        if self._sessions.get(session.broker) is session:
+            del self._sessions[session.broker]
+
+    def status(self, broker: Broker, feed: FeedStatus) -> SessionStatus:
+        """Return how the broker's session stands now."""
+        times = self._set_at.get(broker)
+        return SessionStatus(
+            broker=broker,
+            is_initialized=times is not None,
+            is_valid=self.usable(broker) is not None,
+            token_type=None if times is None else TOKEN_TYPES.get(broker),
+            set_at=None if times is None else times[0],
+            expires_at=None if times is None else times[1],
+            feed=feed,
+        )
