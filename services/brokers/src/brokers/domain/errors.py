@@ -58,3 +58,77 @@ class BrokerTimedOut(ServiceError):
 
     def __init__(self, broker: Broker) -> None:
         super().__init__(f"{broker.full_name} did not answer in time; nothing was changed")
+
+
+class SessionInactive(ServiceError):
+    """There is no server-wide session of the broker that may be used for prices."""
+
+    code = Code.UNAVAILABLE
+    reason = "SESSION_INACTIVE"
+
+    def __init__(self, broker: Broker, *, is_simulated: bool = False) -> None:
+        problem = "is the sandbox's, which has no real prices" if is_simulated else "is not active"
+        super().__init__(f"the server's {broker.full_name} session {problem}; an administrator can activate one")
+
+
+class AdminRequired(ServiceError):
+    """The caller may not open a server-wide session."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "ADMIN_REQUIRED"
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(f"opening the server's {broker.full_name} session needs the admin secret or an administrator")
+
+
+class BrokerNotConfigured(ServiceError):
+    """Nobody gave the key that the session is opened with."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "BROKER_NOT_CONFIGURED"
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(f"the server has no {broker.full_name} API key and secret, and none were given")
+
+
+class ActivationRunning(ServiceError):
+    """Another activation of the same broker's session is under way."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "ACTIVATION_RUNNING"
+    retry_after_seconds = 10.0
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(f"the server's {broker.full_name} session is being opened already; see its status")
+
+
+class TooManyInstruments(ServiceError):
+    """More instruments were asked for than one call answers."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "TOO_MANY_INSTRUMENTS"
+
+    def __init__(self, asked: int, most: int) -> None:
+        super().__init__(f"{asked} instruments were asked for; a call answers at most {most}")
+
+
+class BudgetSpent(ServiceError):
+    """The broker would have to be asked more often than it allows."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "BROKER_BUDGET_SPENT"
+
+    def __init__(self, broker: Broker, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"{broker.full_name} may not be asked more often now; try again shortly")
+
+
+class MarketUnavailable(ServiceError):
+    """Market does not say which instruments there are, or when they trade."""
+
+    code = Code.UNAVAILABLE
+    reason = "MARKET_UNAVAILABLE"
+    retry_after_seconds = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("market is not answering; try again shortly")

@@ -1,9 +1,12 @@
 """What brokers' domain needs from the outside world."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from brokers.domain.sessions import ActiveSession, FeedStatus
+from brokers.domain.brokers import Broker
+from brokers.domain.quotes import BrokerQuote
+from brokers.domain.session_events import SessionEvent
+from brokers.domain.sessions import ActiveSession, FeedStatus, Login, OpenedSession
 
 
 class ZerodhaFeed(Protocol):
@@ -28,4 +31,84 @@ class ZerodhaFeed(Protocol):
 
     async def stop(self) -> None:
         """Disconnect and be OFF; nothing happens when it is."""
+        ...
+
+
+class SessionOpener(Protocol):
+    """Exchanges a one-time code for a session, at the broker or at the sandbox, as the key says."""
+
+    async def open(self, login: Login) -> OpenedSession:
+        """Return what the broker gave for the code; never asked twice.
+
+        Raises:
+            ServiceError: one of `brokers.domain.errors`; BrokerTokenInvalid when the broker refused.
+        """
+        ...
+
+
+class SessionEventSink(Protocol):
+    """Where events of sessions go."""
+
+    async def tell(self, event: SessionEvent) -> None:
+        """Store the event; telling it again stores it once.
+
+        Raises:
+            BusUnavailable: it was not acknowledged.
+        """
+        ...
+
+
+class Listings(Protocol):
+    """What market knows of instruments."""
+
+    async def indian_instruments(self) -> Sequence[str]:
+        """Return the ids of all that NSE and BSE list and of all indices, indices first.
+
+        Raises:
+            MarketUnavailable: market did not answer.
+        """
+        ...
+
+
+class TokenDirectory(Protocol):
+    """What Kite calls instruments on its ticker."""
+
+    async def tokens(self, session: ActiveSession, instruments: Sequence[str]) -> Mapping[str, int]:
+        """Return Kite's `instrument_token` of those that Kite has, in the order given.
+
+        Raises:
+            ServiceError: one of `brokers.domain.errors`.
+        """
+        ...
+
+
+class QuoteVendor(Protocol):
+    """A broker's prices over a session, one call or one batch of calls a time."""
+
+    async def quotes(self, session: ActiveSession, instruments: Sequence[str]) -> Mapping[str, BrokerQuote]:
+        """Return the prices of those that the broker knows, by instrument id.
+
+        Raises:
+            ServiceError: one of `brokers.domain.errors`; BrokerTokenInvalid when the broker refused the session.
+        """
+        ...
+
+    async def known(self, instruments: Sequence[str]) -> Sequence[str]:
+        """Return those of `instruments` that the broker has a name for, in the order given.
+
+        Raises:
+            ServiceError: the broker's directory cannot be read now.
+        """
+        ...
+
+
+class Budget(Protocol):
+    """How often each broker may be asked, by all replicas together."""
+
+    async def take(self, broker: Broker, calls: int) -> int:
+        """Take up to `calls` calls out of the budget and return how many; 0 when it is spent."""
+        ...
+
+    async def wait_seconds(self, broker: Broker) -> float:
+        """Return after how long a call can be taken again; 0 when one can be now."""
         ...

@@ -8,9 +8,9 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from brokers.domain.brokers import Broker
+from brokers.domain.errors import SessionInactive
 from brokers.domain.secrets import Secret
 from chassis.clock import Clock
-from chassis.errors import Code, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -19,17 +19,6 @@ TOKEN_TYPES = {Broker.ZERODHA: "access_token"}
 
 # Breeze's documented 24 hours never come first: the next midnight is at most 24 hours away, and India moves no clocks.
 _DIES_AT = {Broker.ZERODHA: time(6), Broker.ICICI: time(0)}
-
-
-class SessionInactive(ServiceError):
-    """There is no server-wide session of the broker that may be used for prices."""
-
-    code = Code.UNAVAILABLE
-    reason = "SESSION_INACTIVE"
-
-    def __init__(self, broker: Broker, *, is_simulated: bool = False) -> None:
-        problem = "is the sandbox's, whose prices are nobody's" if is_simulated else "is not active"
-        super().__init__(f"the server's {broker.full_name} session {problem}; an administrator can activate it")
 
 
 def expiry_of(broker: Broker, opened_at: datetime) -> datetime:
@@ -64,6 +53,36 @@ class ActiveSession:
     is_simulated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a session is opened with.
+
+    Attributes:
+        broker: who is asked.
+        api_key: the application's key.
+        api_secret: its secret.
+        code: the one-time code of the broker's redirect.
+    """
+
+    broker: Broker
+    api_key: Secret
+    api_secret: Secret
+    code: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSession:
+    """What a broker gave for a login.
+
+    Attributes:
+        token: Kite's access token, or Breeze's session token.
+        is_simulated: says that the sandbox gave it.
+    """
+
+    token: Secret
+    is_simulated: bool
+
+
 class FeedState(StrEnum):
     """How a live feed of prices stands."""
 
@@ -72,6 +91,7 @@ class FeedState(StrEnum):
     LIVE = "LIVE"
     STALE = "STALE"
     CLOSED = "CLOSED"
+    CONNECTED = "CONNECTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +139,10 @@ class SessionBook:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sessions: dict[Broker, ActiveSession] = {}
-        self._set_at: dict[Broker, tuple[datetime, datetime]] = {}
+        self._times: dict[Broker, tuple[datetime, datetime]] = {}
         self._on_opened: list[Listener] = []
         self._on_refused: list[Listener] = []
+        self._on_ended: list[Listener] = []
 
     def on_opened(self, listener: Listener) -> None:
         """Call back with each session that is opened."""
@@ -131,18 +152,21 @@ class SessionBook:
         """Call back with each session whose token the broker refused."""
         self._on_refused.append(listener)
 
+    def on_ended(self, listener: Listener) -> None:
+        """Call back with each session that ended in its own time."""
+        self._on_ended.append(listener)
+
     def put(self, session: ActiveSession) -> None:
         """Use this session from now on, in place of the broker's earlier one."""
         self._sessions[session.broker] = session
-        self._set_at[session.broker] = (session.set_at, session.expires_at)
+        self._times[session.broker] = (session.set_at, session.expires_at)
         for listener in self._on_opened:
             listener(session)
 
     def usable(self, broker: Broker) -> ActiveSession | None:
         """Return the broker's session; None without one and when its token is dead."""
         session = self._sessions.get(broker)
-        if session is not None and session.expires_at <= self._clock.now():
-            self.forget(session)
+        if session is None or session.expires_at <= self._clock.now():
             return None
         return session
 
@@ -160,22 +184,28 @@ class SessionBook:
         return session
 
     def refuse(self, session: ActiveSession) -> None:
-        """Take into account that the broker refused this session's token; says nothing of a later session."""
-        if self._sessions.get(session.broker) is not session:
-            return
-        log.warning("session refused", extra={"broker": session.broker.value, "expires_at": session.expires_at})
-        self.forget(session)
-        for listener in self._on_refused:
-            listener(session)
+        """Let go of a session whose token the broker refused; says nothing of one that took its place."""
+        if self._let_go(session):
+            log.warning("session refused", extra={"broker": session.broker.value})
+            for listener in self._on_refused:
+                listener(session)
 
-    def forget(self, session: ActiveSession) -> None:
-        """Let go of a session and its secrets, unless a later one has taken its place."""
-        if self._sessions.get(session.broker) is session:
-            del self._sessions[session.broker]
+    def end(self, session: ActiveSession) -> None:
+        """Let go of a session whose time is over; says nothing of one that took its place."""
+        if self._let_go(session):
+            log.info("session expired", extra={"broker": session.broker.value})
+            for listener in self._on_ended:
+                listener(session)
+
+    def _let_go(self, session: ActiveSession) -> bool:
+        if self._sessions.get(session.broker) is not session:
+            return False
+        del self._sessions[session.broker]
+        return True
 
     def status(self, broker: Broker, feed: FeedStatus) -> SessionStatus:
         """Return how the broker's session stands now."""
-        times = self._set_at.get(broker)
+        times = self._times.get(broker)
         return SessionStatus(
             broker=broker,
             is_initialized=times is not None,
