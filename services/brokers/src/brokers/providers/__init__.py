@@ -1,0 +1,1 @@
+"""Adapters to the brokers and to the other services."""

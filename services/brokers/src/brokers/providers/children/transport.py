@@ -1,0 +1,69 @@
+"""What a failed call means to `requests`, for both SDKs, and the timeout that Breeze gives to none of its calls."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+import requests.adapters
+import urllib3.exceptions
+
+from brokers.providers.children.refusals import ChildRefused, Refusal
+
+TOO_MANY_REQUESTS = 429
+FIRST_SERVER_ERROR = 500
+
+# urllib3 counts a refused connection among its timeouts, so that only those of reading are taken.
+_TIMEOUTS = (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
+_TRANSPORT = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError)
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, requests.exceptions.ContentDecodingError)
+
+
+def guard_requests(*, timeout_seconds: float) -> None:
+    """Give every call of this process a timeout, and tell errors of HTTP that the SDKs do not look at.
+
+    An SDK that passes no timeout makes `requests` wait for ever, whatever the sockets' default is.
+    """
+    send = requests.adapters.HTTPAdapter.send
+
+    def guarded_send(adapter: Any, request: Any, **options: Any) -> requests.Response:
+        if options.get("timeout") is None:
+            options["timeout"] = timeout_seconds
+        answer = send(adapter, request, **options)
+        _require_answer(answer)
+        return answer
+
+    requests.adapters.HTTPAdapter.send = guarded_send  # type: ignore[assignment,method-assign]
+
+
+def transport_refusal(error: BaseException) -> ChildRefused | None:
+    """Return what an error, or what it was raised in place of, says about the transport; None when nothing."""
+    chain = list(_chain(error))
+    for found in chain:
+        if isinstance(found, ChildRefused):
+            return found
+    if any(isinstance(found, _TIMEOUTS) for found in chain):
+        return ChildRefused(Refusal.TIMEOUT)
+    if any(isinstance(found, _NONSENSE) for found in chain):
+        return ChildRefused(Refusal.INVALID_ANSWER)
+    if any(isinstance(found, _TRANSPORT) for found in chain):
+        return ChildRefused(Refusal.UNAVAILABLE)
+    return None
+
+
+def _require_answer(answer: requests.Response) -> None:
+    """Refuse an error's page; an error in JSON is the SDK's to read."""
+    if "json" in answer.headers.get("content-type", ""):
+        return
+    if answer.status_code == TOO_MANY_REQUESTS:
+        raise ChildRefused(Refusal.THROTTLED)
+    if answer.status_code >= FIRST_SERVER_ERROR:
+        raise ChildRefused(Refusal.UNAVAILABLE)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what it wraps and what it came from."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        yield from (part for part in found.args if isinstance(part, BaseException))
+        found = found.__cause__ or found.__context__
