@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from bourse.market.v1.calendars_pb2_grpc import add_CalendarServiceServicer_to_server
+from bourse.market.v1.corporate_actions_pb2_grpc import add_CorporateActionServiceServicer_to_server
 from bourse.market.v1.instruments_pb2_grpc import add_InstrumentServiceServicer_to_server
 from bourse.market.v1.quotes_pb2_grpc import add_QuoteServiceServicer_to_server
 from bourse.market.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
@@ -27,6 +29,8 @@ from market.domain.snapshot_desk import SnapshotDesk
 from market.feed.publisher import TickPublisher
 from market.feed.replay_control import ReplayControl
 from market.feed.tick_feed import TickFeed
+from market.handlers.calendars import CalendarService
+from market.handlers.corporate_actions import CorporateActionService
 from market.handlers.instruments import InstrumentService
 from market.handlers.quotes import QuoteService
 from market.handlers.snapshot import SnapshotService
@@ -35,6 +39,7 @@ from market.providers.replay.parse import read_bars
 from market.providers.replay.source import ReplaySource
 from market.providers.sample.listing import read_listing
 from market.providers.sample.source import SampleSource
+from market.providers.splits.file import KnownSplits, read_splits
 from market.settings import Settings
 from market.storage.pattern_statistics import PatternStatisticsStore
 
@@ -49,6 +54,7 @@ class _Parts:
     source: Source
     calendar: Calendar
     directory: InstrumentDirectory
+    splits: KnownSplits
     sources: QuoteSources
     last_prices: LastPrices
     clock: Clock
@@ -63,6 +69,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
     Raises:
         DatabaseUnavailable: the database did not answer at start.
         SchemaBehind: the schema is old and migrating at start is switched off.
+        SplitsFileUnreadable, SplitsFileInvalid: the file of splits cannot be used.
         ReplayFileUnreadable, ReplayFileInvalid: the file to replay cannot be used.
         AddressInUse: the address to listen on is taken.
     """
@@ -94,10 +101,17 @@ def _open_parts(settings: Settings, clock: Clock) -> _Parts:
         source=source,
         calendar=calendar,
         directory=InstrumentDirectory(source.instruments()),
+        splits=_open_splits(settings),
         sources=QuoteSources([source], clock),
         last_prices=LastPrices(source.name),
         clock=clock,
     )
+
+
+def _open_splits(settings: Settings) -> KnownSplits:
+    if settings.market_splits_path is None:
+        return KnownSplits()
+    return KnownSplits(read_splits(settings.market_splits_path))
 
 
 def _open_source(settings: Settings, calendar: Calendar, clock: Clock) -> Source:
@@ -154,6 +168,8 @@ def _services(parts: _Parts, desk: SnapshotDesk) -> list[Register]:
         partial(add_QuoteServiceServicer_to_server, QuoteService(board)),
         partial(add_InstrumentServiceServicer_to_server, InstrumentService(parts.directory)),
         partial(add_SnapshotServiceServicer_to_server, SnapshotService(desk)),
+        partial(add_CalendarServiceServicer_to_server, CalendarService(parts.calendar)),
+        partial(add_CorporateActionServiceServicer_to_server, CorporateActionService(parts.splits)),
     ]
 
 

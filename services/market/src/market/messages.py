@@ -1,16 +1,19 @@
 """The domain's values as the contract's messages."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from bourse.market.v1 import instruments_pb2, quotes_pb2, snapshot_pb2
+from bourse.market.v1 import calendars_pb2, corporate_actions_pb2, instruments_pb2, quotes_pb2, snapshot_pb2
 from market.domain.instruments import Instrument, Listing
 from market.domain.patterns import Direction
 from market.domain.quote_board import QuoteAnswer, QuotedSymbol
 from market.domain.quotes import Provenance
 from market.domain.signals import Signal
 from market.domain.snapshot import IndexLevel, MarketState, SectorChange, Snapshot
+from market.domain.splits import Split
+from market.domain.trading_days import TradingDays
 
 _LISTINGS = {
     quotes_pb2.LISTING_UNSPECIFIED: Listing.UNSPECIFIED,
@@ -38,6 +41,36 @@ def instrument_message(instrument: Instrument) -> instruments_pb2.Instrument:
         kind=instruments_pb2.InstrumentKind.Value(f"INSTRUMENT_KIND_{instrument.kind.value}"),
         currency=instrument.currency,
         sector=instrument.sector,
+    )
+
+
+def trading_days_message(days: TradingDays) -> calendars_pb2.ListSessionsResponse:
+    """Answer with sessions and with how far they are known."""
+    return calendars_pb2.ListSessionsResponse(
+        sessions=[
+            calendars_pb2.TradingSession(
+                date=each.date.isoformat(), opens_at=_timestamp(each.opens_at), closes_at=_timestamp(each.closes_at)
+            )
+            for each in days.sessions
+        ],
+        known_from=days.known_from.isoformat(),
+        known_through=days.known_through.isoformat(),
+    )
+
+
+def splits_message(splits: Iterable[Split]) -> corporate_actions_pb2.ListSplitsResponse:
+    """Answer with splits."""
+    return corporate_actions_pb2.ListSplitsResponse(
+        splits=[
+            corporate_actions_pb2.Split(
+                instrument=each.instrument,
+                ex_date=each.ex_date.isoformat(),
+                new_units=each.new_units,
+                old_units=each.old_units,
+                source=each.source,
+            )
+            for each in splits
+        ]
     )
 
 

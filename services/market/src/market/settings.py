@@ -30,6 +30,7 @@ class Settings(ProcessSettings):
         market_migrate_on_start: False refuses to start on an old schema instead of migrating it.
         market_providers: the sources of prices, comma-separated, the preferred one first; `sample` or `replay` stand
             alone, since nothing real falls back to made-up prices.
+        market_splits_path: a CSV file of splits and bonus issues; unset means that none are known.
         market_publisher_id: names this replica's ticks to those who watch for holes; different for each replica.
         sample_seed: what the sample market's prices start from.
         sample_tick_seconds: seconds between two ticks of an instrument of the sample market.
@@ -43,6 +44,7 @@ class Settings(ProcessSettings):
     market_database_url: SecretStr | None = None
     market_migrate_on_start: bool = True
     market_providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ("sample",)
+    market_splits_path: Path | None = None
     market_publisher_id: str = Field(default="market", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
     sample_seed: int = Field(default=7, ge=0, lt=2**63)
     sample_tick_seconds: float = Field(default=1.0, ge=0.05, le=60)

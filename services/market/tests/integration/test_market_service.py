@@ -12,6 +12,10 @@ from nats.aio.client import Client
 from pydantic import SecretStr
 
 from bourse.market.v1 import (
+    calendars_pb2,
+    calendars_pb2_grpc,
+    corporate_actions_pb2,
+    corporate_actions_pb2_grpc,
     instruments_pb2,
     instruments_pb2_grpc,
     quotes_pb2,
@@ -23,6 +27,7 @@ from bourse.market.v1 import (
 from chassis.rpc_client import reason_of
 from chassis.testing import NatsServer, free_port
 from market.app import build, migrate
+from market.providers.splits.file import SplitsFileInvalid
 from market.settings import Settings
 
 CACHE_POLICY = ("cache-control", "public, max-age=1, stale-while-revalidate=5, stale-if-error=60")
@@ -144,6 +149,47 @@ async def test_what_cannot_be_answered_is_refused_with_its_reason(channel: grpc.
         found = await refusal(asyncio.ensure_future(resolve(request)))
         assert found[:2] == (code, reason)
         assert len(found[2]) < 300
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_sessions_splits_and_instruments_are_listed(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "splits.csv"
+    file.write_text("instrument,ex_date,new_units,old_units\nNSE:TCS,2018-05-31,2,1\nNSE:IRCTC,2021-10-28,5,1\n")
+    settings = settings.model_copy(update={"market_splits_path": file})
+    async with build(settings), grpc.aio.insecure_channel(settings.market_address) as channel:
+        list_sessions = calendars_pb2_grpc.CalendarServiceStub(channel).ListSessions
+        sessions = await list_sessions(
+            calendars_pb2.ListSessionsRequest(exchange="BSE", from_date="2026-01-31", to_date="2026-02-02")
+        )
+        assert [each.date for each in sessions.sessions] == ["2026-02-01", "2026-02-02"]
+        assert sessions.sessions[0].opens_at.ToDatetime(tzinfo=UTC) == datetime(2026, 2, 1, 3, 45, tzinfo=UTC)
+        assert (sessions.known_from, sessions.known_through) == ("2020-01-01", "2026-12-31")
+        for exchange, day, reason in (("LSE", "2026-02-02", "EXCHANGE_UNKNOWN"), ("NSE", "2.2.26", "DATES_INVALID")):
+            request = calendars_pb2.ListSessionsRequest(exchange=exchange, from_date=day, to_date=day)
+            refused = await refusal(asyncio.ensure_future(list_sessions(request)))
+            assert refused[:2] == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+
+        list_splits = corporate_actions_pb2_grpc.CorporateActionServiceStub(channel).ListSplits
+        wanted = corporate_actions_pb2.ListSplitsRequest(instruments=["NSE:TCS", "NSE:X"], from_date="2018-01-01")
+        assert [each.instrument for each in (await list_splits(wanted)).splits] == ["NSE:TCS"]
+        wanted.from_date = ""
+        refused = await refusal(asyncio.ensure_future(list_splits(wanted)))
+        assert refused[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "DATES_INVALID")
+
+        list_instruments = instruments_pb2_grpc.InstrumentServiceStub(channel).ListInstruments
+        listed = await list_instruments(instruments_pb2.ListInstrumentsRequest(exchanges=["NSE", "INDEX"]))
+        assert {each.exchange for each in listed.instruments} == {"NSE", "INDEX"}
+        everything = await list_instruments(instruments_pb2.ListInstrumentsRequest())
+        assert len(everything.instruments) > len(listed.instruments) > 100
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_file_of_splits_that_cannot_be_used_stops_the_start(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "splits.csv"
+    file.write_text("instrument,ex_date,new_units,old_units\nNSE:TCS,2018-05-31,2,2\n")
+    with pytest.raises(SplitsFileInvalid, match="line 2"):
+        async with build(settings.model_copy(update={"market_splits_path": file})):
+            raise AssertionError
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from market.domain.instruments import (
     MAX_SYMBOL_LENGTH,
     Exchange,
+    ExchangeUnknown,
     Instrument,
     InstrumentDirectory,
     InstrumentKind,
@@ -12,6 +13,7 @@ from market.domain.instruments import (
     SymbolAmbiguous,
     SymbolInvalid,
     SymbolUnknown,
+    read_instrument_id,
 )
 
 
@@ -126,3 +128,22 @@ def test_an_exact_id_is_found_without_rules() -> None:
 def test_several_unknown_symbols_are_named_together() -> None:
     assert SymbolUnknown("NSE:A", "NSE:B").message == "'NSE:A', 'NSE:B' name no known instrument"
     assert SymbolUnknown("TCS").message == "'TCS' names no known instrument; write the exchange too, such as NSE:TCS"
+
+
+def test_the_instruments_of_exchanges_are_listed_in_the_directory_s_order() -> None:
+    assert DIRECTORY.of_exchanges([]) == DIRECTORY.instruments
+    listed = DIRECTORY.of_exchanges(["NASDAQ", "NSE"])
+    assert listed == [each for each in DIRECTORY.instruments if each.exchange in ("NSE", "NASDAQ")]
+    assert {each.exchange for each in listed} == {"NSE", "NASDAQ"}
+
+
+def test_listing_an_exchange_there_is_not_is_refused() -> None:
+    with pytest.raises(ExchangeUnknown, match=r"'LSE' names no exchange; it should be one of NSE, BSE, .* INDEX, FX"):
+        DIRECTORY.of_exchanges(["NSE", "LSE"])
+
+
+def test_an_id_is_read_in_any_case_and_needs_an_exchange() -> None:
+    assert read_instrument_id("nse:tcs") == "NSE:TCS"
+    for written in ("TCS", "LSE:TCS"):
+        with pytest.raises(SymbolInvalid, match="its exchange is none of NSE"):
+            read_instrument_id(written)

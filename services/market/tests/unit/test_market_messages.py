@@ -1,4 +1,4 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from google.protobuf.message import Message
 
@@ -8,9 +8,19 @@ from market.domain.pattern_statistics import TrackRecord
 from market.domain.patterns import Direction
 from market.domain.quote_board import Missing, MissingSymbol, QuoteAnswer, QuotedSymbol
 from market.domain.quotes import Freshness, Provenance, Quote
+from market.domain.sessions import Session
 from market.domain.signals import Signal
 from market.domain.snapshot import IndexLevel, MarketState, SectorChange, Snapshot
-from market.messages import instrument_message, listing_of, quotes_message, snapshot_message
+from market.domain.splits import Split
+from market.domain.trading_days import TradingDays
+from market.messages import (
+    instrument_message,
+    listing_of,
+    quotes_message,
+    snapshot_message,
+    splits_message,
+    trading_days_message,
+)
 
 NOON = datetime(2026, 1, 5, 12, 0, 0, 500_000, tzinfo=UTC)
 TCS = Instrument("NSE:TCS", Exchange.NSE, "TCS", "TCS Ltd.", InstrumentKind.EQUITY, "INR", "Information Technology")
@@ -87,3 +97,18 @@ def test_a_snapshot_is_carried_whole() -> None:
     assert first.direction == snapshot_pb2.SIGNAL_DIRECTION_BULLISH
     assert second.direction == snapshot_pb2.SIGNAL_DIRECTION_BEARISH
     assert {"confidence", "confidence_low", "confidence_high", "base_rate"}.isdisjoint(present(second))
+
+
+def test_days_are_dates_as_the_exchange_counts_them_with_moments_beside() -> None:
+    session = Session(date(2026, 1, 5), NOON, NOON + timedelta(hours=1))
+    message = trading_days_message(TradingDays([session], date(2020, 1, 1), date(2026, 12, 31)))
+    assert (message.known_from, message.known_through) == ("2020-01-01", "2026-12-31")
+    assert message.sessions[0].date == "2026-01-05"
+    assert message.sessions[0].opens_at.ToDatetime(tzinfo=UTC) == NOON
+    assert message.sessions[0].closes_at.ToDatetime(tzinfo=UTC) == NOON + timedelta(hours=1)
+
+
+def test_a_split_keeps_which_units_are_new() -> None:
+    split = splits_message([Split("NSE:TCS", date(2018, 5, 31), 2, 1, "file")]).splits[0]
+    assert (split.instrument, split.ex_date, split.source) == ("NSE:TCS", "2018-05-31", "file")
+    assert (split.new_units, split.old_units) == (2, 1)

@@ -77,8 +77,8 @@ def test_a_file_is_read_with_dates_and_times_in_its_own_order() -> None:
     [
         ("NASDAQ:AAPL,2024-01-01,1,2,1,1", "it has 6 cells; it should have 7"),
         ("NASDAQ:AAPL,2024-01-01,1,2,1,1,5,6", "it has 8 cells"),
-        ("AAPL,2024-01-01,1,2,1,1,5", "'AAPL' names no exchange; write EXCHANGE:SYMBOL"),
-        ("MOON:AAPL,2024-01-01,1,2,1,1,5", "'MOON:AAPL' names no exchange"),
+        ("AAPL,2024-01-01,1,2,1,1,5", "'AAPL' is not a symbol: its exchange is none of NSE"),
+        ("MOON:AAPL,2024-01-01,1,2,1,1,5", "'MOON:AAPL' is not a symbol: its exchange is none of NSE"),
         ("NASDAQ:A PL,2024-01-01,1,2,1,1,5", "'NASDAQ:A PL' is not a symbol"),
         (",2024-01-01,1,2,1,1,5", "it is empty"),
         ("NASDAQ:AAPL,yesterday,1,2,1,1,5", "'yesterday' is neither a date nor a time"),

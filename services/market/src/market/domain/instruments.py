@@ -48,6 +48,16 @@ class SymbolAmbiguous(ServiceError):
         super().__init__(f"{shown(symbol)} could be {' or '.join(candidates)}; write one of these")
 
 
+class ExchangeUnknown(ServiceError):
+    """There is no such exchange, or it is not one that can be asked about."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "EXCHANGE_UNKNOWN"
+
+    def __init__(self, exchange: str, known: Iterable[str]) -> None:
+        super().__init__(f"{shown(exchange)} names no exchange; it should be one of {', '.join(known)}")
+
+
 class Exchange(StrEnum):
     """Where an instrument is listed; `INDEX` and `FX` stand for what no exchange lists."""
 
@@ -127,6 +137,19 @@ class InstrumentDirectory:
         """Return the instrument of an exact id; None when there is none."""
         return self._by_id.get(instrument_id)
 
+    def of_exchanges(self, exchanges: Sequence[str]) -> Sequence[Instrument]:
+        """Return the instruments of exchanges, by name, in the directory's order; of all when none is named.
+
+        Raises:
+            ExchangeUnknown: one of them is none.
+        """
+        unknown = [each for each in exchanges if each not in tuple(Exchange)]
+        if unknown:
+            raise ExchangeUnknown(unknown[0], Exchange)
+        if not exchanges:
+            return self.instruments
+        return [each for each in self.instruments if each.exchange in exchanges]
+
     def resolve(self, symbol: str, listing: Listing = Listing.UNSPECIFIED) -> Instrument:
         """Return the instrument that a symbol means, in any case, `EXCHANGE:SYMBOL` or bare.
 
@@ -169,6 +192,18 @@ def split_symbol(symbol: str) -> tuple[str | None, str]:
     if form is None:
         raise SymbolInvalid(symbol, "only letters, digits and . & _ - are allowed, with one colon after the exchange")
     return form["exchange"], form["symbol"]
+
+
+def read_instrument_id(text: str) -> str:
+    """Return the id that `EXCHANGE:SYMBOL`, in any case, writes; it is not known to exist.
+
+    Raises:
+        SymbolInvalid: it has not the form of a symbol, or it names no exchange.
+    """
+    exchange, symbol = split_symbol(text)
+    if exchange not in tuple(Exchange):
+        raise SymbolInvalid(text, f"its exchange is none of {', '.join(Exchange)}")
+    return f"{exchange}:{symbol}"
 
 
 def shown(symbol: str) -> str:

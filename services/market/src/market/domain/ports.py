@@ -1,6 +1,6 @@
 """What market needs from the outside, said by its user; adapters in `providers` and `storage` fit these shapes."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import date
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from market.domain.pattern_statistics import PatternStatistics
 from market.domain.quotes import Freshness, Quote
 from market.domain.replays import ReplaySummary
 from market.domain.sessions import Venue, VenueSessions
+from market.domain.splits import Split
 from market.domain.ticks import Tick
 
 
@@ -82,6 +83,19 @@ class TickSource(InstrumentSource, Protocol):
 
     def slices(self) -> AsyncIterator[Sequence[Tick]]:
         """Yield what each slice of time brought, oldest first, until the source has nothing more."""
+        ...
+
+
+class SplitSource(Protocol):
+    """Knows splits, consolidations and bonus issues."""
+
+    async def splits(self, instruments: Collection[str], *, from_date: date) -> Sequence[Split]:
+        """Return what went ex on or after a date, in any order; an instrument it does not know has none.
+
+        Args:
+            instruments: ids, `EXCHANGE:SYMBOL`.
+            from_date: the first ex-date wanted.
+        """
         ...
 
 

@@ -33,6 +33,13 @@ _VENUE_OF_EXCHANGE = {
     Exchange.FX: Venue.CURRENCIES,
 }
 
+EXCHANGES_WITH_SESSIONS = (Exchange.NSE, Exchange.BSE, Exchange.NASDAQ, Exchange.NYSE, Exchange.AMEX)
+
+
+def venue_of_exchange(exchange: str) -> Venue:
+    """Return where an exchange's instruments trade, given its name; `INDEX` is no exchange of its own."""
+    return _VENUE_OF_EXCHANGE[Exchange(exchange)]
+
 
 def venue_of(instrument: Instrument) -> Venue:
     """Return where an instrument trades; an index follows the exchanges of its currency's country."""

@@ -23,3 +23,12 @@ class InstrumentService(instruments_pb2_grpc.InstrumentServiceServicer):
         """Resolve one symbol."""
         instrument = self._directory.resolve(request.symbol, listing_of(request.listing))
         return instruments_pb2.ResolveInstrumentResponse(instrument=instrument_message(instrument))
+
+    async def ListInstruments(  # the contract's name
+        self,
+        request: instruments_pb2.ListInstrumentsRequest,
+        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+    ) -> instruments_pb2.ListInstrumentsResponse:
+        """List the instruments of some exchanges."""
+        instruments = self._directory.of_exchanges(request.exchanges)
+        return instruments_pb2.ListInstrumentsResponse(instruments=map(instrument_message, instruments))

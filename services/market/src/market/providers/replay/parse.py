@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
-from market.domain.instruments import Exchange, Instrument, InstrumentKind, SymbolInvalid, shown, split_symbol
+from market.domain.instruments import Exchange, Instrument, InstrumentKind, SymbolInvalid, read_instrument_id, shown
 
 COLUMNS = ("symbol", "timestamp", "open", "high", "low", "close", "volume")
 PRICE_LIMIT = Decimal(1_000_000_000)
@@ -135,13 +135,9 @@ def _bar(row: Sequence[str], line: int) -> Bar:
 
 def _instrument(cell: str, line: int) -> str:
     try:
-        exchange, symbol = split_symbol(cell)
+        return read_instrument_id(cell)
     except SymbolInvalid as error:
         raise ReplayFileInvalid(line, error.message) from error
-    if exchange not in tuple(Exchange):
-        listed = ", ".join(Exchange)
-        raise ReplayFileInvalid(line, f"{shown(cell)} names no exchange; write EXCHANGE:SYMBOL with one of {listed}")
-    return f"{exchange}:{symbol}"
 
 
 def _moment(cell: str, line: int) -> datetime:

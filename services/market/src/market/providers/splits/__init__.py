@@ -1,0 +1,1 @@
+"""Splits and bonus issues: an operator's file."""
