@@ -94,14 +94,19 @@ class BrokerDesk:
         kept = self._fresh(known)
         missing = [each for each in known if each not in kept]
         flights = self._board(missing)
-        if missing and not flights and not kept:
+        found = {each: quote for each, quote in kept.items() if quote is not None} | await self._answers(flights)
+        if missing and not flights and not found:
             raise BudgetSpent(self._broker, LONGEST_WAIT_SECONDS)
+        return {each: found[each] for each in known if each in found}
+
+    async def _answers(self, flights: set["asyncio.Task[Mapping[str, BrokerQuote]]"]) -> dict[str, BrokerQuote]:
         # A flight is a task of its own: whoever stops waiting cancels nobody else's answer.
-        answers = await asyncio.gather(*(asyncio.shield(flight) for flight in flights))
-        found = {each: quote for each, quote in kept.items() if quote is not None}
-        for answer in answers:
-            found |= answer
-        return found
+        outcomes = await asyncio.gather(*(asyncio.shield(flight) for flight in flights), return_exceptions=True)
+        answers = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+        for failure in (outcome for outcome in outcomes if isinstance(outcome, BaseException)):
+            if not answers or not isinstance(failure, BudgetSpent):
+                raise failure
+        return {each: quote for answer in answers for each, quote in answer.items()}
 
     async def finish(self) -> None:
         """Give up what is on its way."""
