@@ -1,22 +1,26 @@
 """What operators can set for portfolio."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from chassis.settings import ProcessSettings
 
 
 class Settings(ProcessSettings):
-    """Portfolio's address and database, beside what all processes share.
+    """Portfolio's address, database and nightly snapshots, beside what all processes share.
 
     Attributes:
         portfolio_address: where gRPC is served, `host:port`.
         portfolio_database_url: SQLAlchemy address; unset means the embedded file under RUN_DIR.
         portfolio_migrate_on_start: False refuses to start on an old schema instead of migrating it.
+        portfolio_snapshot_delay_seconds: how long after NSE's close the nightly snapshots begin, up to 8 hours.
+        market_address: where market serves gRPC, which knows prices, sessions and splits.
     """
 
     portfolio_address: str = "127.0.0.1:7103"
     portfolio_database_url: SecretStr | None = None
     portfolio_migrate_on_start: bool = True
+    portfolio_snapshot_delay_seconds: float = Field(default=1_800.0, ge=0, le=28_800)
+    market_address: str = "127.0.0.1:7102"
 
     @property
     def database_url(self) -> str:

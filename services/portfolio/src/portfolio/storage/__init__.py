@@ -1,1 +1,1 @@
-"""Portfolio's database: tables, and the migrations that make them."""
+"""Portfolio's database: tables, the migrations that make them, and one repository for each aggregate."""

@@ -1,26 +1,111 @@
-"""The tables of portfolio's database."""
+"""The tables of portfolio's database. Amounts are decimal strings, with the digits they were given with."""
 
-from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, MetaData, String, Table
+from sqlalchemy import Boolean, CheckConstraint, Column, Date, Integer, MetaData, String, Table
 
+from chassis.database import UtcDateTime
 from chassis.outbox import outbox_table
 
 METADATA = MetaData()
 
-# One row for each time a broker's rows were replaced; the newest of a user and broker says how fresh they are.
-SYNC_RUNS = Table(
-    "sync_runs",
+_AMOUNT = String(32)
+_SUM = String(96)
+
+
+def _key() -> tuple[Column[str], Column[str]]:
+    return Column("user_id", String(255), primary_key=True), Column("broker", String(16), primary_key=True)
+
+
+# One row for each user who ever synced or deleted: what replaces and deletes a user's rows takes its lock first.
+PORTFOLIOS = Table(
+    "portfolios",
     METADATA,
-    Column("id", String(36), primary_key=True),
-    Column("user_id", String(255), nullable=False),
-    Column("broker", String(16), nullable=False),
-    Column("synced_at", DateTime(timezone=True), nullable=False),
+    Column("user_id", String(255), primary_key=True),
+    # When everything was last deleted; a sync that began before is refused. None when nothing ever was.
+    Column("deleted_at", UtcDateTime),
+)
+
+# One row for each user and broker: the sync whose rows are there. It replaces the one before, so that nothing grows.
+BROKER_SYNCS = Table(
+    "broker_syncs",
+    METADATA,
+    *_key(),
+    Column("sync_id", String(36), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("synced_at", UtcDateTime, nullable=False),
+    Column("is_simulated", Boolean, nullable=False),
     Column("holdings_count", Integer, nullable=False),
     Column("positions_count", Integer, nullable=False),
     Column("net_positions_count", Integer, nullable=False),
     CheckConstraint(
-        "holdings_count >= 0 AND positions_count >= 0 AND net_positions_count >= 0", name="sync_runs_counts"
+        "holdings_count >= 0 AND positions_count >= net_positions_count AND net_positions_count >= 0",
+        name="broker_syncs_counts",
     ),
-    Index("sync_runs_newest", "user_id", "broker", "synced_at"),
+)
+
+# The broker's holdings in its order.
+HOLDINGS = Table(
+    "holdings",
+    METADATA,
+    *_key(),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("exchange", String(32), nullable=False),
+    Column("tradingsymbol", String(64), nullable=False),
+    Column("quantity", _AMOUNT, nullable=False),
+    Column("t1_quantity", _AMOUNT, nullable=False),
+    Column("isin", String(32)),
+    Column("product", String(32)),
+    Column("average_price", _AMOUNT),
+    Column("last_price", _AMOUNT),
+    Column("close_price", _AMOUNT),
+    Column("pnl", _AMOUNT),
+    Column("broker_code", String(64)),
+    Column("collateral_quantity", _AMOUNT),
+)
+
+# The broker's positions in its order, net and day.
+POSITIONS = Table(
+    "positions",
+    METADATA,
+    *_key(),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("type", String(3), nullable=False),
+    Column("exchange", String(32), nullable=False),
+    Column("tradingsymbol", String(64), nullable=False),
+    Column("quantity", _AMOUNT, nullable=False),
+    Column("multiplier", _AMOUNT, nullable=False),
+    Column("product", String(32)),
+    Column("overnight_quantity", _AMOUNT),
+    Column("average_price", _AMOUNT),
+    Column("last_price", _AMOUNT),
+    Column("close_price", _AMOUNT),
+    Column("buy_value", _AMOUNT),
+    Column("sell_value", _AMOUNT),
+    Column("pnl", _AMOUNT),
+    Column("m2m", _AMOUNT),
+    Column("realised", _AMOUNT),
+    Column("unrealised", _AMOUNT),
+    Column("expiry", Date),
+    Column("strike", _AMOUNT),
+    Column("option_type", String(32)),
+    Column("broker_code", String(64)),
+    CheckConstraint("type IN ('net', 'day')", name="positions_type"),
+)
+
+# One row for each user, day and broker; the key's order is that of reading a trend.
+SNAPSHOTS = Table(
+    "snapshots",
+    METADATA,
+    Column("user_id", String(255), primary_key=True),
+    Column("date", Date, primary_key=True),
+    Column("broker", String(16), primary_key=True),
+    Column("invested", _SUM, nullable=False),
+    Column("current_value", _SUM, nullable=False),
+    Column("pnl", _SUM, nullable=False),
+    Column("positions_pnl", _SUM, nullable=False),
+    Column("taken_at", UtcDateTime, nullable=False),
+    Column("is_simulated", Boolean, nullable=False),
+    Column("is_nightly", Boolean, nullable=False),
+    Column("unpriced_count", Integer, nullable=False),
 )
 
 OUTBOX = outbox_table(METADATA)

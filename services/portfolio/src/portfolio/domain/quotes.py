@@ -1,0 +1,54 @@
+"""Prices as market knows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Freshness(StrEnum):
+    """How far a price can be relied on to be the current one."""
+
+    LIVE = "LIVE"
+    DELAYED = "DELAYED"
+    STALE = "STALE"
+    CLOSED = "CLOSED"
+    SIMULATED = "SIMULATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a price comes from, when it was made, and how far it can be relied on."""
+
+    source: str
+    as_of: datetime
+    freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What one instrument costs, in rupees.
+
+    Attributes:
+        last_price: above 0.
+        previous_close: the previous session's close, on the same units as last_price; None when unknown.
+        provenance: where the price comes from.
+    """
+
+    last_price: Decimal
+    previous_close: Decimal | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteAnswer:
+    """What market said of the instruments it was asked for.
+
+    Attributes:
+        quotes: by instrument; one that market does not know, or has no price of, is not in it.
+        unanswered: those that market said nothing of, in time.
+    """
+
+    quotes: Mapping[str, Quote]
+    unanswered: frozenset[str]

@@ -1,0 +1,1 @@
+"""Market as portfolio asks it: quotes, splits and sessions, turned into the domain's values."""

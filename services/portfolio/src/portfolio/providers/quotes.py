@@ -1,0 +1,64 @@
+"""What instruments cost, asked of market."""
+
+import logging
+import math
+from collections.abc import Collection, Sequence
+from datetime import UTC
+from decimal import Decimal
+
+import grpc
+
+from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc
+from chassis.rpc_client import reason_of
+from portfolio.domain.market import MarketUnavailable
+from portfolio.domain.quotes import Freshness, Provenance, Quote, QuoteAnswer
+
+log = logging.getLogger(__name__)
+
+DEADLINE_SECONDS = 1.5
+CURRENCY = "INR"
+
+_FRESHNESS = {quotes_pb2.Freshness.Value(f"FRESHNESS_{each.value}"): each for each in Freshness}
+
+
+class MarketQuotes:
+    """Asks market's quote service, at most 50 instruments a call."""
+
+    def __init__(self, stub: "quotes_pb2_grpc.QuoteServiceAsyncStub") -> None:
+        self._stub = stub
+
+    async def latest(self, instruments: Collection[str]) -> QuoteAnswer:
+        """Return the quotes of instruments; one that market does not know is not in them.
+
+        Raises:
+            MarketUnavailable: market did not answer in time, or failed.
+        """
+        request = quotes_pb2.GetQuotesRequest(symbols=instruments)
+        try:
+            response = await self._stub.GetQuotes(request, timeout=DEADLINE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if reason_of(error) == "SYMBOL_UNKNOWN":
+                return QuoteAnswer({}, frozenset())
+            log.warning("market does not quote", extra={"status": error.code().name, "reason": reason_of(error)})
+            raise MarketUnavailable from error
+        return QuoteAnswer(_quotes_in(response.quotes), frozenset())
+
+
+def _quotes_in(messages: Sequence[quotes_pb2.Quote]) -> dict[str, Quote]:
+    return {message.symbol: quote for message in messages if (quote := _quote_of(message)) is not None}
+
+
+def _quote_of(message: quotes_pb2.Quote) -> Quote | None:
+    """Return a quote in rupees whose price is one; None for anything else."""
+    freshness = _FRESHNESS.get(message.provenance.freshness)
+    last_price = _price(message.last_price)
+    if freshness is None or last_price is None or message.currency != CURRENCY:
+        return None
+    as_of = message.provenance.as_of.ToDatetime(tzinfo=UTC)
+    previous_close = _price(message.previous_close) if message.HasField("previous_close") else None
+    return Quote(last_price, previous_close, Provenance(message.provenance.source, as_of, freshness))
+
+
+def _price(number: float) -> Decimal | None:
+    """Return the decimal that a double stands for: the shortest that reads back as it."""
+    return Decimal(repr(number)) if math.isfinite(number) and number > 0 else None
