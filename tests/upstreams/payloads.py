@@ -86,7 +86,9 @@ def kite_margins() -> Row:
     return {"equity": segment, "commodity": segment}
 
 
-def kite_holding(listing: Listing, quantity: int, average_price: float, *, t1_quantity: int = 0, **changed: Any) -> Row:
+def kite_holding(
+    listing: Listing, quantity: int, average_price: float, /, *, t1_quantity: int = 0, **changed: Any
+) -> Row:
     """Build a row of `/portfolio/holdings`; its pnl counts what is settled and what is not yet, as Kite's does."""
     close = close_of(listing)
     row = {
@@ -120,7 +122,14 @@ def kite_holding(listing: Listing, quantity: int, average_price: float, *, t1_qu
 
 
 def kite_position(
-    listing: Listing, quantity: int, average_price: float, *, product: str = "MIS", multiplier: int = 1, **changed: Any
+    listing: Listing,
+    quantity: int,
+    average_price: float,
+    /,
+    *,
+    product: str = "MIS",
+    multiplier: int = 1,
+    **changed: Any,
 ) -> Row:
     """Build a row of `/portfolio/positions` that was opened today; a quantity below 0 is a short one."""
     bought, sold = max(quantity, 0), max(-quantity, 0)
@@ -157,7 +166,9 @@ def _side(side: str, quantity: int, price: float, value: float) -> Row:
     }
 
 
-def kite_closed_position(listing: Listing, quantity: int, *, bought_at: float, sold_at: float, **changed: Any) -> Row:
+def kite_closed_position(
+    listing: Listing, quantity: int, /, *, bought_at: float, sold_at: float, **changed: Any
+) -> Row:
     """Build a row of a position that was opened and closed today: quantity 0, a realised profit."""
     buy_value, sell_value = quantity * bought_at, quantity * sold_at
     profit = sell_value - buy_value
@@ -242,7 +253,7 @@ def breeze_customer(user_id: str, session_token: str) -> Row:
     }
 
 
-def breeze_holding(listing: Listing, quantity: int, average_price: float, **changed: Any) -> Row:
+def breeze_holding(listing: Listing, quantity: int, average_price: float, /, **changed: Any) -> Row:
     """Build a row of `portfolioholdings`: numbers are strings, many fields null."""
     percent = (listing.price / close_of(listing) - 1) * 100
     row = {
@@ -268,7 +279,7 @@ def breeze_holding(listing: Listing, quantity: int, average_price: float, **chan
     return {**row, **changed}
 
 
-def breeze_demat(listing: Listing, quantity: int, *, blocked: int = 0, **changed: Any) -> Row:
+def breeze_demat(listing: Listing, quantity: int, /, *, blocked: int = 0, **changed: Any) -> Row:
     """Build a row of `dematholdings`: no price, but an ISIN."""
     row = {
         "stock_code": listing.icici_code,
@@ -283,7 +294,7 @@ def breeze_demat(listing: Listing, quantity: int, *, blocked: int = 0, **changed
 
 
 def breeze_position(
-    listing: Listing, quantity: int, average_price: float, *, product_type: str = "Margin", **changed: Any
+    listing: Listing, quantity: int, average_price: float, /, *, product_type: str = "Margin", **changed: Any
 ) -> Row:
     """Build a row of `portfoliopositions`; the quantity is unsigned, `action` says which side."""
     row = {
