@@ -73,7 +73,7 @@ def demo_kite_account(api_secret: str, listings: Mapping[str, Listing], *, today
     holdings = [kite_holding(share, quantity, round(share.price * paid, 2)) for share, quantity, paid in held]
     holdings.append(kite_holding(listings["NSE:SBIN"], 0, round(listings["NSE:SBIN"].price * 0.99, 2), t1_quantity=20))
     sbin, wipro = listings["NSE:SBIN"], listings["NSE:WIPRO"]
-    today = [
+    opened_today = [
         kite_position(sbin, 50, round(sbin.price * 0.995, 2)),
         kite_closed_position(wipro, 100, bought_at=round(wipro.price * 0.99, 2), sold_at=round(wipro.price * 1.005, 2)),
     ]
@@ -81,8 +81,8 @@ def demo_kite_account(api_secret: str, listings: Mapping[str, Listing], *, today
     return KiteAccount(
         *(KITE_KEY, api_secret, "DEMO01"),
         holdings=holdings,
-        net=[*today, overnight],
-        day=today,
+        net=[*opened_today, overnight],
+        day=opened_today,
         token_prefix=PREFIX,
     )
 

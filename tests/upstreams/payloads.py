@@ -115,7 +115,7 @@ def kite_holding(
         "close_price": close,
         "pnl": (listing.price - average_price) * (quantity + t1_quantity),
         "day_change": listing.price - close,
-        "day_change_percentage": (listing.price - close) / close * 100,
+        "day_change_percentage": (listing.price - close) / close * 100 if close else 0,
         "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
     }
     return {**row, **changed}
