@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-FILE = Path(__file__).parents[1] / "services/market/src/market/providers/sample/instruments.csv"
+FILE = Path(__file__).parents[1] / "services/market/src/market/providers/reference/instruments.csv"
 COLUMNS = ("exchange", "symbol", "name", "kind", "currency", "sector", "price")
 EXCHANGES = ("INDEX", "NSE", "BSE", "NASDAQ", "NYSE", "AMEX", "FX")
 KIND_OF_EXCHANGE = {"INDEX": {"INDEX"}, "FX": {"CURRENCY_PAIR"}}

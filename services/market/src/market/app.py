@@ -35,9 +35,9 @@ from market.handlers.instruments import InstrumentService
 from market.handlers.quotes import QuoteService
 from market.handlers.snapshot import SnapshotService
 from market.providers.calendars.exchanges import load_calendar
+from market.providers.reference.listing import read_listing
 from market.providers.replay.parse import read_bars
 from market.providers.replay.source import ReplaySource
-from market.providers.sample.listing import read_listing
 from market.providers.sample.source import SampleSource
 from market.providers.splits.file import KnownSplits, read_splits
 from market.settings import Settings

@@ -14,8 +14,8 @@ from market.domain.quotes import Freshness
 from market.domain.sessions import Session, Venue
 from market.domain.ticks import Tick, microseconds_of
 from market.providers.calendars.exchanges import ExchangeCalendar, load_calendar
+from market.providers.reference.listing import read_listing
 from market.providers.sample.daily import DailyPrices
-from market.providers.sample.listing import read_listing
 from market.providers.sample.source import SampleSource
 
 LISTING = read_listing()

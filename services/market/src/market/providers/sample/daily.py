@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from market.domain.instruments import InstrumentKind
 from market.domain.sessions import venue_of
-from market.providers.sample.listing import Listed
+from market.providers.reference.listing import Listed
 from market.providers.sample.noise import Floats, Hashes, Purpose, hashed, key_of, normal, uniform
 
 FIRST_DAY = date(2023, 1, 1)

@@ -15,9 +15,9 @@ from market.domain.ports import Calendar
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.sessions import Venue, venue_of
 from market.domain.ticks import Tick, microseconds_of, moment_of
+from market.providers.reference.listing import Listed
 from market.providers.sample.daily import FIRST_DAY, KINDS_WITH_VOLUME, DailyPrices, day_number
 from market.providers.sample.hours import simulated_sessions
-from market.providers.sample.listing import Listed
 from market.providers.sample.noise import key_of
 from market.providers.sample.stretches import Stretches
 from market.providers.sample.venue import Standing, VenuePrices

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from market.domain.ticks import Tick
+from market.providers.reference.listing import Listed
 from market.providers.sample.daily import KINDS_WITH_VOLUME, Steps
-from market.providers.sample.listing import Listed
 from market.providers.sample.noise import Hashes, Purpose, hashed, uniform
 from market.providers.sample.stretches import Stretch, Stretches
 

@@ -1,4 +1,7 @@
-"""The instruments of the sample market: real names and sectors, and price levels near which the made-up prices stay."""
+"""The instruments that sources without a list of their own have: real names and sectors.
+
+The price levels beside them are those near which the sample market's made-up prices stay; no other source reads them.
+"""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,11 +16,11 @@ PIPETTES_BELOW = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One instrument of the sample market.
+    """One instrument.
 
     Attributes:
         instrument: what it is.
-        price: the level its prices wander around, in its currency.
+        price: the level its made-up prices wander around, in its currency.
         steps_per_unit: how many price steps make one unit of the currency.
     """
 

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from market.domain.instruments import Exchange, InstrumentDirectory, InstrumentKind, Listing
-from market.providers.sample.listing import parse_listing, read_listing
+from market.providers.reference.listing import parse_listing, read_listing
 
 LISTING = read_listing()
 DIRECTORY = InstrumentDirectory(each.instrument for each in LISTING)
