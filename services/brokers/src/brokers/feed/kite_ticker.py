@@ -54,7 +54,7 @@ class KiteTicker:
         options: where the ticker is and how patient we are.
 
     Attributes:
-        malformed_frames: how many messages could not be read.
+        malformed_frames: how many messages could not be read; only the first is logged.
     """
 
     def __init__(
@@ -144,8 +144,9 @@ class KiteTicker:
         try:
             prices = read_prices(frame)
         except FrameMalformed as error:
+            if not self.malformed_frames:
+                log.warning("kite sent a frame that cannot be read", extra={"problem": str(error)})
             self.malformed_frames += 1
-            log.warning("kite sent a frame that cannot be read", extra={"problem": str(error)})
             return False
         ticks = maker.ticks(prices, received_at)
         if not ticks:
