@@ -33,9 +33,9 @@ class BrokerUnavailable(ServiceError):
 
     code = Code.UNAVAILABLE
     reason = "BROKER_UNAVAILABLE"
-    retry_after_seconds = DOWN_RETRY_SECONDS
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, retry_after_seconds: float = DOWN_RETRY_SECONDS) -> None:
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(f"{broker.full_name} is not answering; try again shortly")
 
 
@@ -132,3 +132,59 @@ class MarketUnavailable(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("market is not answering; try again shortly")
+
+
+class CredentialsMalformed(ServiceError):
+    """What was given cannot be a credential; the value is never repeated."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "CREDENTIALS_MALFORMED"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+
+
+class SyncRunning(ServiceError):
+    """A sync of the same user and broker is under way."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "SYNC_RUNNING"
+    retry_after_seconds = 5.0
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(f"a sync with {broker.full_name} is running already; the one-time code was not used")
+
+
+class SyncQueueFull(ServiceError):
+    """So many syncs wait that another one would wait too long."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "SYNC_QUEUE_FULL"
+    retry_after_seconds = 10.0
+
+    def __init__(self) -> None:
+        super().__init__("too many syncs are waiting; the one-time code was not used, try again shortly")
+
+
+class SyncSuperseded(ServiceError):
+    """A sync that began later, or a deletion, is already in."""
+
+    code = Code.ABORTED
+    reason = "SYNC_SUPERSEDED"
+    retry_after_seconds = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("a later sync or a deletion came first; this sync changed nothing")
+
+
+class PortfolioUnavailable(ServiceError):
+    """Portfolio, which keeps the rows, does not answer."""
+
+    code = Code.UNAVAILABLE
+    reason = "PORTFOLIO_UNAVAILABLE"
+    retry_after_seconds = 5.0
+
+    def __init__(self, *, is_code_spent: bool) -> None:
+        spent = "as far as known nothing was changed, and another try needs a new one-time code from the broker"
+        whole = "nothing was changed and the one-time code was not used; try again shortly"
+        super().__init__(f"the portfolio is not answering; {spent if is_code_spent else whole}")

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from brokers.domain.brokers import Broker
 from brokers.domain.quotes import BrokerQuote
+from brokers.domain.rows import BrokerRows, RowCounts
 from brokers.domain.session_events import SessionEvent
 from brokers.domain.sessions import ActiveSession, FeedStatus, Login, OpenedSession
+from brokers.domain.syncs import SyncedRows, SyncOrder
 
 
 class ZerodhaFeed(Protocol):
@@ -111,4 +113,38 @@ class Budget(Protocol):
 
     async def wait_seconds(self, broker: Broker) -> float:
         """Return after how long a call can be taken again; 0 when one can be now."""
+        ...
+
+
+class PortfolioReader(Protocol):
+    """Asks one broker what a user holds."""
+
+    async def read(self, order: SyncOrder) -> BrokerRows:
+        """Spend the order's one-time code and return all rows; never asked twice.
+
+        Raises:
+            ServiceError: one of `brokers.domain.errors`.
+        """
+        ...
+
+
+class RowStore(Protocol):
+    """Portfolio, which keeps the rows."""
+
+    async def require_reachable(self) -> None:
+        """Make sure that it answers, before a code is spent.
+
+        Raises:
+            PortfolioUnavailable: it does not.
+        """
+        ...
+
+    async def replace(self, rows: SyncedRows) -> RowCounts:
+        """Replace a user's rows of one broker, all or none, and return how many are stored now.
+
+        Raises:
+            SyncSuperseded: a later sync, or a deletion, is already in.
+            BrokerAnswerInvalid: portfolio finds the rows impossible.
+            PortfolioUnavailable: it did not answer, however often it was asked.
+        """
         ...

@@ -23,6 +23,10 @@ class Secret:
         """Return the secret itself, for the one call that needs it."""
         return self._text
 
+    def forget(self) -> None:
+        """Let go of the text; what was revealed meanwhile lives as long as whoever has it."""
+        self._text = ""
+
     def matches(self, other: "Secret") -> bool:
         """Say whether both are the same, in a time that does not tell where they differ."""
         return hmac.compare_digest(self.reveal().encode(), other.reveal().encode())

@@ -1,5 +1,6 @@
 """Why a child's job brought no answer, in words of ours: no text of a vendor or of an exception crosses the pipe."""
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from brokers.domain.brokers import Broker
@@ -65,7 +66,7 @@ def broker_error(broker: Broker, refused: ChildRefused) -> ServiceError:
     """Return what a caller is told about a refusal."""
     if refused.kind is Refusal.TOKEN_INVALID:
         return BrokerTokenInvalid(broker, _SENTENCES[refused.problem or Problem.ONE_TIME_CODE])
-    errors = {
+    errors: dict[Refusal, Callable[[Broker], ServiceError]] = {
         Refusal.THROTTLED: BrokerThrottled,
         Refusal.UNAVAILABLE: BrokerUnavailable,
         Refusal.INVALID_ANSWER: BrokerAnswerInvalid,
