@@ -1,0 +1,1 @@
+"""Zerodha, over Kite Connect."""
