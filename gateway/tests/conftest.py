@@ -19,7 +19,20 @@ from nats.aio.client import Client
 
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc, keys_pb2, keys_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from bourse.brokers.v1 import brokers_pb2, syncs_pb2, syncs_pb2_grpc
+from bourse.brokers.v1 import sessions_pb2 as broker_sessions_pb2
+from bourse.brokers.v1 import sessions_pb2_grpc as broker_sessions_pb2_grpc
 from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc, snapshot_pb2, snapshot_pb2_grpc, ticks_pb2
+from bourse.portfolio.v1 import (
+    holdings_pb2,
+    holdings_pb2_grpc,
+    pnl_pb2,
+    pnl_pb2_grpc,
+    positions_pb2,
+    positions_pb2_grpc,
+)
+from bourse.portfolio.v1 import syncs_pb2 as synced_portfolios_pb2
+from bourse.portfolio.v1 import syncs_pb2_grpc as synced_portfolios_pb2_grpc
 from chassis.errors import Code, ServiceError
 from chassis.health import Health
 from chassis.rpc_server import serving
@@ -279,6 +292,187 @@ class FakeAlerts(Faults):
         return [lambda server: alerts_pb2_grpc.add_AlertServiceServicer_to_server(fake, server)]
 
 
+class FakePortfolio(Faults):
+    """What each user holds, as the last sync left it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holdings: dict[str, holdings_pb2.ListHoldingsResponse] = {}
+        self.positions: dict[str, list[positions_pb2.Position]] = {}
+        self.points: dict[str, list[pnl_pb2.PnlPoint]] = {}
+
+    def sync(self, user_id: str, *, is_simulated: bool = False) -> holdings_pb2.ListHoldingsResponse:
+        """Give a user the holding of the StockTrendz document."""
+        reply = holdings_pb2.ListHoldingsResponse(is_synced=True)
+        reply.syncs.add(broker=brokers_pb2.BROKER_ZERODHA, is_simulated=is_simulated).synced_at.FromDatetime(NOW)
+        row = reply.holdings.add(
+            broker=brokers_pb2.BROKER_ZERODHA,
+            exchange="NSE",
+            tradingsymbol="TCS",
+            instrument="NSE:TCS",
+            quantity="10",
+            t1_quantity="0",
+            average_price="3600.00",
+            last_price="3842.50",
+            invested="36000.00",
+            current_value="38425.00",
+            pnl="2425.00",
+            pnl_percent="6.74",
+            split_factor="1",
+            is_simulated=is_simulated,
+        )
+        row.provenance.CopyFrom(
+            provenance(quotes_pb2.FRESHNESS_SIMULATED if is_simulated else quotes_pb2.FRESHNESS_LIVE)
+        )
+        row.synced_at.FromDatetime(NOW)
+        reply.summary.total_invested = "36000.00"
+        reply.summary.total_current_value = "38425.00"
+        reply.summary.total_pnl = "2425.00"
+        reply.summary.total_pnl_percent = "6.74"
+        self.holdings[user_id] = reply
+        return reply
+
+    def open_position(self, user_id: str, **fields: Any) -> positions_pb2.Position:
+        known = {
+            "broker": brokers_pb2.BROKER_ICICI,
+            "type": synced_portfolios_pb2.POSITION_TYPE_NET,
+            "exchange": "NFO",
+            "tradingsymbol": "NIFTY26APRFUT",
+            "instrument": "NFO:NIFTY26APRFUT",
+            "quantity": "-75",
+            "multiplier": "1",
+        }
+        position = positions_pb2.Position(**{**known, **fields})
+        position.synced_at.FromDatetime(NOW)
+        self.positions.setdefault(user_id, []).append(position)
+        return position
+
+    async def ListHoldings(
+        self, request: holdings_pb2.ListHoldingsRequest, context: Any
+    ) -> holdings_pb2.ListHoldingsResponse:
+        await self.meet("ListHoldings", context)
+        nothing = holdings_pb2.HoldingsSummary(total_invested="0.00", total_current_value="0.00", total_pnl="0.00")
+        return self.holdings.get(request.user_id) or holdings_pb2.ListHoldingsResponse(summary=nothing)
+
+    async def ListPositions(
+        self, request: positions_pb2.ListPositionsRequest, context: Any
+    ) -> positions_pb2.ListPositionsResponse:
+        await self.meet("ListPositions", context)
+        rows = [row for row in self.positions.get(request.user_id, []) if request.type in (0, row.type)]
+        return positions_pb2.ListPositionsResponse(
+            positions=[row for row in rows if row.quantity != "0"],
+            closed=[row for row in rows if row.quantity == "0"],
+            summary=positions_pb2.PositionsSummary(total_pnl="0.00", day_pnl="0.00"),
+            is_synced=bool(rows),
+        )
+
+    async def GetPnl(self, request: pnl_pb2.GetPnlRequest, context: Any) -> pnl_pb2.GetPnlResponse:
+        await self.meet("GetPnl", context)
+        zero = "0.00"
+        points = self.points.get(request.user_id, [])
+        return pnl_pb2.GetPnlResponse(
+            summary=pnl_pb2.PnlSummary(
+                total_invested=zero, total_current_value=zero, total_pnl=zero, positions_pnl=zero
+            ),
+            trend=points[-request.days :],
+            days=request.days,
+            is_synced=bool(points),
+        )
+
+    async def ReplaceBrokerRows(self, _: Any, __: Any) -> Any:
+        raise AssertionError("only brokers says what a user holds")
+
+    async def DeleteSyncedData(
+        self, request: synced_portfolios_pb2.DeleteSyncedDataRequest, context: Any
+    ) -> synced_portfolios_pb2.DeleteSyncedDataResponse:
+        await self.meet("DeleteSyncedData", context)
+        held = self.holdings.pop(request.user_id, holdings_pb2.ListHoldingsResponse())
+        return synced_portfolios_pb2.DeleteSyncedDataResponse(
+            holdings_count=len(held.holdings),
+            positions_count=len(self.positions.pop(request.user_id, [])),
+            snapshots_count=len(self.points.pop(request.user_id, [])),
+        )
+
+    def registrations(self) -> list[Callable[[Any], None]]:
+        fake: Any = self
+        return [
+            lambda server: holdings_pb2_grpc.add_HoldingServiceServicer_to_server(fake, server),
+            lambda server: positions_pb2_grpc.add_PositionServiceServicer_to_server(fake, server),
+            lambda server: pnl_pb2_grpc.add_PnlServiceServicer_to_server(fake, server),
+            lambda server: synced_portfolios_pb2_grpc.add_SyncedPortfolioServiceServicer_to_server(fake, server),
+        ]
+
+
+class FakeBrokers(Faults):
+    """Syncs that succeed unless told otherwise, and server-wide sessions that an admin may open."""
+
+    def __init__(self, portfolio: FakePortfolio) -> None:
+        super().__init__()
+        self.portfolio = portfolio
+        self.admin_secret = uuid.uuid4().hex
+        self.requests: list[Any] = []
+        self.statuses: dict[int, broker_sessions_pb2.SessionStatus] = {}
+        self.was_cancelled = asyncio.Event()
+
+    async def SyncZerodha(self, request: syncs_pb2.SyncZerodhaRequest, context: Any) -> syncs_pb2.SyncZerodhaResponse:
+        return syncs_pb2.SyncZerodhaResponse(sync=await self._sync(request, brokers_pb2.BROKER_ZERODHA, context))
+
+    async def SyncIcici(self, request: syncs_pb2.SyncIciciRequest, context: Any) -> syncs_pb2.SyncIciciResponse:
+        return syncs_pb2.SyncIciciResponse(sync=await self._sync(request, brokers_pb2.BROKER_ICICI, context))
+
+    async def _sync(self, request: Any, broker: Any, context: Any) -> syncs_pb2.Sync:
+        self.requests.append(request)
+        try:
+            await self.meet("Sync", context)
+        except asyncio.CancelledError:
+            self.was_cancelled.set()
+            raise
+        self.portfolio.sync(request.user_id)
+        sync = syncs_pb2.Sync(id="sync-1", broker=broker, holdings_count=1, positions_count=3, net_positions_count=2)
+        sync.synced_at.FromDatetime(NOW)
+        return sync
+
+    async def GetSessionStatus(
+        self, request: broker_sessions_pb2.GetSessionStatusRequest, context: Any
+    ) -> broker_sessions_pb2.GetSessionStatusResponse:
+        await self.meet("GetSessionStatus", context)
+        none = broker_sessions_pb2.SessionStatus(broker=request.broker, feed=broker_sessions_pb2.FEED_STATE_OFF)
+        return broker_sessions_pb2.GetSessionStatusResponse(status=self.statuses.get(request.broker, none))
+
+    async def ActivateZerodha(
+        self, request: broker_sessions_pb2.ActivateZerodhaRequest, context: Any
+    ) -> broker_sessions_pb2.ActivateZerodhaResponse:
+        status = await self._activate(request, brokers_pb2.BROKER_ZERODHA, context)
+        status.token_type = "access_token"
+        return broker_sessions_pb2.ActivateZerodhaResponse(status=status)
+
+    async def ActivateIcici(
+        self, request: broker_sessions_pb2.ActivateIciciRequest, context: Any
+    ) -> broker_sessions_pb2.ActivateIciciResponse:
+        status = await self._activate(request, brokers_pb2.BROKER_ICICI, context)
+        return broker_sessions_pb2.ActivateIciciResponse(status=status)
+
+    async def _activate(self, request: Any, broker: Any, context: Any) -> broker_sessions_pb2.SessionStatus:
+        self.requests.append(request)
+        await self.meet("Activate", context)
+        if not request.caller_is_admin and request.secret != self.admin_secret:
+            raise Refusal(Code.PERMISSION_DENIED, "ADMIN_REQUIRED", "only an administrator can open this session")
+        status = broker_sessions_pb2.SessionStatus(
+            broker=broker, initialized=True, valid=True, feed=broker_sessions_pb2.FEED_STATE_CONNECTING
+        )
+        status.set_at.FromDatetime(NOW)
+        status.expires_at.FromDatetime(NOW)
+        self.statuses[broker] = status
+        return status
+
+    def registrations(self) -> list[Callable[[Any], None]]:
+        fake: Any = self
+        return [
+            lambda server: syncs_pb2_grpc.add_SyncServiceServicer_to_server(fake, server),
+            lambda server: broker_sessions_pb2_grpc.add_SessionServiceServicer_to_server(fake, server),
+        ]
+
+
 @dataclass
 class World:
     """Everything around a gateway, and the gateway."""
@@ -286,6 +480,8 @@ class World:
     auth: FakeAuth
     market: FakeMarket
     alerts: FakeAlerts
+    portfolio: FakePortfolio
+    brokers: FakeBrokers
     healths: dict[str, Health]
     nats: NatsServer
     addresses: dict[str, str]
@@ -302,8 +498,7 @@ class World:
         return self.client
 
     async def start_service(self, name: str) -> None:
-        fakes: dict[str, Any] = {"auth": self.auth, "market": self.market, "alerts": self.alerts}
-        registrations = fakes[name].registrations() if name in fakes else []
+        registrations = getattr(self, name).registrations()
         server = AsyncExitStack()
         settings = self.settings(shutdown_grace_seconds=0)
         health = self.healths.setdefault(name, Health())
@@ -330,6 +525,7 @@ class World:
             "gateway_limit_register": "1000/minute",
             "gateway_limit_login": "1000/minute",
             "gateway_limit_refresh": "1000/minute",
+            "gateway_limit_sync": "1000/minute",
             **{f"{name}_address": address for name, address in self.addresses.items()},
             **changes,
         }
@@ -389,7 +585,18 @@ async def a_world(nats_at: NatsServer) -> AsyncIterator[World]:
     names = ("auth", "market", "portfolio", "brokers", "alerts")
     addresses = {name: f"127.0.0.1:{free_port()}" for name in names}
     async with AsyncExitStack() as stack:
-        world = World(FakeAuth(), FakeMarket(), FakeAlerts(), {}, nats_at, addresses, stack)
+        portfolio = FakePortfolio()
+        world = World(
+            auth=FakeAuth(),
+            market=FakeMarket(),
+            alerts=FakeAlerts(),
+            portfolio=portfolio,
+            brokers=FakeBrokers(portfolio),
+            healths={},
+            nats=nats_at,
+            addresses=addresses,
+            stack=stack,
+        )
         stack.push_async_callback(world.close)
         for name in names:
             await world.start_service(name)
@@ -447,3 +654,8 @@ def auth() -> FakeAuth:
 @pytest.fixture(scope="session")
 def make_world(nats_one: NatsServer) -> Callable[..., Any]:
     return lambda server=None: a_world(server or nats_one)
+
+
+@pytest.fixture(scope="session")
+def make_refusal() -> type[Refusal]:
+    return Refusal

@@ -31,6 +31,16 @@ DOCUMENTED = {
     "GET /api/portfolio/live-prices",
     "GET /api/stream",
     "GET /api/health",
+    "POST /api/portfolio/sync",
+    "POST /api/portfolio/icici-sync",
+    "GET /api/portfolio/holdings",
+    "GET /api/portfolio/positions",
+    "GET /api/portfolio/pnl",
+    "DELETE /api/portfolio/data",
+    "GET /zerodha/status",
+    "GET /icici/status",
+    "POST /zerodha/activate",
+    "POST /icici/activate",
 }
 
 
@@ -53,7 +63,7 @@ def test_errors_are_the_envelope_and_validation_is_400(name: str, operation: dic
 
 
 def test_every_answer_is_exact() -> None:
-    with_options = {"GoogleLogIn", "Registration"}
+    with_options = {"GoogleLogIn", "IciciActivation", "Registration", "ZerodhaActivation"}
     for name, schema in DOCUMENT["components"]["schemas"].items():
         assert schema.get("additionalProperties") is False, name
         if name not in with_options:
@@ -67,6 +77,12 @@ def test_protected_operations_take_a_bearer_or_a_cookie() -> None:
         "GET /api/auth/user/{user_id}",
         "GET /api/alerts/{user_id}",
         "POST /api/alerts/{user_id}",
+        "POST /api/portfolio/sync",
+        "POST /api/portfolio/icici-sync",
+        "GET /api/portfolio/holdings",
+        "GET /api/portfolio/positions",
+        "GET /api/portfolio/pnl",
+        "DELETE /api/portfolio/data",
     }
     assert all({"bearer": []} in schemes and {"cookie": []} in schemes for schemes in protected.values())
 
@@ -75,3 +91,9 @@ def test_the_login_body_is_one_of_two() -> None:
     body = DOCUMENT["paths"]["/api/auth/login"]["post"]["requestBody"]["content"]["application/json"]["schema"]
 
     assert [branch["$ref"].rsplit("/")[-1] for branch in body["oneOf"]] == ["PasswordLogIn", "GoogleLogIn"]
+
+
+def test_the_body_of_a_zerodha_sync_is_one_of_two() -> None:
+    body = DOCUMENT["paths"]["/api/portfolio/sync"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+
+    assert [branch["$ref"].rsplit("/")[-1] for branch in body["oneOf"]] == ["ZerodhaBySecret", "ZerodhaByChecksum"]

@@ -20,7 +20,7 @@ from gateway.health import HealthPage, ServiceHealth
 from gateway.http_cache import MIN_COMPRESSED_BYTES, HttpCache
 from gateway.limits import Limits
 from gateway.openapi import as_text, describe
-from gateway.routes import alerts, auth, indices, prices, system
+from gateway.routes import alerts, auth, brokers, indices, portfolio, prices, system
 from gateway.security import Keyring, Revocations, Trust, Verifier
 from gateway.server import serving
 from gateway.settings import Settings, listed
@@ -31,7 +31,16 @@ log = logging.getLogger(__name__)
 
 VERSION = "0.1.0"
 DESCRIPTION = "Market data, portfolios and price alerts for Indian and US markets."
-ROUTERS = (auth.router, alerts.router, indices.router, prices.router, system.router)
+ROUTERS = (
+    auth.router,
+    alerts.router,
+    portfolio.syncing,
+    portfolio.router,
+    brokers.router,
+    indices.router,
+    prices.router,
+    system.router,
+)
 COMPRESSION_LEVEL = 6
 
 

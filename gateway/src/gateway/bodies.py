@@ -16,11 +16,13 @@ from fastapi.routing import APIRoute
 
 from gateway.errors import BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
 from gateway.security import needs_caller, require_caller
-from gateway.wire import incoming_of
+from gateway.wire import Message, Receive, incoming_of
 
 MAX_DEPTH = 16
 MAX_NUMBER_LENGTH = 64
 MAX_SEPARATORS = 10_000
+CLIENT_LEFT = 499
+"""What some servers log for it; nobody is there to see the answer."""
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -84,6 +86,47 @@ class StrictRoute(APIRoute):
             return await handle(StrictJsonRequest(request.scope, request.receive))
 
         return handle_strictly
+
+
+class AbandonableRoute(StrictRoute):
+    """A route that reads a body and whose work, unlike others', is given up when the client leaves."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the framework's handler, which finishes whether or not anybody waits."""
+        handle = super().get_route_handler()
+
+        async def handle_while_awaited(request: Request) -> Response:
+            body = _WatchedBody(request.receive)
+            answering = asyncio.create_task(handle(Request(request.scope, body)), name="answering")
+            leaving = asyncio.create_task(body.until_client_leaves(), name="client leaving")
+            try:
+                await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                return answering.result() if answering.done() else Response(status_code=CLIENT_LEFT)
+            finally:
+                answering.cancel()
+                leaving.cancel()
+                await asyncio.gather(answering, leaving, return_exceptions=True)
+
+        return handle_while_awaited
+
+
+class _WatchedBody:
+    """Receives a request's body for its reader, and only after it looks whether the client leaves."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_read = asyncio.Event()
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._is_read.set()
+        return message
+
+    async def until_client_leaves(self) -> None:
+        await self._is_read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -11,7 +11,20 @@ from google.protobuf.descriptor import FileDescriptor
 
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc, keys_pb2, keys_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from bourse.brokers.v1 import sessions_pb2 as broker_sessions_pb2
+from bourse.brokers.v1 import sessions_pb2_grpc as broker_sessions_pb2_grpc
+from bourse.brokers.v1 import syncs_pb2, syncs_pb2_grpc
 from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc, snapshot_pb2, snapshot_pb2_grpc
+from bourse.portfolio.v1 import (
+    holdings_pb2,
+    holdings_pb2_grpc,
+    pnl_pb2,
+    pnl_pb2_grpc,
+    positions_pb2,
+    positions_pb2_grpc,
+)
+from bourse.portfolio.v1 import syncs_pb2 as synced_portfolios_pb2
+from bourse.portfolio.v1 import syncs_pb2_grpc as synced_portfolios_pb2_grpc
 from chassis.rpc_client import open_channel
 from gateway.http_cache import parse_policy, policy_note
 from gateway.settings import Settings
@@ -24,6 +37,12 @@ if TYPE_CHECKING:
     QuoteStub = quotes_pb2_grpc.QuoteServiceAsyncStub
     SnapshotStub = snapshot_pb2_grpc.SnapshotServiceAsyncStub
     AlertStub = alerts_pb2_grpc.AlertServiceAsyncStub
+    SyncStub = syncs_pb2_grpc.SyncServiceAsyncStub
+    BrokerSessionStub = broker_sessions_pb2_grpc.SessionServiceAsyncStub
+    HoldingStub = holdings_pb2_grpc.HoldingServiceAsyncStub
+    PositionStub = positions_pb2_grpc.PositionServiceAsyncStub
+    PnlStub = pnl_pb2_grpc.PnlServiceAsyncStub
+    SyncedPortfolioStub = synced_portfolios_pb2_grpc.SyncedPortfolioServiceAsyncStub
 else:
     AccountStub = accounts_pb2_grpc.AccountServiceStub
     SessionStub = sessions_pb2_grpc.SessionServiceStub
@@ -31,10 +50,23 @@ else:
     QuoteStub = quotes_pb2_grpc.QuoteServiceStub
     SnapshotStub = snapshot_pb2_grpc.SnapshotServiceStub
     AlertStub = alerts_pb2_grpc.AlertServiceStub
+    SyncStub = syncs_pb2_grpc.SyncServiceStub
+    BrokerSessionStub = broker_sessions_pb2_grpc.SessionServiceStub
+    HoldingStub = holdings_pb2_grpc.HoldingServiceStub
+    PositionStub = positions_pb2_grpc.PositionServiceStub
+    PnlStub = pnl_pb2_grpc.PnlServiceStub
+    SyncedPortfolioStub = synced_portfolios_pb2_grpc.SyncedPortfolioServiceStub
 
 AUTH_CONTRACTS = [accounts_pb2.DESCRIPTOR, keys_pb2.DESCRIPTOR, sessions_pb2.DESCRIPTOR]
 MARKET_CONTRACTS = [quotes_pb2.DESCRIPTOR, snapshot_pb2.DESCRIPTOR]
 ALERTS_CONTRACTS = [alerts_pb2.DESCRIPTOR]
+BROKERS_CONTRACTS = [syncs_pb2.DESCRIPTOR, broker_sessions_pb2.DESCRIPTOR]
+PORTFOLIO_CONTRACTS = [
+    holdings_pb2.DESCRIPTOR,
+    pnl_pb2.DESCRIPTOR,
+    positions_pb2.DESCRIPTOR,
+    synced_portfolios_pb2.DESCRIPTOR,
+]
 
 
 class CachePolicyInterceptor(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[misc, unused-ignore]
@@ -58,7 +90,12 @@ class CachePolicyInterceptor(grpc.aio.UnaryUnaryClientInterceptor):  # type: ign
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """One stub for each service that is called, and each process's channel by name."""
+    """One stub for each service that is called, and each process's channel by name.
+
+    Attributes:
+        syncs: waits longer than others, as long as a broker may take.
+        activations: as long, too.
+    """
 
     accounts: AccountStub
     sessions: SessionStub
@@ -66,6 +103,13 @@ class Clients:
     quotes: QuoteStub
     snapshots: SnapshotStub
     alerts: AlertStub
+    syncs: SyncStub
+    activations: BrokerSessionStub
+    broker_sessions: BrokerSessionStub
+    holdings: HoldingStub
+    positions: PositionStub
+    pnl: PnlStub
+    synced_portfolios: SyncedPortfolioStub
     channels: dict[str, grpc.aio.Channel]
 
 
@@ -75,16 +119,21 @@ async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
     wanted: dict[str, tuple[str, Sequence[FileDescriptor]]] = {
         "auth": (settings.auth_address, AUTH_CONTRACTS),
         "market": (settings.market_address, MARKET_CONTRACTS),
-        "portfolio": (settings.portfolio_address, []),
-        "brokers": (settings.brokers_address, []),
+        "portfolio": (settings.portfolio_address, PORTFOLIO_CONTRACTS),
+        "brokers": (settings.brokers_address, BROKERS_CONTRACTS),
         "alerts": (settings.alerts_address, ALERTS_CONTRACTS),
     }
+    patient = settings.model_copy(update={"rpc_deadline_seconds": settings.gateway_sync_deadline_seconds})
     interceptors = [CachePolicyInterceptor()]
     async with AsyncExitStack() as stack:
         channels = {}
         for name, (address, contracts) in wanted.items():
             channel = open_channel(address, contracts, settings=settings, interceptors=interceptors)
             channels[name] = await stack.enter_async_context(channel)
+        broker_work = open_channel(
+            settings.brokers_address, BROKERS_CONTRACTS, settings=patient, interceptors=interceptors
+        )
+        broker_work = await stack.enter_async_context(broker_work)
         yield Clients(
             accounts=AccountStub(channels["auth"]),
             sessions=SessionStub(channels["auth"]),
@@ -92,6 +141,13 @@ async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
             quotes=QuoteStub(channels["market"]),
             snapshots=SnapshotStub(channels["market"]),
             alerts=AlertStub(channels["alerts"]),
+            syncs=SyncStub(broker_work),
+            activations=BrokerSessionStub(broker_work),
+            broker_sessions=BrokerSessionStub(channels["brokers"]),
+            holdings=HoldingStub(channels["portfolio"]),
+            positions=PositionStub(channels["portfolio"]),
+            pnl=PnlStub(channels["portfolio"]),
+            synced_portfolios=SyncedPortfolioStub(channels["portfolio"]),
             channels=channels,
         )
 
@@ -124,8 +180,43 @@ async def _alerts(clients: _Clients) -> AlertStub:
     return clients.alerts
 
 
+async def _syncs(clients: _Clients) -> SyncStub:
+    return clients.syncs
+
+
+async def _activations(clients: _Clients) -> BrokerSessionStub:
+    return clients.activations
+
+
+async def _broker_sessions(clients: _Clients) -> BrokerSessionStub:
+    return clients.broker_sessions
+
+
+async def _holdings(clients: _Clients) -> HoldingStub:
+    return clients.holdings
+
+
+async def _positions(clients: _Clients) -> PositionStub:
+    return clients.positions
+
+
+async def _pnl(clients: _Clients) -> PnlStub:
+    return clients.pnl
+
+
+async def _synced_portfolios(clients: _Clients) -> SyncedPortfolioStub:
+    return clients.synced_portfolios
+
+
 Accounts = Annotated[AccountStub, Depends(_accounts)]
 Sessions = Annotated[SessionStub, Depends(_sessions)]
 Quotes = Annotated[QuoteStub, Depends(_quotes)]
 Snapshots = Annotated[SnapshotStub, Depends(_snapshots)]
 Alerts = Annotated[AlertStub, Depends(_alerts)]
+Syncs = Annotated[SyncStub, Depends(_syncs)]
+Activations = Annotated[BrokerSessionStub, Depends(_activations)]
+BrokerSessions = Annotated[BrokerSessionStub, Depends(_broker_sessions)]
+Holdings = Annotated[HoldingStub, Depends(_holdings)]
+Positions = Annotated[PositionStub, Depends(_positions)]
+Pnl = Annotated[PnlStub, Depends(_pnl)]
+SyncedPortfolios = Annotated[SyncedPortfolioStub, Depends(_synced_portfolios)]

@@ -253,16 +253,23 @@ def error_response(error: ApiError) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the table: status and code, and a text where the service's own must not or need not be shown."""
+    """One row of the table: status and code, and a text where the service's own must not or need not be shown.
+
+    Attributes:
+        challenge: what a 401 asks for. A broker's refusal does not ask for `Bearer`: our token is as good as before.
+    """
 
     status: int
     code: str
     message: str | None = None
+    challenge: str = "Bearer"
 
 
 BY_REASON = {
     "CREDENTIALS_INVALID": Row(401, "INVALID_CREDENTIALS", "Invalid credentials"),
     "REFRESH_TOKEN_INVALID": Row(401, "INVALID_CREDENTIALS", "The refresh token is invalid, used or expired"),
+    "BROKER_TOKEN_INVALID": Row(401, "BROKER_TOKEN_INVALID", challenge="Broker"),
+    "BROKER_TIMEOUT": Row(504, "UPSTREAM_TIMEOUT"),
     "LOGIN_THROTTLED": Row(429, "RATE_LIMITED"),
     "TOO_MANY_ALERTS": Row(400, "INVALID_REQUEST"),
 }
@@ -303,7 +310,7 @@ async def on_rpc_error(_: Request, error: Exception) -> Response:
     row = row_of(error)
     if row is INTERNAL:
         log.error("call failed", extra={"status": error.code().name, "reason": reason_of(error)})
-    headers = {"WWW-Authenticate": "Bearer"} if row.status == AuthRequired.status else {}
+    headers = {"WWW-Authenticate": row.challenge} if row.status == AuthRequired.status else {}
     if row.status in RETRIABLE_STATUSES:
         headers["Retry-After"] = str(whole_seconds(retry_after_of(error) or DEFAULT_RETRY_SECONDS))
     message = row.message or _as_sentence(error.details() or TITLES[row.status])

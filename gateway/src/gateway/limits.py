@@ -155,10 +155,18 @@ class Limits:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._limiter = Limiter(settings.redis_url, clock)
+        sync = parse(settings.gateway_limit_sync)
         self._by_address: Mapping[tuple[str, str], tuple[str, RateLimitItem]] = {
             ("POST", "/api/auth/register"): ("register", parse(settings.gateway_limit_register)),
             ("POST", "/api/auth/login"): ("login", parse(settings.gateway_limit_login)),
             ("POST", "/api/auth/refresh"): ("refresh", parse(settings.gateway_limit_refresh)),
+            # One count for both: whoever guesses an admin secret is not to have more tries by changing the broker.
+            ("POST", "/icici/activate"): ("activate", sync),
+            ("POST", "/zerodha/activate"): ("activate", sync),
+        }
+        self._by_user: Mapping[tuple[str, str], tuple[str, RateLimitItem]] = {
+            ("POST", "/api/portfolio/sync"): ("sync", sync),
+            ("POST", "/api/portfolio/icici-sync"): ("sync", sync),
         }
         self._read = ("read", parse(settings.gateway_limit_read))
         self._write = ("write", parse(settings.gateway_limit_write))
@@ -187,12 +195,12 @@ class Limits:
         method, path = incoming.scope["method"], incoming.scope["path"]
         if path in UNLIMITED_PATHS:
             return
-        rule = self._by_address.get((method, path.rstrip("/")))
-        if rule is not None:
-            name, item = rule
+        operation = (method, path.rstrip("/"))
+        if operation in self._by_address:
+            name, item = self._by_address[operation]
             key = incoming.address
         else:
-            name, item = self._read if method in SAFE_METHODS else self._write
+            name, item = self._by_user.get(operation) or (self._read if method in SAFE_METHODS else self._write)
             key = incoming.limit_key
         is_within, standing = await self._limiter.hit(item, f"{name}:{key}")
         if not is_within:

@@ -1,9 +1,10 @@
 """What routes take from paths, queries and connections, checked before any service is asked."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.board import MAX_QUOTED_SYMBOLS, SYMBOL_LIST_PATTERN, SYMBOL_PATTERN, is_symbol, split_symbols
 from gateway.errors import InvalidRequest
@@ -13,6 +14,9 @@ MAX_SYMBOL_LENGTH = 32
 MAX_STREAMED_SYMBOLS = 200
 MAX_LIST_LENGTH = 10_000
 SHOWN_SYMBOLS = 5
+MAX_DAYS = 365
+
+_DAYS = re.compile(r"[1-9][0-9]{0,2}")
 
 
 class SymbolMalformed(InvalidRequest):
@@ -117,10 +121,22 @@ async def _streamed_symbols(text: _StreamList) -> list[str]:
     return symbols
 
 
+def _days(text: Any) -> Any:
+    # The framework's own reading takes 30.0, 3_0 and blanks around it for whole numbers too.
+    if isinstance(text, str) and _DAYS.fullmatch(text) is None:
+        raise ValueError(f"must be a whole number from 1 to {MAX_DAYS}")
+    return text
+
+
 async def _client_address(request: Request) -> str:
     return incoming_of(request.scope).address
 
 
+Days = Annotated[
+    int,
+    Query(ge=1, le=MAX_DAYS, description=f"How many days the trend reaches back, today included, 1 to {MAX_DAYS}."),
+    BeforeValidator(_days),
+]
 QuotedSymbols = Annotated[list[str], Depends(_quoted_symbols)]
 StreamedSymbols = Annotated[list[str], Depends(_streamed_symbols)]
 ClientAddress = Annotated[str, Depends(_client_address)]

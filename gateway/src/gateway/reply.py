@@ -106,9 +106,11 @@ def _through(parent: str, read: Getter) -> Getter:
 
 
 def _reader_of_field(field: FieldDescriptor, name: str) -> Getter:
-    if field.is_repeated:
-        return lambda message: list(getattr(message, name))
     convert = _converter_of(field)
+    if field.is_repeated:
+        if convert is None:
+            return lambda message: list(getattr(message, name))
+        return lambda message: [convert(element) for element in getattr(message, name)]
     if not field.has_presence:
         return (
             (lambda message: convert(getattr(message, name))) if convert else (lambda message: getattr(message, name))
@@ -156,6 +158,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _whole_or_not(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
 def _rounded_to(decimals: int) -> AfterValidator:
     return AfterValidator(lambda value: rounded(value, decimals))
 
@@ -165,3 +171,7 @@ DateTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time
 Change = Annotated[float, _rounded_to(MAX_CHANGE_DECIMALS)]
 Percent = Annotated[float, _rounded_to(MAX_PERCENT_DECIMALS)]
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
+Quantity = Annotated[
+    Decimal, PlainSerializer(_whole_or_not, return_type=int | float), WithJsonSchema({"type": "number"})
+]
+Date = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]

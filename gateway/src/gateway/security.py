@@ -66,12 +66,13 @@ class TrustUnknown(UpstreamUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a verified token speaks for."""
+    """Who a verified token speaks for; `is_admin` says that it was given to an administrator."""
 
     user_id: str
     session_id: str
     token_id: str
     expires_at: datetime
+    is_admin: bool = False
 
 
 class Keyring:
@@ -374,7 +375,9 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
     if claims["typ"] != "access" or not all(isinstance(name, str) and name for name in names):
         raise AuthRequired
     user_id, session_id, token_id = names
-    return Caller(user_id, session_id, token_id, datetime.fromtimestamp(claims["exp"], UTC))
+    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+    # The claim is there only when it is true, and nothing else is as good.
+    return Caller(user_id, session_id, token_id, expires_at, is_admin=claims.get("adm") is True)
 
 
 # --- what a request carries ---------------------------------------------------------------------------------------
@@ -487,6 +490,14 @@ async def _signed_in(request: Request, _: MaybeSignedIn) -> Caller:
 
 SignedIn = Annotated[Caller, Depends(_signed_in)]
 """The caller; without a good token the request is refused."""
+
+
+async def _user(caller: SignedIn) -> str:
+    return caller.user_id
+
+
+User = Annotated[str, Depends(_user)]
+"""The user id, which is the token's own: nothing else of the request can name a user."""
 
 
 async def _owner(

@@ -23,7 +23,9 @@ class Settings(ProcessSettings):
         gateway_cors_origins: comma list of origins that browsers may call from; `*` for any, then without cookies.
         gateway_cookie_secure: mark cookies `Secure` even where the request itself did not come over https.
         gateway_limit_*: how often one caller may ask, such as `20/minute`: register, login and refresh by address,
-            reads, writes and cached reads by user, or by address without a token.
+            reads, writes, cached reads and syncs by user, or by address without a token. Activations of server-wide
+            sessions are held to the limit of syncs, by address.
+        gateway_sync_deadline_seconds: how long a call may take that waits for a broker, such as a sync.
         gateway_board_max_age_seconds: how long after its tick a price is served from the board.
         gateway_stream_max_per_caller: how many of these one user, or one address without a token, may hold.
         gateway_stream_window_ms: prices of one instrument within this time are folded into the last.
@@ -48,11 +50,13 @@ class Settings(ProcessSettings):
 
     gateway_max_body_bytes: int = Field(default=MEBIBYTE, ge=KIBIBYTE, le=64 * MEBIBYTE)
     gateway_body_timeout_seconds: float = Field(default=15.0, gt=0, le=300)
+    gateway_sync_deadline_seconds: float = Field(default=45.0, gt=0, le=300)
     gateway_cache_max_bytes: int = Field(default=64 * MEBIBYTE, ge=0)
 
     gateway_limit_register: str = "10/minute"
     gateway_limit_login: str = "20/minute"
     gateway_limit_refresh: str = "30/minute"
+    gateway_limit_sync: str = "10/minute"
     gateway_limit_write: str = "240/minute"
     gateway_limit_read: str = "1200/minute"
     gateway_limit_cached: str = "12000/minute"
@@ -73,6 +77,7 @@ class Settings(ProcessSettings):
         "gateway_limit_register",
         "gateway_limit_login",
         "gateway_limit_refresh",
+        "gateway_limit_sync",
         "gateway_limit_write",
         "gateway_limit_read",
         "gateway_limit_cached",

@@ -43,6 +43,12 @@ def failed_call(
     [
         (Code.INVALID_ARGUMENT, "EMAIL_TAKEN", (400, "INVALID_REQUEST", "It is so")),
         (Code.UNAUTHENTICATED, "CREDENTIALS_INVALID", (401, "INVALID_CREDENTIALS", "Invalid credentials")),
+        (Code.UNAUTHENTICATED, "BROKER_TOKEN_INVALID", (401, "BROKER_TOKEN_INVALID", "It is so")),
+        (Code.DEADLINE_EXCEEDED, "BROKER_TIMEOUT", (504, "UPSTREAM_TIMEOUT", "It is so")),
+        (Code.RESOURCE_EXHAUSTED, "SYNC_RUNNING", (429, "RATE_LIMITED", "It is so")),
+        (Code.ABORTED, "SYNC_SUPERSEDED", (503, "UPSTREAM_UNAVAILABLE", "It is so")),
+        (Code.PERMISSION_DENIED, "ADMIN_REQUIRED", (403, "ACCESS_DENIED", "It is so")),
+        (Code.FAILED_PRECONDITION, "BROKER_NOT_CONFIGURED", (400, "INVALID_REQUEST", "It is so")),
         (Code.RESOURCE_EXHAUSTED, "LOGIN_THROTTLED", (429, "RATE_LIMITED", "It is so")),
         (Code.RESOURCE_EXHAUSTED, "TOO_MANY_ALERTS", (400, "INVALID_REQUEST", "It is so")),
         (Code.NOT_FOUND, "SYMBOL_UNKNOWN", (404, "NOT_FOUND", "It is so")),
@@ -68,6 +74,15 @@ async def test_a_delay_that_a_service_names_is_passed_on() -> None:
     response = await on_rpc_error(REQUEST, failed_call(Code.UNAVAILABLE, "BUSY", retry_after_seconds=2.4))
 
     assert response.headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("reason", "challenge"), [("CREDENTIALS_INVALID", "Bearer"), ("BROKER_TOKEN_INVALID", "Broker")]
+)
+async def test_a_401_says_whose_token_is_wanted(reason: str, challenge: str) -> None:
+    response = await on_rpc_error(REQUEST, failed_call(Code.UNAUTHENTICATED, reason))
+
+    assert response.headers["www-authenticate"] == challenge
 
 
 async def test_what_can_be_retried_always_says_when() -> None:

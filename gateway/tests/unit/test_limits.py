@@ -84,6 +84,27 @@ async def test_signing_in_is_limited_hard_and_by_address(clock: ManualClock, nam
     await limits.admit(incoming("10.0.0.2", method="POST", path=f"/api/auth/{name}"))
 
 
+async def test_syncs_share_a_limit_by_user(clock: ManualClock) -> None:
+    limits = make_limits(clock, gateway_limit_sync="2/minute")
+    for path in ("/api/portfolio/sync", "/api/portfolio/icici-sync/"):
+        await limits.admit(incoming(method="POST", path=path, user_id="1"))
+
+    with pytest.raises(RateLimited):
+        await limits.admit(incoming("10.0.0.2", method="POST", path="/api/portfolio/sync", user_id="1"))
+    await limits.admit(incoming(method="POST", path="/api/portfolio/sync", user_id="2"))
+    await limits.admit(incoming(path="/api/portfolio/sync", user_id="1"))
+
+
+async def test_activations_share_a_limit_by_address(clock: ManualClock) -> None:
+    limits = make_limits(clock, gateway_limit_sync="2/minute")
+    for path, user_id in (("/icici/activate", "1"), ("/zerodha/activate", None)):
+        await limits.admit(incoming(method="POST", path=path, user_id=user_id))
+
+    with pytest.raises(RateLimited):
+        await limits.admit(incoming(method="POST", path="/icici/activate", user_id="2"))
+    await limits.admit(incoming("10.0.0.2", method="POST", path="/icici/activate"))
+
+
 async def test_every_limited_answer_says_how_it_stands(clock: ManualClock) -> None:
     limits = make_limits(clock, gateway_limit_read="5/minute")
     request = incoming()

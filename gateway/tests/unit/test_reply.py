@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from bourse.alerts.v1 import alerts_pb2
 from bourse.auth.v1 import accounts_pb2
+from bourse.brokers.v1 import brokers_pb2
 from bourse.market.v1 import quotes_pb2, snapshot_pb2
+from bourse.portfolio.v1 import pnl_pb2
 from gateway.models.alerts import Alert
 from gateway.models.auth import User
 from gateway.models.indices import Snapshot
 from gateway.models.prices import LivePrice
-from gateway.reply import FieldNotInMessage, From, Money, Reply, reader_of, rfc3339, rounded
+from gateway.reply import FieldNotInMessage, From, Money, Quantity, Reply, reader_of, rfc3339, rounded
 
 NOW = datetime(2026, 4, 7, 9, 0, 0, 123456, tzinfo=UTC)
 
@@ -153,3 +155,22 @@ def test_times_survive_being_written(aware: datetime) -> None:
 
 def test_rounding_leaves_no_negative_zero() -> None:
     assert str(rounded(-0.001, 2)) == "0.0"
+
+
+def test_a_list_of_enum_values_becomes_their_names() -> None:
+    point = pnl_pb2.PnlPoint(brokers=[brokers_pb2.BROKER_ZERODHA, brokers_pb2.BROKER_ICICI])
+
+    class Brokers(Reply):
+        brokers: list[str]
+
+    assert Brokers.model_validate(point).brokers == ["zerodha", "icici"]
+
+
+@pytest.mark.parametrize(
+    ("text", "json"), [("10", "10"), ("10.00", "10"), ("-75", "-75"), ("0.5", "0.5"), ("1E+3", "1000"), ("0.3", "0.3")]
+)
+def test_a_quantity_is_whole_where_it_is(text: str, json: str) -> None:
+    class Row(Reply):
+        quantity: Quantity
+
+    assert Row(quantity=Decimal(text)).model_dump_json() == f'{{"quantity":{json}}}'

@@ -1,0 +1,57 @@
+"""The server-wide broker sessions that market data comes from."""
+
+from typing import Annotated, Literal
+
+from gateway.models.credentials import Credential, Credentials
+from gateway.reply import DateTime, Reply, always
+
+FeedState = Literal["off", "connecting", "connected", "live", "stale", "closed"]
+
+
+class SessionStatus(Reply):
+    """How a session stands; `feed` says how its stream of prices does."""
+
+    initialized: bool
+    valid: bool
+    set_at: DateTime | None
+    expires_at: DateTime | None
+    feed: FeedState
+    last_tick_at: DateTime | None
+
+
+class ZerodhaStatus(SessionStatus):
+    """How Zerodha's session stands."""
+
+    token_type: str | None
+
+
+class IciciActivated(SessionStatus):
+    """ICICI's session, opened."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("ICICI session activated")]
+
+
+class ZerodhaActivated(ZerodhaStatus):
+    """Zerodha's session, opened."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("Zerodha session activated")]
+
+
+class IciciActivation(Credentials):
+    """Opening ICICI's session; key and secret are the configured ones unless both are given."""
+
+    api_session: Credential
+    secret: Credential | None = None
+    api_key: Credential | None = None
+    api_secret: Credential | None = None
+
+
+class ZerodhaActivation(Credentials):
+    """Opening Zerodha's session."""
+
+    api_key: Credential
+    api_secret: Credential
+    request_token: Credential
+    secret: Credential | None = None

@@ -1,0 +1,224 @@
+"""What a user holds by the last syncs, and how its broker is asked for it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Tag
+
+from gateway.models.credentials import Checksum, Credential, Credentials
+from gateway.reply import Date, DateTime, Freshness, From, Money, Quantity, Reply, always
+
+Broker = Literal["zerodha", "icici"]
+
+
+class ZerodhaBySecret(Credentials):
+    """A sync from Zerodha; the secret is forgotten with the request."""
+
+    api_key: Credential
+    api_secret: Credential
+    request_token: Credential
+
+
+class ZerodhaByChecksum(Credentials):
+    """A sync from Zerodha for which the secret is not revealed.
+
+    `checksum` is the SHA-256 of api_key + request_token + api_secret in hexadecimal digits.
+    """
+
+    api_key: Credential
+    checksum: Checksum
+    request_token: Credential
+
+
+# The mark keeps a tag apart from a field in an error's location.
+SECRET_TAG = "#api_secret"  # noqa: S105  # a name
+CHECKSUM_TAG = "#checksum"
+
+
+def _proof_in(body: Any) -> str | None:
+    if not isinstance(body, dict) or ("api_secret" in body) == ("checksum" in body):
+        return None
+    return CHECKSUM_TAG if "checksum" in body else SECRET_TAG
+
+
+ZerodhaCredentials = Annotated[
+    Annotated[ZerodhaBySecret, Tag(SECRET_TAG)] | Annotated[ZerodhaByChecksum, Tag(CHECKSUM_TAG)],
+    Discriminator(
+        _proof_in,
+        custom_error_type="proof_of_key",
+        custom_error_message="Send api_key, request_token and exactly one of api_secret and checksum",
+    ),
+]
+
+
+class IciciCredentials(Credentials):
+    """A sync from ICICI Direct; the secret is forgotten with the request."""
+
+    api_key: Credential
+    api_secret: Credential
+    api_session: Credential
+
+
+class Synced(Reply):
+    """A finished sync; `positions_count` counts net and day positions."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("Portfolio synced")]
+    broker: Broker
+    holdings_count: int
+    positions_count: int
+    net_positions_count: int
+    synced_at: DateTime
+    sync_id: Annotated[str, From("id")]
+    simulated: Annotated[bool, From("is_simulated")]
+
+
+class BrokerSync(Reply):
+    """How fresh one broker's rows are."""
+
+    broker: Broker
+    synced_at: DateTime
+    simulated: Annotated[bool, From("is_simulated")]
+
+
+class PnlDifference(Reply):
+    """A part of the difference between our P&L and the broker's."""
+
+    reason: str
+    amount: Money
+
+
+class Row(Reply):
+    """What holdings and positions have in common."""
+
+    broker: Broker
+    exchange: str
+    tradingsymbol: str
+    instrument: str
+    product: str | None
+    quantity: Quantity
+    average_price: Money | None
+    last_price: Money | None
+    pnl: Money | None
+    broker_pnl: Money | None
+    pnl_difference: Money | None
+    pnl_differences: list[PnlDifference]
+    source: Annotated[str | None, From("provenance.source")]
+    as_of: Annotated[DateTime | None, From("provenance.as_of")]
+    freshness: Annotated[Freshness | None, From("provenance.freshness")]
+    synced_at: DateTime
+    simulated: Annotated[bool, From("is_simulated")]
+
+
+class Holding(Row):
+    """One holding at the price it is valued at; `quantity` has the units not settled yet, too."""
+
+    isin: str | None
+    t1_quantity: Quantity
+    invested: Money | None
+    current_value: Money | None
+    pnl_pct: Annotated[Money | None, From("pnl_percent")]
+    day_change: Money | None
+    day_change_pct: Annotated[Money | None, From("day_change_percent")]
+    split_factor: Quantity
+
+
+class HoldingsSummary(Reply):
+    """Sums of the rows whose cost and price are known; `unvalued_count` counts the others."""
+
+    total_invested: Money
+    total_current_value: Money
+    total_pnl: Money
+    total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
+    total_day_change: Money | None
+    unvalued_count: int
+
+
+class HoldingList(Reply):
+    """All holdings by broker; `synced` is false as long as none was ever synced."""
+
+    holdings: list[Holding]
+    summary: HoldingsSummary
+    synced: Annotated[bool, From("is_synced")]
+    brokers: Annotated[list[BrokerSync], From("syncs")]
+
+
+class Position(Row):
+    """One position at the price it is valued at; `quantity` is below 0 for a short one and 0 for a closed one."""
+
+    type: Literal["net", "day"]
+    overnight_quantity: Quantity | None
+    multiplier: Quantity
+    value: Money | None
+    m2m: Money | None
+    expiry: Date | None
+    strike: Money | None
+    option_type: str | None
+
+
+class PositionsSummary(Reply):
+    """Sums of both lists' rows whose P&L is known; `unvalued_count` counts the others."""
+
+    total_pnl: Money
+    day_pnl: Money
+    unvalued_count: int
+
+
+class PositionList(Reply):
+    """The open positions, and apart from them those closed today."""
+
+    positions: list[Position]
+    closed: list[Position]
+    summary: PositionsSummary
+    synced: Annotated[bool, From("is_synced")]
+    brokers: Annotated[list[BrokerSync], From("syncs")]
+
+
+class PnlSummary(Reply):
+    """Everything at the prices it is valued at now."""
+
+    total_invested: Money
+    total_current_value: Money
+    total_pnl: Money
+    total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
+    day_change: Money | None
+    positions_pnl: Money
+
+
+class PnlPoint(Reply):
+    """One day of the trend; `date` is the day in India."""
+
+    date: Date
+    total_invested: Money
+    total_current_value: Money
+    total_pnl: Money
+    total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
+    positions_pnl: Money
+    brokers: list[Broker]
+    taken_at: DateTime
+    simulated: Annotated[bool, From("is_simulated")]
+
+
+class PnlTrend(Reply):
+    """P&L as it stands and day by day, oldest first; a day without a snapshot is absent."""
+
+    summary: PnlSummary
+    trend: list[PnlPoint]
+    days: int
+    synced: Annotated[bool, From("is_synced")]
+    brokers: Annotated[list[BrokerSync], From("syncs")]
+
+
+class DeletedCounts(Reply):
+    """How much was deleted."""
+
+    holdings: Annotated[int, From("holdings_count")]
+    positions: Annotated[int, From("positions_count")]
+    snapshots: Annotated[int, From("snapshots_count")]
+
+
+class Deleted(Reply):
+    """Synced data that is gone for good; all zero when there was none."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("Synced portfolio data deleted")]
+    deleted: Annotated[DeletedCounts, From(lambda message: message)]
