@@ -102,9 +102,10 @@ async def studio() -> AsyncIterator[Studio]:
 
 
 async def test_a_session_starts_the_feed_with_kites_tokens(studio: Studio) -> None:
-    assert studio.state is FeedState.OFF
+    states = [studio.state]
     studio.book.put(a_session())
-    assert studio.state is FeedState.CONNECTING
+    states.append(studio.state)
+    assert states == [FeedState.OFF, FeedState.CONNECTING]
     await settle()
     assert studio.feed.history == ["start a"]
     assert studio.feed.tokens == TOKENS

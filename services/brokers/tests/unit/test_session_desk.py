@@ -6,7 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from brokers.domain.brokers import Broker
-from brokers.domain.errors import ActivationRunning, AdminRequired, BrokerNotConfigured, BrokerTokenInvalid
+from brokers.domain.errors import (
+    ActivationRunning,
+    AdminRequired,
+    BrokerNotConfigured,
+    BrokerTokenInvalid,
+    CredentialsMalformed,
+)
 from brokers.domain.feeding import Feeding
 from brokers.domain.secrets import Secret
 from brokers.domain.session_desk import Activation, BrokerConfiguration, SessionDesk
@@ -73,8 +79,8 @@ def an_activation(
     return Activation(
         broker=broker,
         code=Secret(code),
-        api_key=Secret("given key"),
-        api_secret=Secret("given secret"),
+        api_key=Secret("given-key"),
+        api_secret=Secret("given-secret"),
         admin_secret=None if secret is None else Secret(secret),
         caller_is_admin=is_admin,
     )
@@ -147,17 +153,17 @@ async def test_only_icicis_secret_is_kept(counter: Counter) -> None:
     assert icici is not None
     assert zerodha is not None
     assert icici.api_secret is not None
-    assert icici.api_secret.reveal() == "given secret"
+    assert icici.api_secret.reveal() == "given-secret"
     assert zerodha.api_secret is None
     await counter.finish()
 
 
 async def test_the_configured_key_stands_in_for_one_that_is_not_given() -> None:
-    counter = Counter(icici=BrokerConfiguration(api_key=Secret("own key"), api_secret=Secret("own secret")))
+    counter = Counter(icici=BrokerConfiguration(api_key=Secret("own-key"), api_secret=Secret("own-secret")))
     await counter.desk.activate(replace(an_activation(Broker.ICICI, is_admin=True), api_key=None, api_secret=None))
     await counter.desk.activate(an_activation(Broker.ICICI, is_admin=True))
-    assert [login.api_key.reveal() for login in counter.opener.logins] == ["own key", "given key"]
-    assert [login.api_secret.reveal() for login in counter.opener.logins] == ["own secret", "given secret"]
+    assert [login.api_key.reveal() for login in counter.opener.logins] == ["own-key", "given-key"]
+    assert [login.api_secret.reveal() for login in counter.opener.logins] == ["own-secret", "given-secret"]
 
 
 @pytest.mark.parametrize("missing", ["api_key", "api_secret"])
@@ -166,6 +172,23 @@ async def test_without_any_key_there_is_nothing_to_open_with(counter: Counter, m
     lacking = replace(activation, api_key=None) if missing == "api_key" else replace(activation, api_secret=None)
     with pytest.raises(BrokerNotConfigured):
         await counter.desk.activate(lacking)
+    assert counter.opener.logins == []
+
+
+@pytest.mark.parametrize("field", ["api_key", "api_secret", "code"])
+async def test_what_cannot_be_a_credential_is_not_sent(counter: Counter, field: str) -> None:
+    for nonsense in ("", "two words", "x" * 513):
+        secret = Secret(nonsense)
+        given = an_activation(is_admin=True)
+        malformed = {
+            "api_key": replace(given, api_key=secret),
+            "api_secret": replace(given, api_secret=secret),
+            "code": replace(given, code=secret),
+        }[field]
+        with pytest.raises(CredentialsMalformed, match="request_token" if field == "code" else field):
+            await counter.desk.activate(malformed)
+        with pytest.raises(AdminRequired):
+            await counter.desk.activate(replace(malformed, caller_is_admin=False))
     assert counter.opener.logins == []
 
 

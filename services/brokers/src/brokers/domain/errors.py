@@ -188,3 +188,13 @@ class PortfolioUnavailable(ServiceError):
         spent = "as far as known nothing was changed, and another try needs a new one-time code from the broker"
         whole = "nothing was changed and the one-time code was not used; try again shortly"
         super().__init__(f"the portfolio is not answering; {spent if is_code_spent else whole}")
+
+
+class BrokerMissing(ServiceError):
+    """No broker was named."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "BROKER_MISSING"
+
+    def __init__(self) -> None:
+        super().__init__("a broker must be named")

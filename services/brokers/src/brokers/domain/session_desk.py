@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from brokers.domain.brokers import Broker
+from brokers.domain.credentials import CredentialField, credential
 from brokers.domain.errors import ActivationRunning, AdminRequired, BrokerNotConfigured
 from brokers.domain.feeding import Feeding
 from brokers.domain.ports import SessionOpener
@@ -24,6 +25,8 @@ from brokers.domain.sessions import (
 from chassis.clock import Clock
 
 log = logging.getLogger(__name__)
+
+_CODES = {Broker.ZERODHA: CredentialField.REQUEST_TOKEN, Broker.ICICI: CredentialField.API_SESSION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class SessionDesk:
         Raises:
             AdminRequired: the caller may not.
             BrokerNotConfigured: there is no key to open it with.
+            CredentialsMalformed: what was given cannot be a credential.
             ActivationRunning: one is being opened already.
             ServiceError: one of `brokers.domain.errors` when the broker refused or did not answer.
         """
@@ -131,12 +135,18 @@ class SessionDesk:
             raise AdminRequired(activation.broker)
 
     def _login(self, activation: Activation) -> Login:
-        configured = self._configuration[activation.broker]
-        api_key = activation.api_key or configured.api_key
-        api_secret = activation.api_secret or configured.api_secret
-        if not api_key or not api_secret:
-            raise BrokerNotConfigured(activation.broker)
-        return Login(activation.broker, api_key, api_secret, activation.code)
+        broker = activation.broker
+        configured = self._configuration[broker]
+        api_key = configured.api_key if activation.api_key is None else activation.api_key
+        api_secret = configured.api_secret if activation.api_secret is None else activation.api_secret
+        if api_key is None or api_secret is None:
+            raise BrokerNotConfigured(broker)
+        return Login(
+            broker=broker,
+            api_key=credential(CredentialField.API_KEY, api_key.reveal()),
+            api_secret=credential(CredentialField.API_SECRET, api_secret.reveal()),
+            code=credential(_CODES[broker], activation.code.reveal()),
+        )
 
     async def _open(self, login: Login) -> None:
         # Whatever the exchange takes, the token cannot be older than the question.

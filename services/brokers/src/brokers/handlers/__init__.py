@@ -1,0 +1,1 @@
+"""The gRPC services of the contract: they read, call the domain and reply."""
