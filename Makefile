@@ -15,13 +15,16 @@ CODE := protos/build.py chassis gateway services suite tests bench scripts
 OWN_MODULES := bourse-chassis=chassis,bourse-protos=bourse
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench demo long format protos openapi lock clean contracts-compatible
+.PHONY: help run sandbox test check bench demo long format protos openapi lock clean contracts-compatible
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMPS)/members ## serve everything at http://127.0.0.1:8000 (GATEWAY_PORT, RUN_DIR); Ctrl-C ends it
 	@exec $(BIN)/python -m suite
+
+sandbox: $(STAMPS)/members ## play both brokers with made-up accounts and print how to sync them (SANDBOX_PORT)
+	@exec $(BIN)/python scripts/sandbox.py
 
 test: $(STAMPS)/dev ## pass all tests: SQLite, then PostgreSQL, Redis and a separate NATS
 	$(BIN)/pytest --cov --cov-report= $(TESTS)

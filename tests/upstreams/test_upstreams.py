@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from kiteconnect import KiteConnect
 from kiteconnect import exceptions as kite_errors
 
 from upstreams.breeze_accounts import BreezeAccount
+from upstreams.breeze_process import BreezeProcess
 from upstreams.faults import Fault
 from upstreams.instruments import BY_KEY, LISTINGS, isin_of
 from upstreams.journal import REDACTED
@@ -28,7 +27,6 @@ from upstreams.servers import RunningBreeze, RunningKite, breeze_server, brokers
 from upstreams.serving import PortTaken
 
 TCS = BY_KEY["NSE:TCS"]
-BREEZE_PROGRAM = Path(__file__).with_name("breeze_program.py")
 
 
 @pytest.fixture
@@ -235,33 +233,6 @@ class TestJournal:
             kite.journal.wait_for("/portfolio/holdings", seconds=0.01)
 
 
-class BreezeProcess:
-    """The real breeze_connect in a process of its own."""
-
-    def __init__(self, root: str, account: BreezeAccount, folder: Path, api_session: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, BREEZE_PROGRAM, root],
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.opened = self._ask([account.api_key, account.api_secret, api_session])
-
-    def call(self, method: str, **arguments: str) -> Any:
-        return self._ask([method, arguments])
-
-    def end(self) -> None:
-        self._process.communicate(timeout=20)
-
-    def _ask(self, question: list[Any]) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-
 @pytest.fixture(scope="module")
 def breeze_account() -> BreezeAccount:
     return BreezeAccount(holdings=[breeze_holding(TCS, 10, 3600)], demat=[breeze_demat(TCS, 12)])
@@ -278,9 +249,13 @@ def breeze_client(
     breeze: RunningBreeze, breeze_account: BreezeAccount, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BreezeProcess]:
     folder = tmp_path_factory.mktemp("breeze")
-    client = BreezeProcess(breeze.url, breeze_account, folder, breeze_account.new_api_session())
+    client = logged_in(breeze, breeze_account, folder, breeze_account.new_api_session())
     yield client
     client.end()
+
+
+def logged_in(breeze: RunningBreeze, account: BreezeAccount, folder: Path, code: str) -> BreezeProcess:
+    return BreezeProcess(breeze.url, folder, api_key=account.api_key, api_secret=account.api_secret, api_session=code)
 
 
 class TestBreeze:
@@ -343,7 +318,7 @@ class TestBreeze:
         self, breeze: RunningBreeze, breeze_account: BreezeAccount, tmp_path: Path
     ) -> None:
         code = breeze_account.new_api_session()
-        client = BreezeProcess(breeze.url, breeze_account, tmp_path, code)
+        client = logged_in(breeze, breeze_account, tmp_path, code)
         refused = {
             "Session key is expired": client.call("open", key=breeze_account.api_key, session=code),
             "Please check session key": client.call("open", key=breeze_account.api_key, session="never issued"),

@@ -14,11 +14,18 @@ class Settings(ProcessSettings):
         gateway_host: where the public API listens.
         gateway_port: the public API's port, 1 to 65535.
         procfile: the list of processes, one line each.
+        sandbox_port: where `make sandbox` answers as the brokers, 1 to 65535.
     """
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8000, ge=1, le=65535)
     procfile: Path = Path("Procfile")
+    sandbox_port: int = Field(default=8700, ge=1, le=65535)
+
+    @property
+    def sandbox_url(self) -> str:
+        """Return where `make sandbox` answers, whether it runs or not."""
+        return f"http://127.0.0.1:{self.sandbox_port}"
 
     @property
     def has_own_nats(self) -> bool:

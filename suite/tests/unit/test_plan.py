@@ -14,7 +14,7 @@ COMMANDS = {
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NATS_URL", "RUN_DIR", "GATEWAY_PORT", "GATEWAY_HOST"):
+    for name in ("NATS_URL", "RUN_DIR", "GATEWAY_PORT", "GATEWAY_HOST", "SANDBOX_PORT"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -50,6 +50,17 @@ def test_every_process_learns_where_the_others_are() -> None:
 def test_the_sample_market_never_closes_unless_it_is_told_to() -> None:
     assert planned().processes[0].environment["SAMPLE_ALWAYS_OPEN"] == "1"
     assert planned({"SAMPLE_ALWAYS_OPEN": "0"}).processes[0].environment["SAMPLE_ALWAYS_OPEN"] == "0"
+
+
+def test_the_sandbox_brokers_are_where_they_are_started() -> None:
+    assert planned().processes[1].environment["BROKERS_SANDBOX_URL"] == "http://127.0.0.1:8700"
+    elsewhere = Settings(run_dir=Path("/run/bourse"), sandbox_port=9700)
+    assert planned(settings=elsewhere).processes[1].environment["BROKERS_SANDBOX_URL"] == "http://127.0.0.1:9700"
+
+
+@pytest.mark.parametrize("given", ["http://127.0.0.1:9999", ""])
+def test_a_sandbox_that_is_named_or_refused_stays_so(given: str) -> None:
+    assert planned({"BROKERS_SANDBOX_URL": given}).processes[1].environment["BROKERS_SANDBOX_URL"] == given
 
 
 def test_an_address_that_is_set_wins() -> None:

@@ -1,0 +1,123 @@
+"""`make sandbox`: both brokers on loopback with made-up accounts, and the lines that sync them into `make run`.
+
+They speak as the real ones do, so that everything from the gateway to the brokers' own SDKs is at work. No real
+credentials are needed, and none belong here.
+"""
+
+import csv
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+
+from chassis.process import load_settings
+from suite.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+# The stand-ins are the tests' own, which are not installed.
+sys.path.insert(0, str(ROOT / "tests"))
+
+from upstreams.demo_accounts import (  # noqa: E402
+    BREEZE_KEY,
+    KITE_KEY,
+    PREFIX,
+    call_option,
+    demo_breeze_account,
+    demo_kite_account,
+    priced,
+)
+from upstreams.servers import brokers_server  # noqa: E402
+from upstreams.serving import PortTaken  # noqa: E402
+
+INSTRUMENTS = ROOT / "services/market/src/market/providers/reference/instruments.csv"
+SECRET = "sandbox-demo-secret"  # noqa: S105  # it opens nothing but the sandbox
+USUAL_PORT = Settings.model_fields["sandbox_port"].default
+
+GREETING = Template("""\
+The sandbox answers as Zerodha's Kite and ICICI's Breeze at $url. Ctrl-C ends it.
+Both accounts are made up, and what is synced from them is marked simulated.
+
+  Zerodha   api_key $kite_key   api_secret $secret   request_token $prefix...
+  ICICI     api_key $breeze_key     api_secret $secret   api_session   $prefix...
+
+A request_token or api_session that begins with $prefix works once, as a real one does.
+With `$run` in another terminal, paste this into a third:
+
+B=$gateway
+
+# an account of Bourse and its token; each pass makes a new one
+LOGIN="{\\"email\\":\\"sandbox-$$(date +%s)@example.com\\",\\"password\\":\\"correct horse battery\\"}"
+curl -s -o /dev/null -X POST "$$B/api/auth/register" -H 'Content-Type: application/json' -d "$$LOGIN"
+TOKEN=$$(curl -s -X POST "$$B/api/auth/login" -H 'Content-Type: application/json' -d "$$LOGIN" \\
+  | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+
+# sync from Zerodha, then from ICICI
+CODE=$$(python3 -c 'import uuid; print("$prefix" + uuid.uuid4().hex)')
+curl -s -X POST "$$B/api/portfolio/sync" -H "Authorization: Bearer $$TOKEN" -H 'Content-Type: application/json' \\
+  -d "{\\"api_key\\":\\"$kite_key\\",\\"api_secret\\":\\"$secret\\",\\"request_token\\":\\"$$CODE\\"}"; echo
+curl -s -X POST "$$B/api/portfolio/icici-sync" -H "Authorization: Bearer $$TOKEN" -H 'Content-Type: application/json' \\
+  -d "{\\"api_key\\":\\"$breeze_key\\",\\"api_secret\\":\\"$secret\\",\\"api_session\\":\\"$$CODE\\"}"; echo
+
+# what is held now, at live prices
+curl -s "$$B/api/portfolio/holdings" -H "Authorization: Bearer $$TOKEN"; echo
+curl -s "$$B/api/portfolio/positions" -H "Authorization: Bearer $$TOKEN"; echo
+curl -s "$$B/api/portfolio/pnl?days=30" -H "Authorization: Bearer $$TOKEN"; echo
+""")
+
+
+def sample_prices() -> dict[str, float]:
+    """Read what instruments cost in the sample market, by `EXCHANGE:SYMBOL`."""
+    with INSTRUMENTS.open(newline="") as file:
+        return {f"{row['exchange']}:{row['symbol']}": float(row["price"]) for row in csv.DictReader(file)}
+
+
+def greeting(settings: Settings, url: str) -> str:
+    """Write what the terminal shows."""
+    host = settings.gateway_host if settings.gateway_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104  # compared
+    is_usual = settings.sandbox_port == USUAL_PORT
+    return GREETING.substitute(
+        url=url,
+        run="make run" if is_usual else f"SANDBOX_PORT={settings.sandbox_port} make run",
+        gateway=f"http://{host}:{settings.gateway_port}",
+        kite_key=KITE_KEY,
+        breeze_key=BREEZE_KEY,
+        secret=SECRET,
+        prefix=PREFIX,
+    )
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal.
+
+    Raises:
+        PortTaken: something listens there already.
+    """
+    today = datetime.now(UTC).date()
+    listings = {listing.key: listing for listing in [*priced(sample_prices()), call_option(today)]}
+    kite = demo_kite_account(SECRET, listings, today=today)
+    breeze = demo_breeze_account(SECRET, listings)
+    told_to_end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: told_to_end.set())
+    with brokers_server([kite], [breeze], port=settings.sandbox_port) as brokers:
+        brokers.kite.upstream.listings |= listings
+        brokers.breeze.upstream.listings |= listings
+        print(greeting(settings, brokers.url), flush=True)
+        told_to_end.wait()
+
+
+def main() -> int:
+    """Run the sandbox and return the exit code."""
+    settings = load_settings(Settings)
+    try:
+        serve(settings)
+    except PortTaken as refusal:
+        print(f"{refusal}: set SANDBOX_PORT to a free one, for `make run` too", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
