@@ -43,6 +43,10 @@ class SecurityDirectory(Protocol):
         """Return where a security is listed, NSE before BSE; NSE when unknown."""
         ...
 
+    def code_of(self, exchange: str, symbol: str) -> str | None:
+        """Return ICICI's own code of an exchange's symbol; None when it lists none."""
+        ...
+
 
 class NoDirectory:
     """Stands in while ICICI's list cannot be had: nothing is resolved."""
@@ -55,6 +59,10 @@ class NoDirectory:
         """Return NSE."""
         return NSE
 
+    def code_of(self, exchange: str, symbol: str) -> str | None:  # noqa: ARG002  # the port's shape
+        """Return None."""
+        return None
+
 
 class Directory:
     """ICICI's list of securities.
@@ -66,11 +74,13 @@ class Directory:
     def __init__(self, securities: Iterable[Security]) -> None:
         self._by_isin: dict[tuple[str, str], str] = {}
         self._by_code: dict[tuple[str, str], Security] = {}
+        self._by_symbol: dict[tuple[str, str], str] = {}
         for security in securities:
             if security.symbol and security.isin:
                 self._by_isin.setdefault((security.exchange, security.isin), security.symbol)
             if security.symbol and security.code:
                 self._by_code.setdefault((security.exchange, security.code), security)
+                self._by_symbol.setdefault((security.exchange, security.symbol), security.code)
 
     def __len__(self) -> int:
         return len(self._by_code)
@@ -89,3 +99,7 @@ class Directory:
     def exchange_of(self, isin: str) -> str:
         """Return where a security is listed, NSE before BSE; NSE when unknown."""
         return next((exchange for exchange in (NSE, BSE) if (exchange, isin) in self._by_isin), NSE)
+
+    def code_of(self, exchange: str, symbol: str) -> str | None:
+        """Return ICICI's own code of an exchange's symbol; None when it lists none."""
+        return self._by_symbol.get((exchange, symbol))

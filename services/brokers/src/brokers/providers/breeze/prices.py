@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from brokers.domain.brokers import Broker
+from brokers.domain.errors import BrokerUnavailable
+from brokers.domain.isins import NoDirectory, SecurityDirectory
 from brokers.domain.quotes import BrokerQuote
 from brokers.domain.secrets import Secret
 from brokers.domain.sessions import ActiveSession
@@ -18,31 +20,27 @@ DEADLINE_SECONDS = 9.0
 _INDICES = {"INDEX:NIFTY50": ("NSE", "NIFTY"), "INDEX:BANKNIFTY": ("NSE", "CNXBAN")}
 
 
-class StockCodes(Protocol):
-    """Knows ICICI's own codes of stocks."""
+class Directories(Protocol):
+    """Keeps ICICI's list of securities."""
 
-    async def code_of(self, exchange: str, symbol: str) -> str | None:
-        """Return ICICI's code of an exchange's symbol; None when it lists none.
-
-        Raises:
-            ServiceError: ICICI's list cannot be had now.
-        """
+    async def directory(self, root_url: str | None) -> SecurityDirectory:
+        """Return the list of an address, or one that knows nothing while it cannot be had."""
         ...
 
 
 class BreezePrices:
     """Asks Breeze over the server-wide session."""
 
-    def __init__(self, nursery: Nursery, roots: VendorRoots, codes: StockCodes) -> None:
+    def __init__(self, nursery: Nursery, roots: VendorRoots, directories: Directories) -> None:
         self._nursery = nursery
         self._roots = roots
-        self._codes = codes
+        self._directories = directories
 
     async def known(self, instruments: Sequence[str]) -> Sequence[str]:
         """Return those of `instruments` that ICICI has a code for, in the order given.
 
         Raises:
-            ServiceError: ICICI's list cannot be had now.
+            BrokerUnavailable: ICICI's list cannot be had now.
         """
         return list((await self._stocks(instruments)).values())
 
@@ -73,16 +71,15 @@ class BreezePrices:
         return parse_quotes(answers, stocks)
 
     async def _stocks(self, instruments: Sequence[str]) -> dict[Stock, str]:
-        stocks: dict[Stock, str] = {}
-        for instrument in instruments:
-            stock = _INDICES.get(instrument) or await self._listed(instrument)
-            if stock is not None:
-                stocks[stock] = instrument
-        return stocks
+        directory = await self._directories.directory(self._roots.of(Broker.ICICI, is_simulated=False))
+        if isinstance(directory, NoDirectory):
+            raise BrokerUnavailable(Broker.ICICI)
+        stocks = ((_stock(each, directory), each) for each in instruments)
+        return {stock: instrument for stock, instrument in stocks if stock is not None}
 
-    async def _listed(self, instrument: str) -> Stock | None:
-        exchange, _, symbol = instrument.partition(":")
-        if exchange not in {"NSE", "BSE"}:
-            return None
-        code = await self._codes.code_of(exchange, symbol)
-        return None if code is None else (exchange, code)
+
+def _stock(instrument: str, directory: SecurityDirectory) -> Stock | None:
+    """Return how ICICI is asked for an instrument; None for what it has no code for."""
+    exchange, _, symbol = instrument.partition(":")
+    code = directory.code_of(exchange, symbol)
+    return _INDICES.get(instrument) if code is None else (exchange, code)
