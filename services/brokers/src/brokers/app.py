@@ -1,11 +1,36 @@
 """Brokers' composition root: what is opened, in which order, and what health is made of."""
 
+import random
+import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
+from bourse.brokers.v1.syncs_pb2_grpc import add_SyncServiceServicer_to_server
+from bourse.portfolio.v1.syncs_pb2_grpc import SyncedPortfolioServiceStub
+from grpc_health.v1 import health_pb2_grpc
+
+from bourse.portfolio.v1 import syncs_pb2
+from brokers.domain.brokers import Broker
+from brokers.domain.lanes import Lanes
+from brokers.domain.ports import PortfolioReader
+from brokers.domain.sync_desk import SyncDesk
+from brokers.handlers.syncs import SyncService
+from brokers.providers.breeze.security_master import SecurityMaster
+from brokers.providers.children.nursery import Nursery
+from brokers.providers.portfolio import PortfolioRows
+from brokers.providers.portfolio_readers import BreezeReader, KiteReader, PortfolioJobs
+from brokers.providers.roots import VendorRoots
 from brokers.settings import Settings
+from chassis.clock import Clock, SystemClock
 from chassis.health import Health
+from chassis.rpc_client import open_channel
 from chassis.rpc_server import serving
+
+# The service's own jobs (prices, sessions, ICICI's list of securities) never wait for syncs, nor syncs for them.
+OWN_CHILDREN = 2
+# Callers set deadlines of their own; this is when a call ends whose caller set none.
+LONGEST_CALL_SECONDS = 120.0
 
 
 @asynccontextmanager
@@ -15,5 +40,40 @@ async def build(settings: Settings) -> AsyncIterator[None]:
     Raises:
         AddressInUse: the address to listen on is taken.
     """
-    async with serving(settings.brokers_address, [], health=Health(), settings=settings):
+    clock = SystemClock()
+    health = Health()
+    roots = VendorRoots(settings.kite_root_url, settings.breeze_root_url, settings.brokers_sandbox_url)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        nursery = await enter(Nursery.open(settings.run_dir, at_most=settings.brokers_children + OWN_CHILDREN))
+        # Sessions are told and kept without children, so that a broken SDK does not take the service out.
+        health.add("children", nursery.is_ready, critical=False)
+        desk = await enter(_sync_desk(settings, nursery, roots, clock))
+        syncs = SyncService(desk, has_sandbox=roots.sandbox is not None)
+        registrations = [partial(add_SyncServiceServicer_to_server, syncs)]
+        await enter(serving(settings.brokers_address, registrations, health=health, settings=_patient(settings)))
         yield
+
+
+@asynccontextmanager
+async def _sync_desk(settings: Settings, nursery: Nursery, roots: VendorRoots, clock: Clock) -> AsyncIterator[SyncDesk]:
+    channel = open_channel(settings.portfolio_address, [syncs_pb2.DESCRIPTOR], settings=settings)
+    stub = SyncedPortfolioServiceStub(channel)
+    store = PortfolioRows(stub, health_pb2_grpc.HealthStub(channel), clock=clock, jitter=random.random)
+    master = SecurityMaster(nursery, clock)
+    jobs = PortfolioJobs(nursery, roots, deadline_seconds=settings.brokers_sync_seconds)
+    readers: dict[Broker, PortfolioReader] = {
+        Broker.ZERODHA: KiteReader(jobs),
+        Broker.ICICI: BreezeReader(jobs, master),
+    }
+    lanes = Lanes(at_most=settings.brokers_children, queue_at_most=settings.brokers_sync_queue)
+    try:
+        yield SyncDesk(readers, store, lanes=lanes, clock=clock, new_id=lambda: str(uuid.uuid4()))
+    finally:
+        await master.finish()
+        await channel.close()
+
+
+def _patient(settings: Settings) -> Settings:
+    """Return the settings of a server whose calls may wait in a queue and for a broker."""
+    return settings.model_copy(update={"rpc_deadline_seconds": LONGEST_CALL_SECONDS / 2})

@@ -5,12 +5,13 @@ from datetime import datetime
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from bourse.brokers.v1 import brokers_pb2, events_pb2, quotes_pb2, sessions_pb2
+from bourse.brokers.v1 import brokers_pb2, events_pb2, quotes_pb2, sessions_pb2, syncs_pb2
 from brokers.domain.brokers import Broker
 from brokers.domain.errors import BrokerMissing
 from brokers.domain.quotes import BrokerQuote
 from brokers.domain.session_events import SessionEvent, SessionEventKind
 from brokers.domain.sessions import SessionStatus
+from brokers.domain.syncs import Sync
 
 BROKER_MESSAGES = {Broker.ZERODHA: brokers_pb2.BROKER_ZERODHA, Broker.ICICI: brokers_pb2.BROKER_ICICI}
 
@@ -45,6 +46,19 @@ def session_status_message(status: SessionStatus) -> sessions_pb2.SessionStatus:
     if status.feed.last_tick_at is not None:
         message.last_tick_at.CopyFrom(timestamp(status.feed.last_tick_at))
     return message
+
+
+def sync_message(sync: Sync) -> syncs_pb2.Sync:
+    """Return a finished sync as its caller sees it."""
+    return syncs_pb2.Sync(
+        id=sync.id,
+        broker=BROKER_MESSAGES[sync.broker],
+        synced_at=timestamp(sync.synced_at),
+        holdings_count=sync.counts.holdings,
+        positions_count=sync.counts.positions,
+        net_positions_count=sync.counts.net_positions,
+        is_simulated=sync.is_simulated,
+    )
 
 
 def quote_message(quote: BrokerQuote) -> quotes_pb2.BrokerQuote:
