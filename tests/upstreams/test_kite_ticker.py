@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +105,26 @@ def test_the_sdk_reads_every_kind_of_packet(token: int, price: float, mode: Mode
         assert read["volume_traded"] == 1_234_567
         assert read["last_trade_time"].timestamp() == TRADED
         assert read["depth"]["sell"][4] == {"quantity": 24, "price": pytest.approx(price + 4), "orders": 4}
+
+
+def test_the_sdks_own_client_is_served(ticker: KiteTickerServer, account: KiteAccount) -> None:
+    program = Path(__file__).with_name("kite_ticker_program.py")
+    arguments = [ticker.url, account.api_key, account.new_access_token(), str(TCS), str(NIFTY)]
+    with subprocess.Popen(
+        [sys.executable, program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdout is not None
+        ticker.wait_for_subscriptions({TCS: Mode.QUOTE, NIFTY: Mode.FULL})
+        ticker.send_ticks([Tick(TCS, 3842.5), Tick(NIFTY, 24000.15, exchange_timestamp=TRADED)])
+        event, ticks = json.loads(client.stdout.readline())
+        assert (event, [tick["mode"] for tick in ticks]) == ("ticks", ["quote", "full"])
+        assert [tick["last_price"] for tick in ticks] == [3842.5, 24000.15]
+        ticker.send_text({"type": "order", "data": {"order_id": "1"}})
+        assert json.loads(client.stdout.readline()) == ["order", {"order_id": "1"}]
+        ticker.send_text({"type": "error", "data": "too many"})
+        assert json.loads(client.stdout.readline()) == ["error", [0, "too many"]]
+        client.communicate("end\n", timeout=10)
+        assert client.returncode == 0
 
 
 async def test_ticks_go_to_those_who_subscribed_in_their_mode(ticker: KiteTickerServer, account: KiteAccount) -> None:
