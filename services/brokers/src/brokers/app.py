@@ -4,28 +4,39 @@ import random
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
+import grpc
 from bourse.brokers.v1.syncs_pb2_grpc import add_SyncServiceServicer_to_server
+from bourse.market.v1.calendars_pb2_grpc import CalendarServiceStub
 from bourse.portfolio.v1.syncs_pb2_grpc import SyncedPortfolioServiceStub
 from grpc_health.v1 import health_pb2_grpc
 
+from bourse.market.v1 import calendars_pb2, instruments_pb2
 from bourse.portfolio.v1 import syncs_pb2
 from brokers.domain.brokers import Broker
 from brokers.domain.lanes import Lanes
 from brokers.domain.ports import PortfolioReader
+from brokers.domain.sessions import SessionBook
 from brokers.domain.sync_desk import SyncDesk
+from brokers.feed.kite_ticker import KiteTicker, TickerOptions
+from brokers.feed.market_hours import MarketHours
+from brokers.feed.publisher import TickPublisher
 from brokers.handlers.syncs import SyncService
 from brokers.providers.breeze.security_master import SecurityMaster
 from brokers.providers.children.nursery import Nursery
 from brokers.providers.portfolio import PortfolioRows
 from brokers.providers.portfolio_readers import BreezeReader, KiteReader, PortfolioJobs
 from brokers.providers.roots import VendorRoots
+from brokers.server_sessions import server_sessions
 from brokers.settings import Settings
+from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.health import Health
+from chassis.process import running
 from chassis.rpc_client import open_channel
-from chassis.rpc_server import serving
+from chassis.rpc_server import Register, serving
 
 # The service's own jobs (prices, sessions, ICICI's list of securities) never wait for syncs, nor syncs for them.
 OWN_CHILDREN = 2
@@ -48,19 +59,44 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         nursery = await enter(Nursery.open(settings.run_dir, at_most=settings.brokers_children + OWN_CHILDREN))
         # Sessions are told and kept without children, so that a broken SDK does not take the service out.
         health.add("children", nursery.is_ready, critical=False)
-        desk = await enter(_sync_desk(settings, nursery, roots, clock))
+        master = SecurityMaster(nursery, clock)
+        stack.push_async_callback(master.finish)
+        desk = await enter(_sync_desk(settings, nursery, roots, master=master, clock=clock))
         syncs = SyncService(desk, has_sandbox=roots.sandbox is not None)
-        registrations = [partial(add_SyncServiceServicer_to_server, syncs)]
+        bus = await enter(Bus.open(settings, name="brokers", streams=[EVENTS, TICKS]))
+        health.add("nats", bus.is_answering, critical=False)
+        market = open_channel(
+            settings.market_address, [calendars_pb2.DESCRIPTOR, instruments_pb2.DESCRIPTOR], settings=settings
+        )
+        stack.push_async_callback(market.close)
+        book = SessionBook(clock)
+        ticker = await enter(_ticker(settings, bus, market, book=book, clock=clock))
+        health.add("ticker", ticker.is_well, critical=False)
+        sessions = await enter(
+            server_sessions(
+                settings,
+                nursery=nursery,
+                roots=roots,
+                directories=master,
+                bus=bus,
+                market=market,
+                book=book,
+                feed=ticker,
+                clock=clock,
+            )
+        )
+        registrations: list[Register] = [partial(add_SyncServiceServicer_to_server, syncs), *sessions]
         await enter(serving(settings.brokers_address, registrations, health=health, settings=_patient(settings)))
         yield
 
 
 @asynccontextmanager
-async def _sync_desk(settings: Settings, nursery: Nursery, roots: VendorRoots, clock: Clock) -> AsyncIterator[SyncDesk]:
+async def _sync_desk(
+    settings: Settings, nursery: Nursery, roots: VendorRoots, *, master: SecurityMaster, clock: Clock
+) -> AsyncIterator[SyncDesk]:
     channel = open_channel(settings.portfolio_address, [syncs_pb2.DESCRIPTOR], settings=settings)
     stub = SyncedPortfolioServiceStub(channel)
     store = PortfolioRows(stub, health_pb2_grpc.HealthStub(channel), clock=clock, jitter=random.random)
-    master = SecurityMaster(nursery, clock)
     jobs = PortfolioJobs(nursery, roots, deadline_seconds=settings.brokers_sync_seconds)
     readers: dict[Broker, PortfolioReader] = {
         Broker.ZERODHA: KiteReader(jobs),
@@ -70,8 +106,22 @@ async def _sync_desk(settings: Settings, nursery: Nursery, roots: VendorRoots, c
     try:
         yield SyncDesk(readers, store, lanes=lanes, clock=clock, new_id=lambda: str(uuid.uuid4()))
     finally:
-        await master.finish()
         await channel.close()
+
+
+@asynccontextmanager
+async def _ticker(
+    settings: Settings, bus: Bus, market: grpc.aio.Channel, *, book: SessionBook, clock: Clock
+) -> AsyncIterator[KiteTicker]:
+    publisher = TickPublisher(bus, clock, publisher_id=settings.brokers_publisher_id)
+    hours = MarketHours(CalendarServiceStub(market), clock)
+    options = TickerOptions(settings.kite_ticker_url, stale_after=timedelta(seconds=settings.kite_ticker_stale_seconds))
+    ticker = KiteTicker(publisher, hours=hours.known, refuse=book.refuse, clock=clock, options=options)
+    async with running(publisher.run(), hours.run()):
+        try:
+            yield ticker
+        finally:
+            await ticker.stop()
 
 
 def _patient(settings: Settings) -> Settings:
