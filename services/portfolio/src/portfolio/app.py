@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from random import SystemRandom
 
 import grpc
+from bourse.market.v1.calendars_pb2_grpc import CalendarServiceStub
 from bourse.market.v1.corporate_actions_pb2_grpc import CorporateActionServiceStub
 from bourse.market.v1.quotes_pb2_grpc import QuoteServiceStub
 from bourse.portfolio.v1.holdings_pb2_grpc import add_HoldingServiceServicer_to_server
@@ -19,9 +21,11 @@ from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
+from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import serving
 from portfolio.domain.market import Market, RememberedQuotes, RememberedSplits
+from portfolio.domain.nightly import NightlySnapshots
 from portfolio.domain.portfolios import Portfolios
 from portfolio.domain.syncing import SyncDesk
 from portfolio.handlers.holdings import HoldingService
@@ -30,8 +34,10 @@ from portfolio.handlers.positions import PositionService
 from portfolio.handlers.syncs import SyncedPortfolioService
 from portfolio.messages import synced_event
 from portfolio.providers.quotes import MarketQuotes
+from portfolio.providers.sessions import MarketSessions
 from portfolio.providers.splits import MarketSplits
 from portfolio.settings import Settings
+from portfolio.storage.snapshots import SnapshotsOfSessions
 from portfolio.storage.synced_rows import SyncedPortfolios
 from portfolio.storage.tables import OUTBOX
 
@@ -44,6 +50,7 @@ class _MarketSide:
 
     channel: grpc.aio.Channel
     market: Market
+    sessions: MarketSessions
 
 
 @asynccontextmanager
@@ -71,6 +78,15 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         synced = SyncedPortfolios(database, synced_event)
         desk = SyncDesk(synced, clock=clock, on_replaced=relay.notify)
         portfolios = Portfolios(synced, side.market, clock)
+        nightly = NightlySnapshots(
+            synced,
+            SnapshotsOfSessions(database),
+            market=side.market,
+            sessions=side.sessions,
+            clock=clock,
+            delay_seconds=settings.portfolio_snapshot_delay_seconds,
+            random=SystemRandom().random,
+        )
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
         health.add("market", partial(_is_connected, side.channel), critical=False)
@@ -80,6 +96,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             partial(add_PositionServiceServicer_to_server, PositionService(portfolios)),
             partial(add_PnlServiceServicer_to_server, PnlService(portfolios)),
         ]
+        await enter(running(nightly.run()))
         await enter(serving(settings.portfolio_address, registrations, health=health, settings=settings))
         yield
 
@@ -100,7 +117,7 @@ async def _market_side(settings: Settings, clock: Clock) -> AsyncIterator[_Marke
     quotes = RememberedQuotes(MarketQuotes(QuoteServiceStub(channel)), clock)
     splits = RememberedSplits(MarketSplits(CorporateActionServiceStub(channel)), clock)
     try:
-        yield _MarketSide(channel, Market(quotes, splits))
+        yield _MarketSide(channel, Market(quotes, splits), MarketSessions(CalendarServiceStub(channel)))
     finally:
         await quotes.finish()
         await channel.close()

@@ -67,8 +67,9 @@ def plain(amount: Decimal) -> str:
 
 
 def trimmed(amount: Decimal) -> Decimal:
-    """Return the amount without zeros at its end."""
-    return Decimal(0) if amount.is_zero() else amount.normalize(_EXACT)
+    """Return the amount without zeros after the point at its end."""
+    short = amount.normalize(_EXACT)
+    return rounded(short, Decimal(1)) if short == short.to_integral_value() else short
 
 
 def in_decimals(factor: Fraction) -> Decimal:

@@ -35,11 +35,10 @@ class KnownSessions:
         return self.known_from <= day_in_india(moment) <= self.known_through
 
     def last_closed(self, moment: datetime) -> Session | None:
-        """Return the session that closed last before a moment, if none is open then; None too when nobody knows."""
+        """Return the session that closed last before a moment; None while one is open, and when nobody knows."""
         begun = [session for session in self.sessions if session.opens_at <= moment]
         if not self.knows(moment) or not begun or begun[-1].closes_at > moment:
             return None
-        # A day between that session and now that the calendar does not reach may have had a session of its own.
         return begun[-1]
 
     def next_after(self, moment: datetime) -> Session | None:

@@ -19,7 +19,7 @@ from portfolio.storage.tables import BROKER_SYNCS, SNAPSHOTS
 _KEY = ("user_id", "date", "broker")
 
 
-class NightlySnapshots:
+class SnapshotsOfSessions:
     """Keeps the snapshots that are taken after a session."""
 
     def __init__(self, database: Database) -> None:
