@@ -6,6 +6,7 @@ Its address holds the token, so nothing here, and no logger of the library, ever
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,6 +102,8 @@ class KiteLink:
         random: Callable[[], float],
     ) -> None:
         self._address = address
+        # The system's authorities, or those of SSL_CERT_FILE; certificate and name are verified.
+        self._tls = ssl.create_default_context() if address.reveal().startswith("wss://") else None
         self._tokens = tokens
         self._receive = receive
         self._clock = clock
@@ -155,6 +158,7 @@ class KiteLink:
             max_size=MAX_MESSAGE_BYTES,
             max_queue=MAX_QUEUED_MESSAGES,
             logger=_silent_logger(),
+            ssl=self._tls,
         )
         async with opening as socket:
             await self._subscribe(socket)
