@@ -60,7 +60,7 @@ curl -s -X POST "$$B/api/portfolio/sync" -H "Authorization: Bearer $$TOKEN" -H '
 curl -s -X POST "$$B/api/portfolio/icici-sync" -H "Authorization: Bearer $$TOKEN" -H 'Content-Type: application/json' \\
   -d "{\\"api_key\\":\\"$breeze_key\\",\\"api_secret\\":\\"$secret\\",\\"api_session\\":\\"$$CODE\\"}"; echo
 
-# what is held now, at live prices
+# what is held: at the prices the brokers gave, and a few seconds later at those of the sample market
 curl -s "$$B/api/portfolio/holdings" -H "Authorization: Bearer $$TOKEN"; echo
 curl -s "$$B/api/portfolio/positions" -H "Authorization: Bearer $$TOKEN"; echo
 curl -s "$$B/api/portfolio/pnl?days=30" -H "Authorization: Bearer $$TOKEN"; echo

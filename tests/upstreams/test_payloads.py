@@ -56,9 +56,10 @@ DOCUMENTED = {
         breeze_position(TCS, 1, 1),
         (
             "segment product_type exchange_code stock_code expiry_date strike_price right action quantity "
-            "average_price settlement_id margin_amount ltp price stock_index_indicator cover_quantity stoploss_trigger "
-            "stoploss take_profit available_margin squareoff_mode mtf_sell_quantity mtf_net_amount_payable mtf_expiry_date "
-            "order_id cover_order_flow cover_order_executed_quantity pledge_status pnl underlying order_segment_code"
+            "average_price settlement_id margin_amount ltp price stock_index_indicator cover_quantity "
+            "stoploss_trigger stoploss take_profit available_margin squareoff_mode mtf_sell_quantity "
+            "mtf_net_amount_payable mtf_expiry_date order_id cover_order_flow cover_order_executed_quantity "
+            "pledge_status pnl underlying order_segment_code"
         ),
     ),
     "breeze demat": (
