@@ -38,8 +38,8 @@ from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import Register, serving
 
-# The service's own jobs (prices, sessions, ICICI's list of securities) never wait for syncs, nor syncs for them.
-OWN_CHILDREN = 2
+# The service's own jobs (of each broker a session, prices and a list) never wait for syncs, nor syncs for them.
+OWN_CHILDREN = 6
 # Callers set deadlines of their own; this is when a call ends whose caller set none.
 LONGEST_CALL_SECONDS = 120.0
 
@@ -71,7 +71,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(market.close)
         book = SessionBook(clock)
         ticker = await enter(_ticker(settings, bus, market, book=book, clock=clock))
-        health.add("ticker", ticker.is_well, critical=False)
+        health.add("kite_feed", ticker.is_well, critical=False)
         sessions = await enter(
             server_sessions(
                 settings,

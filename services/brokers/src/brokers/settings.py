@@ -1,8 +1,10 @@
 """What operators can set for brokers."""
 
+from urllib.parse import urlsplit
+
 from pydantic import Field, SecretStr, field_validator
 
-from chassis.settings import ProcessSettings
+from chassis.settings import LOOPBACK_HOSTS, ProcessSettings
 
 
 class Settings(ProcessSettings):
@@ -44,9 +46,18 @@ class Settings(ProcessSettings):
     kite_ticker_url: str = "wss://ws.kite.trade"
     kite_ticker_max_instruments: int = Field(default=3_000, ge=1, le=9_000)
     kite_ticker_stale_seconds: float = Field(default=10.0, gt=0, le=3_600)
-    brokers_publisher_id: str = Field(default="brokers", min_length=1, max_length=64)
+    brokers_publisher_id: str = Field(default="brokers", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
 
     @field_validator("kite_root_url", "breeze_root_url", "brokers_sandbox_url", "kite_ticker_url")
     @classmethod
     def _has_no_slash_at_its_end(cls, url: str | None) -> str | None:
         return None if url is None else url.rstrip("/")
+
+    @field_validator("kite_ticker_url")
+    @classmethod
+    def _keeps_the_token_from_listeners(cls, url: str) -> str:
+        parts = urlsplit(url)
+        is_loopback = parts.scheme == "ws" and parts.hostname in LOOPBACK_HOSTS
+        if not parts.hostname or parts.query or parts.fragment or not (parts.scheme == "wss" or is_loopback):
+            raise ValueError("must be wss://host, whose address tells the session's token to nobody else")
+        return url

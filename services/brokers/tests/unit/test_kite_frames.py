@@ -144,6 +144,17 @@ def test_a_frame_cut_anywhere_is_malformed(length: int, count: int) -> None:
                 read(frame[:cut])
 
 
+def test_a_frame_cut_in_a_packet_of_an_unknown_length_is_malformed() -> None:
+    with pytest.raises(FrameMalformed):
+        read_prices(frame_of([packet_of(8), b"x" * 300])[:-1])
+
+
+def test_a_packet_of_the_last_price_alone_says_nothing_of_change_and_depth() -> None:
+    (packet,) = read_frame(frame_of([packet_of(8)]))
+    assert packet.change_percent is None
+    assert packet.depth is None
+
+
 @pytest.mark.parametrize("count", [1, 40])
 def test_a_count_that_is_too_large_is_malformed(count: int) -> None:
     packed = frame_of([packet_of(184)] * count)
