@@ -109,6 +109,14 @@ async def test_the_admin_secret_opens_a_session_without_a_token(running: Any, pa
     assert running.brokers.requests[0].caller_is_admin is False
 
 
+async def test_an_admin_secret_may_be_several_words(running: Any) -> None:
+    running.brokers.admin_secret = "correct horse"
+
+    response = await running.http.post(ICICI, json={**ICICI_BODY, "secret": "correct horse"})
+
+    assert response.status_code == 200
+
+
 @pytest.mark.parametrize(("path", "body"), ACTIVATIONS)
 async def test_without_any_proof_it_is_401(running: Any, path: str, body: dict[str, str]) -> None:
     for proof in ({}, {"secret": None}):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from gateway.models.credentials import Credential, Credentials
+from gateway.models.credentials import AdminSecret, Credential, Credentials
 from gateway.reply import DateTime, Reply, always
 
 FeedState = Literal["off", "connecting", "connected", "live", "stale", "closed"]
@@ -43,7 +43,7 @@ class IciciActivation(Credentials):
     """Opening ICICI's session; key and secret are the configured ones unless both are given."""
 
     api_session: Credential
-    secret: Credential | None = None
+    secret: AdminSecret | None = None
     api_key: Credential | None = None
     api_secret: Credential | None = None
 
@@ -54,4 +54,4 @@ class ZerodhaActivation(Credentials):
     api_key: Credential
     api_secret: Credential
     request_token: Credential
-    secret: Credential | None = None
+    secret: AdminSecret | None = None

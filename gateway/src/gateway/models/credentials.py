@@ -8,12 +8,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, WithJson
 MAX_CREDENTIAL_LENGTH = 512
 CHECKSUM_LENGTH = 64
 
-_CREDENTIAL = re.compile(rf"[\x20-\x7e]{{1,{MAX_CREDENTIAL_LENGTH}}}")
+_CREDENTIAL = re.compile(rf"[!-~]{{1,{MAX_CREDENTIAL_LENGTH}}}")
+_ADMIN_SECRET = re.compile(rf"[ -~]{{1,{MAX_CREDENTIAL_LENGTH}}}")
 _CHECKSUM = re.compile(rf"[0-9A-Fa-f]{{{CHECKSUM_LENGTH}}}")
 
 
 def _credential(value: Any) -> Any:
     if not isinstance(value, str) or _CREDENTIAL.fullmatch(value) is None:
+        raise ValueError(f"must be 1 to {MAX_CREDENTIAL_LENGTH} printable ASCII characters without blanks")
+    return value
+
+
+def _admin_secret(value: Any) -> Any:
+    if not isinstance(value, str) or _ADMIN_SECRET.fullmatch(value) is None:
         raise ValueError(f"must be 1 to {MAX_CREDENTIAL_LENGTH} printable ASCII characters")
     return value
 
@@ -24,33 +31,27 @@ def _checksum(value: Any) -> Any:
     return value
 
 
-Credential = Annotated[
-    SecretStr,
-    BeforeValidator(_credential),
-    WithJsonSchema(
+def _schema(characters: str, *, min_length: int, max_length: int) -> WithJsonSchema:
+    return WithJsonSchema(
         {
             "type": "string",
             "format": "password",
             "writeOnly": True,
-            "minLength": 1,
-            "maxLength": MAX_CREDENTIAL_LENGTH,
-            "pattern": r"^[ -~]+$",
+            "minLength": min_length,
+            "maxLength": max_length,
+            "pattern": f"^[{characters}]+$",
         }
-    ),
+    )
+
+
+Credential = Annotated[
+    SecretStr, BeforeValidator(_credential), _schema("!-~", min_length=1, max_length=MAX_CREDENTIAL_LENGTH)
 ]
 Checksum = Annotated[
-    SecretStr,
-    BeforeValidator(_checksum),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "format": "password",
-            "writeOnly": True,
-            "minLength": CHECKSUM_LENGTH,
-            "maxLength": CHECKSUM_LENGTH,
-            "pattern": "^[0-9A-Fa-f]+$",
-        }
-    ),
+    SecretStr, BeforeValidator(_checksum), _schema("0-9A-Fa-f", min_length=CHECKSUM_LENGTH, max_length=CHECKSUM_LENGTH)
+]
+AdminSecret = Annotated[
+    SecretStr, BeforeValidator(_admin_secret), _schema(" -~", min_length=1, max_length=MAX_CREDENTIAL_LENGTH)
 ]
 
 
