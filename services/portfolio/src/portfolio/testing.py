@@ -68,6 +68,7 @@ class SmallMarket(
         previous_close: float | None = None,
         freshness: str = "LIVE",
         source: str = "zerodha",
+        currency: str = "INR",
     ) -> None:
         """Quote an instrument from now on."""
         quote = quotes_pb2.Quote(
@@ -76,7 +77,7 @@ class SmallMarket(
             name=instrument,
             last_price=last_price,
             previous_close=previous_close,
-            currency="INR",
+            currency=currency,
             provenance=quotes_pb2.Provenance(
                 source=source, freshness=quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness}")
             ),
