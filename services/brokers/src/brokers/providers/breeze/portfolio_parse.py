@@ -4,9 +4,9 @@ Holdings know what a stock cost and how much there is of it; demat knows its ISI
 they disagree:
 
 - fewer units in demat than in holdings: the rest is bought and not settled yet (T1);
-- more units in demat than in holdings: sold and not delivered yet, so that holdings count;
-- no holding, but units in demat: they were transferred in, and what today's sales do not take of them is held at an
-  unknown cost;
+- more units in demat than in holdings: what was sold and not delivered yet, by today's positions or because demat has
+  blocked it, is gone; anything else came by a bonus, a split or a transfer that holdings do not show, and is a holding
+  of its own at an unknown cost;
 - no units in demat: all is T1, the ISIN unknown but for ICICI's list of securities;
 - the same stock on NSE and on BSE: two holdings, whose settled units are taken from demat in that order, unless both
   show the same units at the same cost and demat has no room for both: then it is one holding, shown twice.
@@ -32,10 +32,11 @@ ONE = Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class _Deposit:
-    """What demat holds of one stock."""
+    """What demat holds of one stock, and how much of it is blocked for a delivery."""
 
     isin: str | None
     units: Decimal
+    blocked: Decimal
 
 
 def parse_portfolio(answer: Any, directory: SecurityDirectory) -> BrokerRows:
@@ -60,7 +61,7 @@ def parse_portfolio(answer: Any, directory: SecurityDirectory) -> BrokerRows:
         for row in listed(answer["holdings"].get(exchange), where=f"holdings.{exchange}")
     ]
     held = list(_settled(_without_mirrored(shown, deposits), deposits))
-    held += _transferred(deposits, {row.tradingsymbol for row in shown}, _sold_today(positions), directory)
+    held += _uncounted(held, deposits, _sold_today(positions), directory)
     return BrokerRows(
         holdings=tuple(_resolved(row, deposits, directory) for row in held),
         positions=tuple(_position(row, directory) for row in positions),
@@ -70,9 +71,10 @@ def parse_portfolio(answer: Any, directory: SecurityDirectory) -> BrokerRows:
 def _deposits(rows: Iterable[Fields]) -> dict[str, _Deposit]:
     deposits: dict[str, _Deposit] = {}
     for row in rows:
-        code, isin, units = row.word("stock_code"), row.optional_word("stock_ISIN"), row.units("quantity")
-        before = deposits.get(code, _Deposit(isin, ZERO))
-        deposits[code] = _Deposit(before.isin or isin, before.units + units)
+        code, isin = row.word("stock_code"), row.optional_word("stock_ISIN")
+        before = deposits.get(code, _Deposit(isin, ZERO, ZERO))
+        units, blocked = before.units + row.units("quantity"), before.blocked + row.units("blocked_quantity")
+        deposits[code] = _Deposit(before.isin or isin, units, blocked)
     return deposits
 
 
@@ -125,15 +127,29 @@ def _sold_today(positions: Iterable[Fields]) -> dict[str, Decimal]:
     return sold
 
 
-def _transferred(
-    deposits: dict[str, _Deposit], known: set[str], sold: dict[str, Decimal], directory: SecurityDirectory
+def _uncounted(
+    held: Iterable[HoldingRow], deposits: dict[str, _Deposit], sold: dict[str, Decimal], directory: SecurityDirectory
 ) -> Iterator[HoldingRow]:
     """Yield what demat has and holdings do not show."""
+    counted: defaultdict[str, Decimal] = defaultdict(Decimal)
+    known: dict[str, HoldingRow] = {}
+    for row in held:
+        counted[row.tradingsymbol] += row.quantity
+        known.setdefault(row.tradingsymbol, row)
     for code, deposit in deposits.items():
-        units = deposit.units - sold.get(code, ZERO)
-        if code not in known and units > 0:
-            exchange = EXCHANGES[0] if deposit.isin is None else directory.exchange_of(deposit.isin)
-            yield HoldingRow(exchange=exchange, tradingsymbol=code, quantity=units, t1_quantity=ZERO)
+        units = deposit.units - max(deposit.blocked, sold.get(code, ZERO)) - counted[code]
+        if units > 0:
+            yield _at_unknown_cost(code, units, known.get(code), exchange=_listed_at(deposit, directory))
+
+
+def _at_unknown_cost(code: str, units: Decimal, like: HoldingRow | None, *, exchange: str) -> HoldingRow:
+    if like is None:
+        return HoldingRow(exchange=exchange, tradingsymbol=code, quantity=units, t1_quantity=ZERO)
+    return replace(like, quantity=units, t1_quantity=ZERO, average_price=None, pnl=None)
+
+
+def _listed_at(deposit: _Deposit, directory: SecurityDirectory) -> str:
+    return EXCHANGES[0] if deposit.isin is None else directory.exchange_of(deposit.isin)
 
 
 def _resolved(row: HoldingRow, deposits: dict[str, _Deposit], directory: SecurityDirectory) -> HoldingRow:

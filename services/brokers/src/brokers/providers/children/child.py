@@ -40,8 +40,9 @@ def live(connection: socket.socket, *, parent: int) -> NoReturn:
         # The service ends a child through the forkserver; should that hang, the kernel ends it a little later.
         signal.setitimer(signal.ITIMER_REAL, job["deadline_seconds"] + 1)
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-        settle_in(Path(job["folder"]), timeout_seconds=CALL_TIMEOUT_SECONDS)
-        guard_requests(timeout_seconds=CALL_TIMEOUT_SECONDS)
+        timeout_seconds = job["parameters"].get("timeout_seconds", CALL_TIMEOUT_SECONDS)
+        settle_in(Path(job["folder"]), timeout_seconds=timeout_seconds)
+        guard_requests(timeout_seconds=timeout_seconds)
         connection.sendall(answer_to(job))
     finally:
         os._exit(0)

@@ -1,6 +1,7 @@
 """Kite's holdings and positions as rows of ours."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -36,10 +37,12 @@ def _holdings(rows: Iterable[Fields]) -> Iterator[HoldingRow]:
         if margin is None or not margin_units:
             yield own
             continue
-        # What was bought with borrowed money is counted apart, at a price of its own. Kite's profit is of the rest.
-        if own.quantity or own.t1_quantity:
+        # What was bought with borrowed money is counted apart, at a price of its own. Kite's profit is of the rest, if
+        # there is any.
+        has_rest = bool(own.quantity or own.t1_quantity)
+        if has_rest:
             yield own
-        yield _margin_holding(row, margin, margin_units)
+        yield replace(_margin_holding(row, margin, margin_units), pnl=None if has_rest else own.pnl)
 
 
 def _holding(row: Fields) -> HoldingRow:

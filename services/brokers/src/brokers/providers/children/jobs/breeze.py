@@ -33,7 +33,7 @@ _REFUSED = (
     ("resource not available", Problem.SESSION),
     ("invalid session", Problem.SESSION),
     ("session", Problem.SESSION),
-    ("unauthori", Problem.SESSION),
+    ("unauthori", Problem.CHECKSUM),
     ("authenticat", Problem.SESSION),
 )
 _THROTTLED = ("limit exceed", "too many", "rate limit", "exceeded the limit", "call limit")
@@ -108,9 +108,8 @@ def refusal_of(error: Exception) -> ChildRefused:
     text = str(error).lower()
     if isinstance(error, BreezeRefused):
         return _refusal_by_text(text) or _refusal_by_status(error.status)
-    # The transport's errors are wrapped by the SDK, but Python remembers what was wrapped; words of ICICI's come first,
-    # because the SDK raises those from within a handler too.
-    return _refusal_by_text(text) or transport_refusal(error) or ChildRefused(Refusal.INVALID_ANSWER)
+    # The SDK wraps the transport's errors, but Python remembers what was wrapped; their texts hold addresses.
+    return transport_refusal(error) or _refusal_by_text(text) or ChildRefused(Refusal.INVALID_ANSWER)
 
 
 def _holdings_at(client: Any, exchange: str) -> JSON:
