@@ -1,7 +1,8 @@
 """The real, unmodified breeze_connect in a process of its own, because importing it changes the whole process.
 
-It is told the root as its argument; questions and answers are lines of JSON on stdin and stdout. The first question is
-`[api_key, api_secret, api_session]`, each further one `[method, arguments]`; `open` tries another login.
+It is told the root as its argument, empty for the vendor's own addresses; questions and answers are lines of JSON on
+stdin and stdout. The first question is `[api_key, api_secret, api_session]`, each further one `[method, arguments]`;
+`open` tries another login.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from typing import Any
 
 
 def loaded(root: str) -> ModuleType:
-    """Import the SDK with its addresses pointed at a root; it leaves a folder of logs where the process runs."""
+    """Import the SDK with its addresses under a root, or its own for an empty one; it leaves a folder of logs."""
     spec = importlib.util.find_spec("breeze_connect")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -24,9 +25,10 @@ def loaded(root: str) -> ModuleType:
     assert config_spec.loader is not None
     config: Any = importlib.util.module_from_spec(config_spec)
     config_spec.loader.exec_module(config)
-    config.API_URL = f"{root}/breezeapi/api/v1/"
-    config.BREEZE_NEW_URL = f"{root}/api/v2/"
-    config.SECURITY_MASTER_URL = f"{root}/MotherAppMaster/SecurityMaster.zip"
+    if root:
+        config.API_URL = f"{root}/breezeapi/api/v1/"
+        config.BREEZE_NEW_URL = f"{root}/api/v2/"
+        config.SECURITY_MASTER_URL = f"{root}/MotherAppMaster/SecurityMaster.zip"
     sys.modules["config"] = config
     return importlib.import_module("breeze_connect.breeze_connect")
 
