@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contract.vendors import Vendors, running_vendors
 from harness.backends import BACKENDS, UNLIMITED, running_suite
 from harness.clients import Account, gateway_client, register
 from harness.processes import RunningSuite
@@ -13,12 +14,22 @@ FOLDER = Path(__file__).parent
 RUNNING = pytest.StashKey[ExitStack]()
 
 
+@pytest.fixture(scope="session")
+def vendors() -> Iterator[Vendors]:
+    """Stand-ins of the brokers; each test opens accounts of its own there."""
+    with running_vendors() as vendors:
+        yield vendors
+
+
 @pytest.fixture(scope="session", params=BACKENDS)
-def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
+def suite(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, vendors: Vendors
+) -> Iterator[RunningSuite]:
     """The whole suite, booted once a backend for all files of this folder."""
+    environment = {**UNLIMITED, **vendors.environment, "GATEWAY_LIMIT_SYNC": "1000000/minute"}
     with ExitStack() as running:
         request.config.stash[RUNNING] = running
-        yield running.enter_context(running_suite(request.param, tmp_path_factory.mktemp("suite"), UNLIMITED))
+        yield running.enter_context(running_suite(request.param, tmp_path_factory.mktemp("suite"), environment))
 
 
 @pytest.hookimpl(trylast=True)

@@ -175,6 +175,134 @@ class StreamedPrices(TypedDict):
     quotes: list[Quote]
 
 
+class Synced(TypedDict):
+    """S, both syncs: their counts, and what the contract adds."""
+
+    success: Literal[True]
+    message: str
+    holdings_count: int
+    positions_count: int
+    net_positions_count: int
+    broker: Literal["zerodha", "icici"]
+    synced_at: Moment
+    sync_id: Annotated[str, Field(min_length=1)]
+    simulated: bool
+
+
+class BrokerSync(TypedDict):
+    """Added by the contract: how fresh a broker's rows are."""
+
+    broker: Literal["zerodha", "icici"]
+    synced_at: Moment
+    simulated: bool
+
+
+class Holding(TypedDict):
+    """S, one of `holdings`; what a row cannot say is null. Every price carries source, time and freshness."""
+
+    tradingsymbol: str
+    quantity: float
+    average_price: float | None
+    last_price: float | None
+    pnl: float | None
+    pnl_pct: float | None
+    broker: Literal["zerodha", "icici"]
+    source: str | None
+    as_of: Moment | None
+    freshness: Freshness | None
+
+
+class HoldingsSummary(TypedDict):
+    """S, `summary` of the holdings."""
+
+    total_invested: float
+    total_current_value: float
+    total_pnl: float
+    total_pnl_pct: float | None
+
+
+class Holdings(TypedDict):
+    """S, "Portfolio · Read Endpoints"."""
+
+    holdings: list[Holding]
+    summary: HoldingsSummary
+    synced: bool
+    brokers: list[BrokerSync]
+
+
+class Position(TypedDict):
+    """S, one open position."""
+
+    type: Literal["net", "day"]
+    tradingsymbol: str
+    quantity: float
+    average_price: float | None
+    last_price: float | None
+    pnl: float | None
+    broker: Literal["zerodha", "icici"]
+    source: str | None
+    as_of: Moment | None
+    freshness: Freshness | None
+
+
+class Positions(TypedDict):
+    """S, "Returns open positions"; those closed today are a list of their own."""
+
+    positions: list[Position]
+    closed: list[Position]
+    summary: dict[str, Any]
+    synced: bool
+    brokers: list[BrokerSync]
+
+
+class PnlPoint(TypedDict):
+    """One day of the trend."""
+
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
+    total_pnl: float
+
+
+class Pnl(TypedDict):
+    """S, "P&L summary with up to 365-day trend"."""
+
+    summary: HoldingsSummary
+    trend: list[PnlPoint]
+    days: int
+    synced: bool
+    brokers: list[BrokerSync]
+
+
+class DeletedCounts(TypedDict):
+    """Added by the contract: how much is gone."""
+
+    holdings: int
+    positions: int
+    snapshots: int
+
+
+class Deleted(TypedDict):
+    """S, "Confirmation message"."""
+
+    success: Literal[True]
+    message: str
+    deleted: DeletedCounts
+
+
+class SessionStatus(TypedDict):
+    """S, "ICICI token validity"."""
+
+    initialized: bool
+    valid: bool
+    set_at: Moment | None
+    expires_at: Moment | None
+
+
+class ZerodhaStatus(SessionStatus):
+    """S, "Global token validity"."""
+
+    token_type: Literal["access_token"] | None
+
+
 class CacheState(TypedDict):
     """S, `cache_l1`."""
 
@@ -211,7 +339,7 @@ TITLES = {
 }
 CODES = {
     400: {"INVALID_REQUEST"},
-    401: {"AUTH_REQUIRED", "TOKEN_EXPIRED", "TOKEN_REVOKED", "INVALID_CREDENTIALS"},
+    401: {"AUTH_REQUIRED", "TOKEN_EXPIRED", "TOKEN_REVOKED", "INVALID_CREDENTIALS", "BROKER_TOKEN_INVALID"},
     403: {"ACCESS_DENIED"},
     404: {"NOT_FOUND"},
     405: {"INVALID_REQUEST"},
@@ -238,7 +366,7 @@ class Operation:
         cached: its answers are public data, kept by the gateway.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     status: int = 200
     body: dict[str, Any] | None = None
@@ -262,6 +390,16 @@ LOG_OUT = Operation("POST", "/api/auth/logout")
 REGISTER = Operation("POST", "/api/auth/register", status=400, body={})
 LOG_IN = Operation("POST", "/api/auth/login", status=400, body={})
 REFRESH = Operation("POST", "/api/auth/refresh", status=400, body={})
+SYNC_ZERODHA = Operation("POST", "/api/portfolio/sync", status=400, body={}, is_protected=True)
+SYNC_ICICI = Operation("POST", "/api/portfolio/icici-sync", status=400, body={}, is_protected=True)
+HOLDINGS = Operation("GET", "/api/portfolio/holdings", is_protected=True)
+POSITIONS = Operation("GET", "/api/portfolio/positions?type=net", is_protected=True)
+PNL = Operation("GET", "/api/portfolio/pnl?days=30", is_protected=True)
+DELETE_SYNCED = Operation("DELETE", "/api/portfolio/data", is_protected=True)
+ZERODHA_STATUS = Operation("GET", "/zerodha/status")
+ICICI_STATUS = Operation("GET", "/icici/status")
+ACTIVATE_ZERODHA = Operation("POST", "/zerodha/activate", status=400, body={})
+ACTIVATE_ICICI = Operation("POST", "/icici/activate", status=400, body={})
 
 OPERATIONS = (
     REGISTER,
@@ -275,6 +413,16 @@ OPERATIONS = (
     LIVE_PRICES,
     STREAM,
     HEALTH,
+    SYNC_ZERODHA,
+    SYNC_ICICI,
+    HOLDINGS,
+    POSITIONS,
+    PNL,
+    DELETE_SYNCED,
+    ZERODHA_STATUS,
+    ICICI_STATUS,
+    ACTIVATE_ZERODHA,
+    ACTIVATE_ICICI,
 )
 
 # --- reading answers ----------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ ANSWER_SECONDS = 5.0
 MAX_BODY_BYTES = 1024 * 1024
 TEN_MEGABYTES = 10_000_000
 REGISTER, LOG_IN, REFRESH, ALERTS = "/api/auth/register", "/api/auth/login", "/api/auth/refresh", "/api/alerts/me"
+SYNC, ICICI_SYNC, ACTIVATE = "/api/portfolio/sync", "/api/portfolio/icici-sync", "/icici/activate"
+WITH_BODY = [REGISTER, LOG_IN, REFRESH, ALERTS, SYNC, ICICI_SYNC, ACTIVATE]
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
@@ -61,6 +63,10 @@ def good_bodies() -> dict[str, tuple[str, dict[str, Any]]]:
         "google": (LOG_IN, GOOGLE_LOGIN),
         "refresh": (REFRESH, {"refresh_token": "a-refresh-token"}),
         "alert": (ALERTS, BUY_ALERT),
+        "sync": (SYNC, {"api_key": "demo", "api_secret": "demo", "request_token": "demo"}),
+        "checksum": (SYNC, {"api_key": "demo", "checksum": "0" * 64, "request_token": "demo"}),
+        "ICICI sync": (ICICI_SYNC, {"api_key": "demo", "api_secret": "demo", "api_session": "demo"}),
+        "activation": (ACTIVATE, {"api_session": "demo", "secret": "wrong"}),
     }
 
 
@@ -70,6 +76,10 @@ REQUIRED = {
     "google": ["token"],
     "refresh": ["refresh_token"],
     "alert": ["type", "symbol", "price"],
+    "sync": ["api_key", "api_secret", "request_token"],
+    "checksum": ["api_key", "checksum", "request_token"],
+    "ICICI sync": ["api_key", "api_secret", "api_session"],
+    "activation": ["api_session"],
 }
 NEVER_RIGHT: dict[str, Any] = {
     "true": True,
@@ -82,7 +92,14 @@ NEVER_RIGHT: dict[str, Any] = {
     "line break": "a@example.com\r\nBcc: b@example.com",
     "DEL": "a\u007fb",
 }
+NO_CREDENTIAL: dict[str, Any] = {"number": 5, "null": None, "blank": "a b", "beyond ASCII": "\u00e9", "wide": "\uff21"}
 WRONG: dict[str, dict[str, Any]] = {
+    "api_key": NO_CREDENTIAL,
+    "api_secret": NO_CREDENTIAL,
+    "request_token": NO_CREDENTIAL,
+    "api_session": NO_CREDENTIAL,
+    "checksum": {**NO_CREDENTIAL, "short": "0" * 63, "long": "0" * 65, "no hexadecimal digits": "g" * 64},
+    "secret": {"number": 5, "beyond ASCII": "\u00e9"},
     "email": {"number": 5, "null": None},
     "password": {"number": 12345678, "null": None},
     "name": {"number": 5},
@@ -148,7 +165,22 @@ async def test_a_missing_field_is_400(client: httpx.AsyncClient, account: Accoun
     read_error(answer, 400)
 
 
-@pytest.mark.parametrize("kind", REQUIRED)
+CREDENTIALS = {"sync", "checksum", "ICICI sync", "activation"}
+
+
+@pytest.mark.parametrize("kind", sorted(CREDENTIALS))
+async def test_a_field_nobody_knows_beside_credentials_is_not_repeated(
+    client: httpx.AsyncClient, account: Account, kind: str
+) -> None:
+    path, body = good_bodies()[kind]
+
+    answer = await client.post(path, json={**body, "hunter2": "hunter2"}, headers=account.bearer)
+
+    assert next(iter(body)) in read_error(answer, 400)["message"]
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("kind", sorted(REQUIRED.keys() - CREDENTIALS))
 async def test_a_field_nobody_knows_is_400(client: httpx.AsyncClient, account: Account, kind: str) -> None:
     path, body = good_bodies()[kind]
 
@@ -218,7 +250,7 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("path", [REGISTER, LOG_IN, REFRESH, ALERTS])
+@pytest.mark.parametrize("path", WITH_BODY)
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_hostile_json_is_400(client: httpx.AsyncClient, account: Account, path: str, body: bytes) -> None:
     started_at = time.monotonic()
@@ -235,7 +267,7 @@ async def test_a_body_without_a_token_is_401_whatever_it_holds(client: httpx.Asy
         read_error(await client.post(ALERTS, content=body, headers=JSON_TYPE), 401, "AUTH_REQUIRED")
 
 
-@pytest.mark.parametrize("path", [REGISTER, LOG_IN, REFRESH, ALERTS])
+@pytest.mark.parametrize("path", WITH_BODY)
 @pytest.mark.parametrize(
     "media_type",
     [
@@ -255,7 +287,7 @@ async def test_a_body_that_is_not_declared_to_be_json_is_415(
     read_error(await client.post(path, content=b'{"email": "a@example.com"}', headers=headers), 415)
 
 
-@pytest.mark.parametrize("path", [REGISTER, LOG_IN, REFRESH, ALERTS])
+@pytest.mark.parametrize("path", WITH_BODY)
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, TEN_MEGABYTES])
 @pytest.mark.parametrize("is_declared", [True, False], ids=["declared", "chunked"])
 async def test_a_body_over_a_megabyte_is_413(

@@ -47,8 +47,10 @@ STREAM = "/api/stream"
 REGISTER = "POST /api/auth/register"
 LOG_IN = "POST /api/auth/login"
 # That an address is taken, or its domain can have no mail, is no matter of form; that no text anywhere in Google's
-# `user` object may hold a control character is, but no schema can say it.
-FREER_THAN_TAKEN = {REGISTER, LOG_IN}
+# `user` object may hold a control character is, but no schema can say it. And brokers know none of the credentials.
+SYNCS = {"POST /api/portfolio/sync", "POST /api/portfolio/icici-sync"}
+ACTIVATIONS = {"POST /zerodha/activate", "POST /icici/activate"}
+FREER_THAN_TAKEN = {REGISTER, LOG_IN, *SYNCS, *ACTIVATIONS}
 GOOGLE_IS_OFF = "Google sign-in is not configured on this server"
 
 ANYBODY = described()

@@ -19,6 +19,7 @@ from contract.documents import (
     REGISTER,
     SET_ALERT,
     SNAPSHOT,
+    SYNC_ZERODHA,
     Operation,
     read_error,
 )
@@ -111,10 +112,13 @@ async def test_a_protected_operation_without_a_token_is_401_before_anything_else
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-@pytest.mark.parametrize("method", ["DELETE", "PUT", "PATCH", "TRACE"])
+@pytest.mark.parametrize("method", ["OTHER", "PUT", "PATCH", "TRACE"])
 async def test_a_method_that_is_not_there_is_405_and_names_those_that_are(
     client: httpx.AsyncClient, account: Account, operation: Operation, method: str
 ) -> None:
+    if method == "OTHER":
+        method = "POST" if operation.method == "DELETE" else "DELETE"
+
     answer = await client.request(method, operation.path, headers=account.bearer)
 
     read_error(answer, 405)
@@ -259,6 +263,7 @@ LIMITED = {
     "WRITE": SET_ALERT,
     "READ": PROFILE,
     "CACHED": SNAPSHOT,
+    "SYNC": SYNC_ZERODHA,
 }
 
 
