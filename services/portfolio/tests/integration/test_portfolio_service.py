@@ -10,6 +10,7 @@ import grpc
 import nats.errors
 import nats.js.errors
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats import connect
 from pydantic import SecretStr
@@ -206,6 +207,10 @@ async def test_after_a_deletion_a_later_sync_is_welcome(
         (sync_request(synced_at=NOW + DAY), "synced_at"),
         (sync_request(synced_at=NOW, started_at=NOW + SECOND), "synced_at"),
         (syncs_pb2.ReplaceBrokerRowsRequest(broker=ZERODHA), "started_at"),
+        (
+            syncs_pb2.ReplaceBrokerRowsRequest(broker=ZERODHA, started_at=Timestamp(seconds=10**15)),
+            "started_at",
+        ),
         (sync_request(*[holding()] * 5_001, synced_at=NOW), "holdings"),
     ],
 )
@@ -312,6 +317,37 @@ async def test_readers_at_once_ask_market_once(market: SmallMarket, caller: Call
     answers = await asyncio.gather(*(caller.holdings() for _ in range(10)))
     assert {answer.summary.total_current_value for answer in answers} == {"12000.00"}
     assert [len(symbols) for symbols in market.quote_requests] == [50, 50, 20]
+
+
+async def test_after_the_close_the_day_is_kept_at_its_sessions_prices(
+    market: SmallMarket, settings: Settings, clock: ManualClock
+) -> None:
+    market.session(NOW.replace(hour=3, minute=45))
+    closes = NOW.replace(hour=10, minute=0)
+    market.price("NSE:TCS", 120.0, at=closes, freshness="CLOSED")
+    async with build(settings, clock), grpc.aio.insecure_channel(settings.portfolio_address) as channel:
+        caller = Caller(channel)
+        row = holding(average_price="100", last_price="110")
+        await caller.replace(sync_request(row, synced_at=NOW - SECOND))
+        (point,) = (await caller.pnl()).trend
+        assert point.total_pnl == "100.00"
+        while (point := (await caller.pnl()).trend[0]).total_pnl != "200.00":
+            await clock.advance(600)
+        assert closes + timedelta(seconds=1_800) <= point.taken_at.ToDatetime(tzinfo=UTC) <= clock.now()
+
+
+async def test_health_names_what_it_is_made_of(market: SmallMarket, caller: Caller) -> None:
+    health = health_pb2_grpc.HealthStub(caller.channel)
+
+    async def status(name: str) -> int:
+        return int((await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)).status)
+
+    async with asyncio.timeout(20):
+        while await status("market") != SERVING:
+            await asyncio.sleep(0.05)
+    assert await status("database") == SERVING
+    assert await status("nats") != SERVING
+    assert await status("") == SERVING
 
 
 async def test_nats_away_holds_nobody_up_and_the_event_arrives_later(

@@ -36,6 +36,7 @@ class World:
         self.quotes: dict[str, Quote] = {}
         self.known_through = date(2026, 12, 31)
         self.calendar_is_down = self.quotes_are_down = self.database_is_down = False
+        self.rows_are_down = False
         self.broken_users: set[str] = set()
         self.is_resynced_meanwhile = False
         self.passes = 0
@@ -79,6 +80,8 @@ class World:
         return True
 
     async def rows_of(self, user_id: str) -> Sequence[SyncedRows]:
+        if self.rows_are_down:
+            raise DatabaseUnavailable
         if user_id in self.broken_users:
             raise ZeroDivisionError
         return self.rows[user_id]
@@ -247,6 +250,18 @@ async def test_one_user_that_fails_keeps_nobody_else_from_a_snapshot(world: Worl
     world.broken_users = {"2"}
     assert await take(world, DUE) == 300.0
     assert sorted(user_id for user_id, _, _ in world.saved) == ["1", "3", "4", "5"]
+
+
+async def test_a_database_that_goes_away_ends_the_pass(world: World) -> None:
+    world.sync("7", held())
+    world.rows_are_down = True
+    with pytest.raises(DatabaseUnavailable):
+        await take(world, DUE)
+
+
+async def test_when_nobody_synced_nothing_is_taken(world: World) -> None:
+    assert await take(world, DUE) == 3_600.0
+    assert (world.passes, world.saved) == (1, {})
 
 
 async def test_rows_replaced_meanwhile_are_tried_again(world: World) -> None:
