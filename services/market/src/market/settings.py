@@ -9,8 +9,9 @@ from pydantic_settings import NoDecode
 from chassis.settings import ProcessSettings
 
 SIMULATED = ("sample", "replay")
+BROKERS = ("zerodha", "icici")
 FULL_SPEED = "max"
-KNOWN_PROVIDERS = (*SIMULATED, "zerodha", "icici", "yahoo", "fmp")
+KNOWN_PROVIDERS = (*SIMULATED, *BROKERS, "yahoo", "fmp")
 
 
 def _names(value: object) -> object:
@@ -31,6 +32,7 @@ class Settings(ProcessSettings):
         market_providers: the sources of prices, comma-separated, the preferred one first; `sample` or `replay` stand
             alone, since nothing real falls back to made-up prices.
         market_splits_path: a CSV file of splits and bonus issues; unset means that none are known.
+        brokers_address: where brokers serves gRPC, which is asked for the quotes of `zerodha` and `icici`.
         market_publisher_id: names this replica's ticks to those who watch for holes; different for each replica.
         sample_seed: what the sample market's prices start from.
         sample_tick_seconds: seconds between two ticks of an instrument of the sample market.
@@ -45,6 +47,7 @@ class Settings(ProcessSettings):
     market_migrate_on_start: bool = True
     market_providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ("sample",)
     market_splits_path: Path | None = None
+    brokers_address: str = "127.0.0.1:7104"
     market_publisher_id: str = Field(default="market", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
     sample_seed: int = Field(default=7, ge=0, lt=2**63)
     sample_tick_seconds: float = Field(default=1.0, ge=0.05, le=60)
@@ -64,13 +67,18 @@ class Settings(ProcessSettings):
             raise ValueError("MARKET_PROVIDERS names a provider twice")
         if len(names) > 1 and not set(names).isdisjoint(SIMULATED):
             raise ValueError("MARKET_PROVIDERS: sample and replay stand alone, nothing real falls back to them")
-        missing = [name for name in names if name not in SIMULATED]
+        missing = [name for name in names if name not in (*SIMULATED, *BROKERS)]
         if missing:
-            listed = ", ".join(missing)
-            raise ValueError(f"MARKET_PROVIDERS: this version has no {listed} yet, only sample and replay")
+            listed, existing = ", ".join(missing), "only sample, replay, zerodha and icici"
+            raise ValueError(f"MARKET_PROVIDERS: this version has no {listed} yet, {existing}")
         if "replay" in names and self.replay_path is None:
             raise ValueError("MARKET_PROVIDERS is replay, so REPLAY_PATH must name the file")
         return self
+
+    @property
+    def broker_names(self) -> tuple[str, ...]:
+        """Return the providers that are brokers, in the order they are preferred; none beside simulated ones."""
+        return tuple(name for name in self.market_providers if name in BROKERS)
 
     @property
     def database_url(self) -> str:

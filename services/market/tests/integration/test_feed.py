@@ -17,6 +17,7 @@ from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import SystemClock
 from chassis.settings import ProcessSettings
 from chassis.testing import NatsServer
+from market.domain.freshness import SimulatedFreshness
 from market.domain.instruments import Instrument
 from market.domain.last_prices import LastPrices
 from market.domain.quotes import Freshness
@@ -198,7 +199,7 @@ class ScriptedSource:
 async def test_the_feed_fills_last_prices_and_publishes(
     publisher: TickPublisher, batches: list[ticks_pb2.TickBatch]
 ) -> None:
-    last_prices = LastPrices("sample")
+    last_prices = LastPrices(SimulatedFreshness())
     slices = [ticks_at(second, "NSE:TCS", "NASDAQ:AAPL") for second in range(5)]
     feed = TickFeed(ScriptedSource(slices), publisher, last_prices)
     assert not await feed.is_well()
@@ -210,7 +211,7 @@ async def test_the_feed_fills_last_prices_and_publishes(
 
 
 async def test_a_feed_that_breaks_is_not_well(publisher: TickPublisher) -> None:
-    feed = TickFeed(ScriptedSource([], RuntimeError("a bug")), publisher, LastPrices("sample"))
+    feed = TickFeed(ScriptedSource([], RuntimeError("a bug")), publisher, LastPrices(SimulatedFreshness()))
     async with feed.running():
         async with asyncio.timeout(WAIT_SECONDS):
             while await feed.is_well():
@@ -257,7 +258,7 @@ async def test_a_held_replay_starts_on_a_message_plays_every_tick_in_order_and_t
     publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
     control = ReplayControl(source, bus, CLOCK, run="test:1")
     await control.listen()
-    async with TickFeed(source, publisher, LastPrices("replay")).running() as feed:
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
         await asyncio.sleep(0.1)
         assert batches == []
         await bus.client.publish("control.replay.start", b"")
@@ -293,7 +294,7 @@ async def test_a_server_that_dies_in_the_middle_of_a_replay_loses_no_tick(
     bars = history(3_000)
     source = replay(bars)
     publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
-    async with TickFeed(source, publisher, LastPrices("replay")).running() as feed:
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
         await until(lambda: publisher.published_ticks > 1_000)
         nats.kill()
         await until(lambda: not bus.is_ready)
@@ -314,7 +315,7 @@ async def test_a_server_that_dies_in_the_middle_of_a_replay_loses_no_tick(
 async def test_the_end_is_told_when_the_server_is_back(bus: Bus, nats: NatsServer) -> None:
     source = replay([])
     publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
-    async with TickFeed(source, publisher, LastPrices("replay")).running() as feed:
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
         await asyncio.wait_for(feed.finished(), WAIT_SECONDS)
         nats.kill()
         await until(lambda: not bus.is_ready)
@@ -329,7 +330,7 @@ async def test_the_end_is_told_when_the_server_is_back(bus: Bus, nats: NatsServe
 async def test_an_empty_replay_tells_its_end(bus: Bus) -> None:
     source = replay([])
     publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
-    async with TickFeed(source, publisher, LastPrices("replay")).running() as feed:
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
         await asyncio.wait_for(ReplayControl(source, bus, CLOCK, run="test:2").announce_end(feed), WAIT_SECONDS)
     (message,) = await finished_events(bus)
     event = events_pb2.ReplayFinished.FromString(message.data)

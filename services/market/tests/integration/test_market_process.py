@@ -61,7 +61,7 @@ def test_migrate_makes_the_schema_and_ends(environment: dict[str, str], tmp_path
 def test_providers_that_do_not_exist_yet_stop_the_start_and_are_named(environment: dict[str, str]) -> None:
     ended = run({**environment, "MARKET_PROVIDERS": "zerodha,yahoo"})
     assert ended.returncode == EXIT_MISCONFIGURED
-    assert "this version has no zerodha, yahoo yet, only sample and replay" in ended.stderr
+    assert "this version has no yahoo yet, only sample, replay, zerodha and icici" in ended.stderr
 
 
 @pytest.mark.parametrize(

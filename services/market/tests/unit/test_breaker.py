@@ -58,3 +58,15 @@ async def test_a_trial_that_succeeds_closes_it_and_one_that_fails_does_not(
     breaker.note_success()
     assert breaker.allows()
     assert breaker.allows()
+
+
+@pytest.mark.parametrize(("retry_after", "rest"), [(1.0, 1.0), (60.0, 10.0), (None, 10.0)])
+async def test_it_rests_no_longer_than_what_failed_asks_for(
+    breaker: CircuitBreaker, clock: ManualClock, retry_after: float | None, rest: float
+) -> None:
+    for _ in range(3):
+        breaker.note_failure(retry_after)
+    await clock.advance(rest - 0.1)
+    assert not breaker.allows()
+    await clock.advance(0.1)
+    assert breaker.allows()

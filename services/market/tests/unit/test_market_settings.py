@@ -25,8 +25,10 @@ def test_an_address_of_another_database_wins(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("providers", "problem"),
     [
-        ("yahoo", "this version has no yahoo yet, only sample and replay"),
-        ("zerodha,yahoo", "this version has no zerodha, yahoo yet"),
+        ("yahoo", "this version has no yahoo yet, only sample, replay, zerodha and icici"),
+        ("zerodha,yahoo,fmp", "this version has no yahoo, fmp yet"),
+        ("zerodha,sample", "sample and replay stand alone"),
+        ("icici,zerodha,icici", "names a provider twice"),
         ("sample,yahoo", "sample and replay stand alone"),
         ("sample,replay", "sample and replay stand alone"),
         ("sample,sample", "names a provider twice"),
@@ -46,6 +48,23 @@ def test_providers_that_cannot_be_had_stop_the_start(
 def test_providers_are_read_in_any_case_with_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKET_PROVIDERS", " Sample ")
     assert Settings().market_providers == ("sample",)
+
+
+@pytest.mark.parametrize(
+    ("providers", "brokers"),
+    [
+        ("sample", ()),
+        ("zerodha", ("zerodha",)),
+        ("icici", ("icici",)),
+        ("zerodha,icici", ("zerodha", "icici")),
+        ("ICICI, zerodha", ("icici", "zerodha")),
+    ],
+)
+def test_brokers_are_preferred_in_the_order_they_are_named(
+    monkeypatch: pytest.MonkeyPatch, providers: str, brokers: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MARKET_PROVIDERS", providers)
+    assert Settings().broker_names == brokers
 
 
 @pytest.mark.parametrize(("speed", "expected"), [("1", 1.0), ("86400", 86400.0), ("0.5", 0.5), ("max", None)])

@@ -23,8 +23,9 @@ from market.domain.quote_board import (
     SymbolsEmpty,
     TooManySymbols,
 )
-from market.domain.quote_sources import QuoteSources, SourcesMixed, SourcesUnavailable
+from market.domain.quote_sources import QuoteSources, SourceRefused, SourcesMixed, SourcesUnavailable
 from market.domain.quotes import Freshness, Provenance, Quote
+from market.domain.reuse import Reuse
 from market.domain.ticks import Tick, microseconds_of
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -48,6 +49,7 @@ class FakeSource:
     ) -> None:
         self.name = name
         self.is_simulated = freshness is Freshness.SIMULATED
+        self.answers_in_bulk = True
         self.prices = prices
         self.freshness = freshness
         self.failure: Exception | None = None
@@ -66,6 +68,16 @@ class FakeSource:
         provenance = Provenance(self.name, NOON, self.freshness)
         prices = {each: self.prices[each] for each in instruments}
         return {each.id: Quote(each, price, provenance) for each, price in prices.items() if price is not None}
+
+
+class OneFreshness:
+    """Judges everything alike."""
+
+    def __init__(self, freshness: Freshness) -> None:
+        self.freshness = freshness
+
+    def of(self, instrument: Instrument, as_of: datetime) -> Freshness:
+        return self.freshness
 
 
 @pytest.fixture
@@ -192,12 +204,76 @@ def test_real_and_simulated_sources_never_stand_in_for_each_other(first: FakeSou
         QuoteSources([first, simulated], clock)
 
 
+async def test_when_nobody_answers_it_is_said_why(
+    sources: QuoteSources, first: FakeSource, second: FakeSource, clock: ManualClock
+) -> None:
+    first.failure = SourceRefused("has no active session", retry_after_seconds=30.0)
+    second.failure = RuntimeError("internals that nobody should read")
+    told = "no source of prices is answering: first has no active session, second did not answer; try again shortly"
+    for _ in range(4):  # by the fourth time both are left alone
+        with pytest.raises(SourcesUnavailable) as raised:
+            await sources.latest([TCS])
+        assert raised.value.message == told
+    assert len(first.asked) == len(second.asked) == 3
+
+
+async def test_a_source_that_says_when_to_come_back_is_not_left_alone_for_longer(
+    sources: QuoteSources, first: FakeSource, clock: ManualClock
+) -> None:
+    first.failure = SourceRefused("may not be asked more often now", retry_after_seconds=1.0)
+    for _ in range(4):
+        await sources.latest([TCS])
+    assert len(first.asked) == 3
+    await clock.advance(1.0)
+    first.failure = None
+    assert brief(await sources.latest([TCS])) == {"NSE:TCS": (1.0, "first", Freshness.LIVE)}
+
+
+async def test_in_bulk_only_sources_are_asked_that_can_bear_it(
+    sources: QuoteSources, first: FakeSource, second: FakeSource, clock: ManualClock
+) -> None:
+    second.answers_in_bulk = False
+    sources = QuoteSources([first, second], clock)
+    assert brief(await sources.latest([TCS, BSE_TCS], in_bulk=True)) == {"NSE:TCS": (1.0, "first", Freshness.LIVE)}
+    assert second.asked == []
+
+
+@pytest.fixture
+def frugal(first: FakeSource, second: FakeSource, last_prices: LastPrices, clock: ManualClock) -> QuoteSources:
+    rule = OneFreshness(Freshness.LIVE)
+    reuse = Reuse({"first": 5.0}, last_prices=last_prices, rule=rule, clock=clock)
+    return QuoteSources([first, second], clock, timeout_seconds=0.05, keep_seconds=60.0, reuse=reuse)
+
+
+async def test_an_answer_is_given_again_until_its_source_should_be_asked(
+    frugal: QuoteSources, first: FakeSource, clock: ManualClock
+) -> None:
+    await frugal.latest([TCS])
+    await clock.advance(4.9)
+    first.prices[TCS] = 1.5
+    assert brief(await frugal.latest([TCS, INFY])) == {
+        "NSE:TCS": (1.0, "first", Freshness.LIVE),
+        "NSE:INFY": (2.0, "first", Freshness.LIVE),
+    }
+    assert first.asked == [["NSE:TCS"], ["NSE:INFY"]]
+    await clock.advance(0.1)
+    assert brief(await frugal.latest([TCS]))["NSE:TCS"][0] == 1.5
+
+
+async def test_an_answer_that_still_serves_is_not_made_stale_by_a_failure(
+    frugal: QuoteSources, first: FakeSource, second: FakeSource
+) -> None:
+    await frugal.latest([TCS])
+    first.failure = second.failure = RuntimeError("broken")
+    assert brief(await frugal.latest([TCS, INFY])) == {"NSE:TCS": (1.0, "first", Freshness.LIVE)}
+
+
 # --- the board
 
 
 @pytest.fixture
 def last_prices() -> LastPrices:
-    return LastPrices("first")
+    return LastPrices(OneFreshness(Freshness.LIVE))
 
 
 @pytest.fixture
@@ -248,6 +324,6 @@ async def test_no_symbols_and_too_many_are_refused(board: QuoteBoard) -> None:
 
 
 async def test_a_newer_tick_is_in_the_answer(board: QuoteBoard, last_prices: LastPrices) -> None:
-    last_prices.record([Tick("NSE:TCS", 1.5, microseconds_of(NOON) + 1)])
+    last_prices.record("first", [Tick("NSE:TCS", 1.5, microseconds_of(NOON) + 1)])
     answer = await board.quote(["TCS"], Listing.INDIA)
     assert answer.quoted[0].quote.last_price == 1.5

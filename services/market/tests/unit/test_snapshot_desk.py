@@ -8,13 +8,15 @@ import pytest
 from chassis.clock import ManualClock
 from chassis.errors import DatabaseUnavailable
 from market.domain.bars import DailyBars
+from market.domain.freshness import SimulatedFreshness
 from market.domain.instruments import Exchange, Instrument, InstrumentDirectory, InstrumentKind
 from market.domain.last_prices import LastPrices
 from market.domain.pattern_statistics import PatternStatistics
-from market.domain.quote_sources import QuoteSources
+from market.domain.ports import CurrentSignals
+from market.domain.quote_sources import KEEP_SECONDS, QuoteSources, SourcesUnavailable
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.sessions import Session, Venue, VenueSessions
-from market.domain.signal_book import LOOK_AGAIN_SECONDS, SignalBook
+from market.domain.signal_book import LOOK_AGAIN_SECONDS, NoSignals, SignalBook
 from market.domain.snapshot_desk import SnapshotDesk, SnapshotWarming
 from market.domain.ticks import Tick, microseconds_of
 
@@ -44,6 +46,7 @@ class FakeMarket:
 
     name = "sample"
     is_simulated = True
+    answers_in_bulk = True
     configuration: Mapping[str, str | int] = {}
 
     def __init__(self, bars: Mapping[str, DailyBars]) -> None:
@@ -129,18 +132,30 @@ def book(market: FakeMarket, repository: FakeRepository, clock: ManualClock) -> 
 
 @pytest.fixture
 def last_prices() -> LastPrices:
-    return LastPrices("sample")
+    return LastPrices(SimulatedFreshness())
 
 
 @pytest.fixture
 def desk(market: FakeMarket, book: SignalBook, last_prices: LastPrices, clock: ManualClock) -> SnapshotDesk:
+    return make_desk(market, last_prices, clock, signals=book)
+
+
+def make_desk(
+    market: FakeMarket,
+    last_prices: LastPrices,
+    clock: ManualClock,
+    *,
+    signals: CurrentSignals,
+    quote_seconds: float = 0.0,
+) -> SnapshotDesk:
     return SnapshotDesk(
         InstrumentDirectory(ALL),
         QuoteSources([market], clock),
         last_prices=last_prices,
-        signals=book,
+        signals=signals,
         calendar=OneCalendar(),
         clock=clock,
+        quote_seconds=quote_seconds,
     )
 
 
@@ -230,18 +245,90 @@ async def test_a_snapshot_holds_levels_sectors_signals_and_hours(desk: SnapshotD
 
 
 async def test_newer_ticks_are_in_it(desk: SnapshotDesk, last_prices: LastPrices) -> None:
-    last_prices.record([Tick("INDEX:NIFTY50", 110.0, microseconds_of(NOON) + 1, 100.0)])
+    last_prices.record("sample", [Tick("INDEX:NIFTY50", 110.0, microseconds_of(NOON) + 1, 100.0)])
     await desk.refresh()
     nifty = desk.current().nifty
     assert nifty is not None
     assert (nifty.price, nifty.change_percent) == (110.0, 10.0)
 
 
-async def test_without_a_source_that_answers_it_holds_no_prices(desk: SnapshotDesk, market: FakeMarket) -> None:
+async def test_without_a_source_that_answers_there_is_none_and_it_is_said_why(
+    desk: SnapshotDesk, market: FakeMarket
+) -> None:
     market.failure = RuntimeError("broken")
     await desk.refresh()
+    await desk.wait_until_warm(0.01)
+    assert not await desk.is_warm()
+    with pytest.raises(SourcesUnavailable, match="sample did not answer"):
+        desk.current()
+
+
+async def test_it_recovers_when_a_source_answers_again_and_goes_when_none_does(
+    desk: SnapshotDesk, market: FakeMarket, clock: ManualClock
+) -> None:
+    market.failure = RuntimeError("broken")
+    await desk.refresh()
+    market.failure = None
+    await desk.refresh()
+    assert desk.current().nifty is not None
+    assert await desk.is_warm()
+    market.failure = RuntimeError("broken")
+    await clock.advance(KEEP_SECONDS + 1)
+    await desk.refresh()
+    with pytest.raises(SourcesUnavailable):
+        desk.current()
+    assert not await desk.is_warm()
+
+
+async def test_without_daily_bars_it_has_levels_and_sectors_and_no_signals(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock
+) -> None:
+    desk = make_desk(market, last_prices, clock, signals=NoSignals())
+    await desk.refresh()
     snapshot = desk.current()
-    assert (snapshot.nifty, snapshot.sectors, snapshot.signals, snapshot.provenance) == (None, [], (), None)
+    assert (list(snapshot.signals), len(snapshot.sectors)) == ([], 1)
+    assert snapshot.nifty is not None
+    assert market.asked_bars == []
+
+
+async def test_a_source_that_cannot_be_asked_in_bulk_is_asked_for_the_indices_alone(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock
+) -> None:
+    market.answers_in_bulk = False
+    desk = make_desk(market, last_prices, clock, signals=NoSignals())
+    await desk.refresh()
+    assert market.quoted == {"INDEX:NIFTY50"}
+    assert desk.current().sectors == []
+
+
+async def test_between_two_questions_it_shows_the_last_answer_with_newer_ticks_in_it(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock
+) -> None:
+    desk = make_desk(market, last_prices, clock, signals=NoSignals(), quote_seconds=5.0)
+    await desk.refresh()
+    market.quoted.clear()
+    await clock.advance(4.9)
+    last_prices.record("sample", [Tick("INDEX:NIFTY50", 110.0, microseconds_of(NOON) + 1, 100.0)])
+    await desk.refresh()
+    nifty = desk.current().nifty
+    assert nifty is not None
+    assert nifty.price == 110.0
+    assert market.quoted == set()
+    await clock.advance(0.1)
+    await desk.refresh()
+    assert "INDEX:NIFTY50" in market.quoted
+
+
+async def test_after_a_failure_it_asks_again_at_once(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock
+) -> None:
+    desk = make_desk(market, last_prices, clock, signals=NoSignals(), quote_seconds=5.0)
+    market.failure = RuntimeError("broken")
+    await desk.refresh()
+    market.failure = None
+    await clock.advance(1.0)
+    await desk.refresh()
+    assert desk.current().nifty is not None
 
 
 async def test_it_is_made_every_second_until_it_is_stopped(desk: SnapshotDesk, clock: ManualClock) -> None:

@@ -42,7 +42,13 @@ class CircuitBreaker:
         """Take into account that a call succeeded."""
         self._failures = 0
 
-    def note_failure(self) -> None:
-        """Take into account that a call failed."""
+    def note_failure(self, retry_after_seconds: float | None = None) -> None:
+        """Take into account that a call failed.
+
+        Args:
+            retry_after_seconds: when what failed says that another call may succeed; a rest is never longer. None
+                when it does not say.
+        """
+        rest = self._rest_seconds if retry_after_seconds is None else min(self._rest_seconds, retry_after_seconds)
         self._failures += 1
-        self._next_trial = self._clock.monotonic() + self._rest_seconds
+        self._next_trial = self._clock.monotonic() + rest

@@ -1,7 +1,7 @@
 """What market needs from the outside, said by its user; adapters in `providers` and `storage` fit these shapes."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from market.domain.bars import DailyBars
@@ -10,6 +10,7 @@ from market.domain.pattern_statistics import PatternStatistics
 from market.domain.quotes import Freshness, Quote
 from market.domain.replays import ReplaySummary
 from market.domain.sessions import Venue, VenueSessions
+from market.domain.signals import Signal
 from market.domain.splits import Split
 from market.domain.ticks import Tick
 
@@ -19,6 +20,14 @@ class Calendar(Protocol):
 
     def sessions_of(self, venue: Venue) -> VenueSessions:
         """Return the sessions of a venue over the days that are known."""
+        ...
+
+
+class FreshnessRule(Protocol):
+    """Says how far prices can be relied on."""
+
+    def of(self, instrument: Instrument, as_of: datetime) -> Freshness:
+        """Judge a price of an instrument that was made at `as_of`, as of now."""
         ...
 
 
@@ -47,8 +56,14 @@ class QuoteSource(InstrumentSource, Protocol):
         """Return the quotes by instrument id; an instrument without a price yet is left out.
 
         Raises:
-            Exception: whatever the source's client raises; the caller counts it as a failure of the source.
+            SourceRefused: it says why not, and perhaps when to ask again.
+            Exception: whatever else the source's client raises; the caller counts it as a failure of the source.
         """
+        ...
+
+    @property
+    def answers_in_bulk(self) -> bool:
+        """Say whether hundreds of instruments cost what one costs, so that it can be asked for them again and again."""
         ...
 
 
@@ -96,6 +111,14 @@ class SplitSource(Protocol):
             instruments: ids, `EXCHANGE:SYMBOL`.
             from_date: the first ex-date wanted.
         """
+        ...
+
+
+class CurrentSignals(Protocol):
+    """Knows the signals of the newest finished session."""
+
+    async def current(self) -> Sequence[Signal]:
+        """Return them in no order of worth; none where nobody has daily bars."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 A source that fails is passed over, and soon left alone by its circuit breaker. What it last answered is served, marked
 stale, for a while. Real and simulated sources never stand in one list, so that nothing real falls back to a made-up
-price.
+price. What may not be asked often answers from what it said before, as long as `Reuse` allows.
 """
 
 import asyncio
@@ -16,11 +16,13 @@ from market.domain.breaker import REST_SECONDS, CircuitBreaker
 from market.domain.instruments import Instrument
 from market.domain.ports import QuoteSource
 from market.domain.quotes import Quote
+from market.domain.reuse import Reuse
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 2.0
 KEEP_SECONDS = 15 * 60.0
+SILENT = "did not answer"
 
 
 class SourcesMixed(ValueError):
@@ -37,15 +39,33 @@ class SourcesUnavailable(ServiceError):
     reason = "SOURCES_UNAVAILABLE"
     retry_after_seconds = REST_SECONDS
 
-    def __init__(self) -> None:
-        super().__init__("no source of prices is answering; try again shortly")
+    def __init__(self, failures: Sequence["SourceFailed"]) -> None:
+        self.failures = tuple(failures)
+        told = ", ".join(f"{each.source} {each.problem}" for each in failures)
+        super().__init__(f"no source of prices is answering: {told}; try again shortly")
+
+
+class SourceRefused(Exception):
+    """A source says why it does not answer.
+
+    Attributes:
+        problem: the rest of a sentence that begins with the source's name, fit for callers.
+        retry_after_seconds: when asking again may succeed; None when it does not say.
+    """
+
+    def __init__(self, problem: str, *, retry_after_seconds: float | None = None) -> None:
+        self.problem = problem
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(problem)
 
 
 class SourceFailed(Exception):
     """One source did not answer, or is being left alone."""
 
-    def __init__(self, source: str) -> None:
-        super().__init__(f"the source {source} did not answer")
+    def __init__(self, source: str, problem: str) -> None:
+        self.source = source
+        self.problem = problem
+        super().__init__(f"the source {source} {problem}")
 
 
 class GuardedSource:
@@ -53,10 +73,12 @@ class GuardedSource:
 
     def __init__(self, source: QuoteSource, clock: Clock, *, timeout_seconds: float) -> None:
         self.name = source.name
+        self.answers_in_bulk = source.answers_in_bulk
         self._source = source
         self._covered = frozenset(each.id for each in source.instruments())
         self._breaker = CircuitBreaker(clock)
         self._timeout_seconds = timeout_seconds
+        self._problem = SILENT
         self._flights: dict[str, asyncio.Task[Mapping[str, Quote]]] = {}
 
     @property
@@ -84,7 +106,7 @@ class GuardedSource:
         if not instruments:
             return
         if not self._breaker.allows():
-            raise SourceFailed(self.name)
+            raise SourceFailed(self.name, self._problem)
         flight = asyncio.create_task(self._fetch(instruments))
         self._flights |= dict.fromkeys((each.id for each in instruments), flight)
         flight.add_done_callback(self._land)
@@ -99,9 +121,12 @@ class GuardedSource:
             async with asyncio.timeout(self._timeout_seconds):
                 answer = await self._source.quotes(instruments)
         except Exception as error:
-            log.warning("source failed", extra={"source": self.name, "error": type(error).__name__})
-            self._breaker.note_failure()
-            raise SourceFailed(self.name) from error
+            refusal = error if isinstance(error, SourceRefused) else SourceRefused(SILENT)
+            self._problem = refusal.problem
+            self._breaker.note_failure(refusal.retry_after_seconds)
+            cause = {"error": type(error).__name__, "problem": refusal.problem}
+            log.warning("source failed", extra={"source": self.name, **cause})
+            raise SourceFailed(self.name, refusal.problem) from error
         self._breaker.note_success()
         return answer
 
@@ -114,6 +139,7 @@ class QuoteSources:
         clock: measures how old an answer is.
         timeout_seconds: how long one source may take.
         keep_seconds: how long an answer stands in for a source that fails.
+        reuse: says when an answer is given again without asking; None asks always.
 
     Raises:
         SourcesMixed: some are real, some simulated.
@@ -126,12 +152,14 @@ class QuoteSources:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         keep_seconds: float = KEEP_SECONDS,
+        reuse: Reuse | None = None,
     ) -> None:
         if len({source.is_simulated for source in sources}) > 1:
             raise SourcesMixed([source.name for source in sources])
         self._sources = [GuardedSource(source, clock, timeout_seconds=timeout_seconds) for source in sources]
         self._clock = clock
         self._keep_seconds = keep_seconds
+        self._reuse = reuse
         self._kept: dict[str, tuple[float, Quote]] = {}
 
     @property
@@ -139,27 +167,45 @@ class QuoteSources:
         """Return the names of the sources that are being left alone."""
         return [source.name for source in self._sources if source.is_failing]
 
-    async def latest(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+    async def latest(self, instruments: Sequence[Instrument], *, in_bulk: bool = False) -> Mapping[str, Quote]:
         """Return the quotes by instrument id; an instrument that no source has a price of is left out.
+
+        Args:
+            instruments: what is wanted.
+            in_bulk: asks only the sources that can be asked for hundreds again and again.
 
         Raises:
             SourcesUnavailable: there is no quote at all, because sources fail.
         """
-        found: dict[str, Quote] = {}
-        unanswered: dict[str, Instrument] = {}
+        found = self._reusable(instruments)
+        unanswered: set[str] = set()
+        failures: list[SourceFailed] = []
         for source in self._sources:
+            if in_bulk and not source.answers_in_bulk:
+                continue
             wanted = [each for each in instruments if each.id not in found and source.covers(each)]
             if not wanted:
                 continue
             try:
-                found |= await source.quotes(wanted)
-            except SourceFailed:
-                unanswered |= {each.id: each for each in wanted}
-        self._keep(found.values())
-        answer = found | self._stand_ins(unanswered.keys() - found.keys())
-        if not answer and unanswered:
-            raise SourcesUnavailable
-        return answer
+                answer = await source.quotes(wanted)
+            except SourceFailed as failure:
+                failures.append(failure)
+                unanswered |= {each.id for each in wanted}
+            else:
+                self._keep(answer.values())
+                found |= answer
+        found |= self._stand_ins(unanswered - found.keys())
+        if failures and not found:
+            raise SourcesUnavailable(failures)
+        return found
+
+    def _reusable(self, instruments: Iterable[Instrument]) -> dict[str, Quote]:
+        if self._reuse is None:
+            return {}
+        now = self._clock.monotonic()
+        kept = [self._kept[each.id] for each in instruments if each.id in self._kept]
+        again = [self._reuse.again(quote, now - answered_at) for answered_at, quote in kept]
+        return {quote.instrument.id: quote for quote in again if quote is not None}
 
     def _keep(self, quotes: Iterable[Quote]) -> None:
         now = self._clock.monotonic()

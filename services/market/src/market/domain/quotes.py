@@ -77,6 +77,10 @@ class Quote:
         """Return the change in percent of previous_close; None without one."""
         return change_percent(self.last_price, self.previous_close)
 
+    def judged(self, freshness: Freshness) -> "Quote":
+        """Return this quote with another freshness."""
+        return replace(self, provenance=replace(self.provenance, freshness=freshness))
+
     def gone_stale(self) -> "Quote":
         """Return this quote as one that outlived its source."""
         return replace(self, provenance=self.provenance.gone_stale())

@@ -20,6 +20,14 @@ LOOK_AGAIN_SECONDS = 30.0
 BARS_TIMEOUT_SECONDS = 30.0
 
 
+class NoSignals:
+    """What there is where no source has daily bars."""
+
+    async def current(self) -> Sequence[Signal]:
+        """Return none."""
+        return ()
+
+
 class SignalBook:
     """Holds the current signals on NSE's equities; patterns are measured on the equities of every exchange.
 

@@ -9,11 +9,10 @@ from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
 from market.domain.instruments import Exchange, Instrument, InstrumentDirectory
 from market.domain.last_prices import LastPrices
-from market.domain.ports import Calendar
-from market.domain.quote_sources import QuoteSources, SourcesUnavailable
+from market.domain.ports import Calendar, CurrentSignals
+from market.domain.quote_sources import QuoteSources, SourceFailed, SourcesUnavailable
 from market.domain.quotes import Quote
 from market.domain.sessions import Venue
-from market.domain.signal_book import SignalBook
 from market.domain.signals import Signal
 from market.domain.snapshot import BANK_NIFTY, NIFTY, SENSEX, Snapshot, build_snapshot, market_state
 
@@ -44,6 +43,8 @@ class SnapshotDesk:
         signals: the current signals.
         calendar: when NSE trades.
         clock: what the time is.
+        quote_seconds: how long what sources answered is shown, newer ticks in it, before they are asked again; 0 asks
+            for every snapshot.
     """
 
     def __init__(
@@ -52,48 +53,61 @@ class SnapshotDesk:
         sources: QuoteSources,
         *,
         last_prices: LastPrices,
-        signals: SignalBook,
+        signals: CurrentSignals,
         calendar: Calendar,
         clock: Clock,
+        quote_seconds: float = 0.0,
     ) -> None:
         self._sources = sources
         self._last_prices = last_prices
         self._signals = signals
         self._calendar = calendar
         self._clock = clock
-        self._shown = [each for each in directory.instruments if _is_shown(each)]
+        self._quote_seconds = quote_seconds
+        self._indices = [each for each in directory.instruments if each.id in (NIFTY, BANK_NIFTY, SENSEX)]
+        self._equities = [each for each in directory.instruments if each.exchange is Exchange.NSE]
+        self._quotes: Mapping[str, Quote] = {}
+        self._asked_at = float("-inf")
         self._newest: Snapshot | None = None
+        self._failures: Sequence[SourceFailed] = ()
         self._refreshed_at = float("-inf")
-        self._first_made = asyncio.Event()
+        self._first_tried = asyncio.Event()
 
     async def is_warm(self) -> bool:
-        """Say whether a snapshot was made in the last five seconds."""
-        return self._clock.monotonic() - self._refreshed_at <= WARM_SECONDS
+        """Say whether there is a snapshot, made in the last five seconds."""
+        return self._newest is not None and self._clock.monotonic() - self._refreshed_at <= WARM_SECONDS
 
     async def wait_until_warm(self, seconds: float) -> None:
-        """Wait for the first snapshot, for so long at most."""
+        """Wait for the first snapshot, or for the news that no source answers, for so long at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._first_made.wait()
+                await self._first_tried.wait()
 
     def current(self) -> Snapshot:
         """Return the newest snapshot.
 
         Raises:
             SnapshotWarming: none has been made yet.
+            SourcesUnavailable: there is no price to show, because no source answers.
         """
-        if self._newest is None:
-            raise SnapshotWarming
-        return self._newest
+        if self._newest is not None:
+            return self._newest
+        if self._failures:
+            raise SourcesUnavailable(self._failures)
+        raise SnapshotWarming
 
     async def refresh(self) -> None:
-        """Make the snapshot of now; without a source that answers it holds no prices."""
+        """Make the snapshot of now; without a source that answers there is none."""
         signals = await self._current_signals()
-        quotes = await self._current_quotes()
-        state = market_state(self._calendar.sessions_of(Venue.INDIA), self._clock.now())
-        self._newest = build_snapshot(quotes, signals, state)
-        self._refreshed_at = self._clock.monotonic()
-        self._first_made.set()
+        try:
+            quotes = await self._current_quotes()
+        except SourcesUnavailable as error:
+            self._newest, self._failures = None, error.failures
+        else:
+            state = market_state(self._calendar.sessions_of(Venue.INDIA), self._clock.now())
+            self._newest = build_snapshot(quotes, signals, state)
+            self._refreshed_at = self._clock.monotonic()
+        self._first_tried.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["SnapshotDesk"]:
@@ -122,12 +136,31 @@ class SnapshotDesk:
             return ()
 
     async def _current_quotes(self) -> Mapping[str, Quote]:
+        if self._clock.monotonic() - self._asked_at >= self._quote_seconds:
+            self._quotes = await self._asked_quotes()
+            self._asked_at = self._clock.monotonic()
+        return {instrument: self._last_prices.refreshed(quote) for instrument, quote in self._quotes.items()}
+
+    async def _asked_quotes(self) -> Mapping[str, Quote]:
+        """Ask for the indices of every source, and for the heatmap of those that can be asked for it all the time."""
+        levels, changes = await asyncio.gather(
+            self._answer(self._indices, in_bulk=False), self._answer(self._equities, in_bulk=True)
+        )
+        failures = [each for each in (levels, changes) if isinstance(each, SourcesUnavailable)]
+        quotes = {
+            instrument: quote
+            for answer in (levels, changes)
+            if not isinstance(answer, SourcesUnavailable)
+            for instrument, quote in answer.items()
+        }
+        if failures and not quotes:
+            raise failures[0]
+        return quotes
+
+    async def _answer(
+        self, instruments: Sequence[Instrument], *, in_bulk: bool
+    ) -> Mapping[str, Quote] | SourcesUnavailable:
         try:
-            quotes = await self._sources.latest(self._shown)
-        except SourcesUnavailable:
-            return {}
-        return {instrument: self._last_prices.refreshed(quote) for instrument, quote in quotes.items()}
-
-
-def _is_shown(instrument: Instrument) -> bool:
-    return instrument.exchange is Exchange.NSE or instrument.id in (NIFTY, BANK_NIFTY, SENSEX)
+            return await self._sources.latest(instruments, in_bulk=in_bulk)
+        except SourcesUnavailable as error:
+            return error

@@ -55,7 +55,7 @@ class TickFeed:
         await self._publisher.wait_until_connected(CONNECT_SECONDS)
         try:
             async for ticks in self._source.slices():
-                self._last_prices.record(ticks)
+                self._last_prices.record(self._source.name, ticks)
                 await send(ticks)
         except Exception:
             log.exception("feed failed", extra={"source": self._source.name})

@@ -46,6 +46,7 @@ class ReplaySource:
 
     name = NAME
     is_simulated = True
+    answers_in_bulk = True
     is_paced = False
     freshness = Freshness.SIMULATED
 

@@ -46,6 +46,7 @@ class SampleSource:
 
     name = NAME
     is_simulated = True
+    answers_in_bulk = True
     is_paced = True
     freshness = Freshness.SIMULATED
 

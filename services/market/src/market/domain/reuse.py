@@ -1,0 +1,53 @@
+"""When an answer of a source that may not be asked often is given again without asking."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from chassis.clock import Clock
+from market.domain.last_prices import LastPrices
+from market.domain.ports import FreshnessRule
+from market.domain.quotes import Freshness, Quote
+
+CLOSED_SECONDS = 300.0
+TICKING_SECONDS = 60.0
+TICKS_STOP_AFTER = timedelta(seconds=5)
+
+
+class Reuse:
+    """Says how long answers serve: some seconds, longer while ticks keep them fresh, longest between sessions.
+
+    Args:
+        seconds_of_source: how long a source's answers serve while its venue trades and no ticks come.
+        last_prices: the ticks.
+        rule: judges an answer anew each time it is given.
+        clock: what the time is.
+    """
+
+    def __init__(
+        self, seconds_of_source: Mapping[str, float], *, last_prices: LastPrices, rule: FreshnessRule, clock: Clock
+    ) -> None:
+        self._seconds_of_source = dict(seconds_of_source)
+        self._last_prices = last_prices
+        self._rule = rule
+        self._clock = clock
+
+    def again(self, quote: Quote, age_seconds: float) -> Quote | None:
+        """Return the quote as it stands now; None when its source should be asked.
+
+        Args:
+            quote: what the source answered.
+            age_seconds: how long ago it did.
+        """
+        freshness = self._rule.of(quote.instrument, quote.provenance.as_of)
+        if age_seconds >= self._seconds(quote, freshness):
+            return None
+        return quote.judged(freshness)
+
+    def _seconds(self, quote: Quote, freshness: Freshness) -> float:
+        if freshness is Freshness.CLOSED:
+            return CLOSED_SECONDS
+        source = quote.provenance.source
+        ticked_at = self._last_prices.ticked_at(source, quote.instrument.id)
+        if ticked_at is not None and self._clock.now() - ticked_at <= TICKS_STOP_AFTER:
+            return TICKING_SECONDS
+        return self._seconds_of_source.get(source, 0.0)

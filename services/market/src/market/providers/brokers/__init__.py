@@ -1,0 +1,1 @@
+"""Prices over the brokers' server-wide sessions, asked of the brokers service."""
