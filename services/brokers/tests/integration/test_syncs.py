@@ -57,6 +57,9 @@ class FakePortfolio(portfolio_grpc.SyncedPortfolioServiceServicer):
             holdings_count=len(request.holdings), positions_count=len(request.positions), net_positions_count=len(net)
         )
 
+    async def DeleteSyncedData(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
 
 @dataclass
 class Suite:
@@ -673,11 +676,12 @@ def folders_of(suite: Suite) -> list[Path]:
 
 
 def proportional_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    """Return a process's memory, what it shares counted in parts; all of it where only root may see the parts."""
+    for file, field in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+            return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+    return 0
 
 
 def shown_by_processes() -> list[str]:
@@ -685,7 +689,8 @@ def shown_by_processes() -> list[str]:
     shown = []
     forkserver = forkserver_pid()
     for pid in (forkserver, *children_of(forkserver)):
-        with suppress(FileNotFoundError, ProcessLookupError):
+        # One may have ended, and only root may look at the environment of one that is closed off.
+        with suppress(OSError):
             files = [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
             shown += [file.decode(errors="replace") for file in files]
     return shown
