@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("reads", "ticks", "stream", "matcher", "signals")
+BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames")
 
 
 def main() -> None:
