@@ -12,17 +12,18 @@ from upstreams.kite_accounts import KiteAccount
 from upstreams.kite_ticker import KiteTickerServer, kite_ticker_server
 from upstreams.servers import RunningBrokers, brokers_server
 
-# Not from the shell of whoever runs the tests: the suite's own way to a vendor is over loopback alone.
 SYNC_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
-    """Both brokers on loopback, and what an administrator has to know to open the server-wide sessions."""
+    """Both brokers on loopback, and the admin secret that opens ICICI's server-wide session.
+
+    Zerodha's has none configured, so that only an administrator's token opens it.
+    """
 
     rest: RunningBrokers
     ticker: KiteTickerServer
-    zerodha_secret: str = field(default_factory=lambda: secrets.token_hex(16))
     icici_secret: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
@@ -34,7 +35,6 @@ class Vendors:
             "BREEZE_ROOT_URL": self.rest.url,
             "BROKERS_SANDBOX_URL": "",
             "BROKERS_SYNC_SECONDS": str(SYNC_SECONDS),
-            "ZERODHA_ADMIN_SECRET": self.zerodha_secret,
             "ICICI_ADMIN_SECRET": self.icici_secret,
         }
 
