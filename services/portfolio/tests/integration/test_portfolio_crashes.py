@@ -83,14 +83,14 @@ async def die_at_every_step(database: Database, before: SyncedRows, after: Synce
     while True:
         with Killer(database, steps + 1, cuts=cuts) as killer:
             try:
-                await portfolios.replace(after, snapshot_at_sync(after))
+                await portfolios.replace(after, await snapshot_at_sync(after))
             except (Killed, DatabaseUnavailable):
                 assert killer.has_struck
             if not killer.has_struck:
                 return steps
         steps += 1
         rows, (snapshot,) = await portfolios.trend_of("7", first=START.date(), last=START.date())
-        assert (rows, snapshot) == ([before], snapshot_at_sync(before))
+        assert (rows, snapshot) == ([before], await snapshot_at_sync(before))
 
 
 async def test_a_sync_that_dies_at_any_step_leaves_the_one_before(database_url: str) -> None:
@@ -100,7 +100,7 @@ async def test_a_sync_that_dies_at_any_step_leaves_the_one_before(database_url: 
         await ensure_schema(database, "portfolio")
         portfolios = SyncedPortfolios(database, synced_event)
         before = synced(3)
-        await portfolios.replace(before, snapshot_at_sync(before))
+        await portfolios.replace(before, await snapshot_at_sync(before))
         for number, cuts in enumerate(ways, 4):
             after = synced(number)
             assert await die_at_every_step(database, before, after, cuts=cuts) >= 8

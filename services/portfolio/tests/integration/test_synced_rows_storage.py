@@ -77,7 +77,7 @@ def synced(
 
 
 async def save(portfolios: SyncedPortfolios, rows: SyncedRows) -> RowCounts:
-    return await portfolios.replace(rows, snapshot_at_sync(rows))
+    return await portfolios.replace(rows, await snapshot_at_sync(rows))
 
 
 async def test_rows_come_back_as_they_went_in(portfolios: SyncedPortfolios) -> None:
@@ -221,7 +221,7 @@ async def test_a_days_nightly_snapshot_outlives_a_sync(
 ) -> None:
     first, second = synced(1), synced(2)
     await save(portfolios, first)
-    of_night = replace(snapshot_at_sync(first), is_nightly=True, pnl=Decimal("123.00"), taken_at=START)
+    of_night = replace(await snapshot_at_sync(first), is_nightly=True, pnl=Decimal("123.00"), taken_at=START)
     assert await nightly.save_nightly(of_night, sync_id=first.sync.id)
     await save(portfolios, second)
     _, snapshots = await portfolios.trend_of("7", first=THURSDAY, last=THURSDAY)
@@ -234,10 +234,10 @@ async def test_a_nightly_snapshot_of_simulated_rows_gives_way_to_real_ones(
 ) -> None:
     sandbox, real = synced(1, is_simulated=True), synced(2)
     await save(portfolios, sandbox)
-    await nightly.save_nightly(replace(snapshot_at_sync(sandbox), is_nightly=True), sync_id=sandbox.sync.id)
+    await nightly.save_nightly(replace(await snapshot_at_sync(sandbox), is_nightly=True), sync_id=sandbox.sync.id)
     await save(portfolios, real)
     _, snapshots = await portfolios.trend_of("7", first=THURSDAY, last=THURSDAY)
-    assert snapshots == [snapshot_at_sync(real)]
+    assert snapshots == [await snapshot_at_sync(real)]
 
 
 async def test_a_nightly_snapshot_of_rows_that_are_gone_is_not_saved(
@@ -245,7 +245,7 @@ async def test_a_nightly_snapshot_of_rows_that_are_gone_is_not_saved(
 ) -> None:
     old, new = synced(1), synced(2)
     await save(portfolios, old)
-    of_night = replace(snapshot_at_sync(old), is_nightly=True)
+    of_night = replace(await snapshot_at_sync(old), is_nightly=True)
     await save(portfolios, new)
     assert not await nightly.save_nightly(of_night, sync_id=old.sync.id)
     await portfolios.delete("7", at=START + 60 * SECOND)
@@ -261,9 +261,9 @@ async def test_those_without_a_nightly_snapshot_are_listed_in_pages(
         await save(portfolios, synced(user_id=user_id, broker=Broker.ICICI))
     done = {each.sync.broker: each for each in await portfolios.rows_of("2")}
     for rows in done.values():
-        await nightly.save_nightly(replace(snapshot_at_sync(rows), is_nightly=True), sync_id=rows.sync.id)
+        await nightly.save_nightly(replace(await snapshot_at_sync(rows), is_nightly=True), sync_id=rows.sync.id)
     half = (await portfolios.rows_of("3"))[0]
-    await nightly.save_nightly(replace(snapshot_at_sync(half), is_nightly=True), sync_id=half.sync.id)
+    await nightly.save_nightly(replace(await snapshot_at_sync(half), is_nightly=True), sync_id=half.sync.id)
     # In India the day ends at 18:30 UTC.
     end_of_day = datetime(2026, 3, 12, 18, 30, tzinfo=UTC) - START
     await save(portfolios, synced(user_id="5", after=end_of_day))

@@ -12,7 +12,7 @@ from portfolio.domain.snapshots import Snapshot, snapshot_at_sync, trend_of
 SYNCED = datetime(2026, 3, 11, 19, 0, tzinfo=UTC)
 
 
-def test_a_syncs_snapshot_is_of_its_day_in_india_at_the_brokers_prices() -> None:
+async def test_a_syncs_snapshot_is_of_its_day_in_india_at_the_brokers_prices() -> None:
     sync = Sync("id", "7", Broker.ICICI, SYNCED, SYNCED, True)
     cost, price = Decimal(100), Decimal(110)
     net, day = (
@@ -21,7 +21,7 @@ def test_a_syncs_snapshot_is_of_its_day_in_india_at_the_brokers_prices() -> None
     )
     held = BrokerHolding("NSE", "TCS", Decimal(10), Decimal(0), average_price=cost, last_price=price)
     costless = BrokerHolding("NSE", "ITC", Decimal(10), Decimal(0), last_price=price)
-    snapshot = snapshot_at_sync(SyncedRows(sync, (held, costless), (net, day)))
+    snapshot = await snapshot_at_sync(SyncedRows(sync, (held, costless), (net, day)))
     assert snapshot == Snapshot(
         user_id="7",
         broker=Broker.ICICI,
@@ -35,6 +35,12 @@ def test_a_syncs_snapshot_is_of_its_day_in_india_at_the_brokers_prices() -> None
         is_nightly=False,
         unpriced_count=3,
     )
+
+
+async def test_a_portfolio_of_thousands_of_rows_is_valued_like_any_other() -> None:
+    sync = Sync("id", "7", Broker.ICICI, SYNCED, SYNCED, False)
+    held = BrokerHolding("NSE", "TCS", Decimal(1), Decimal(0), average_price=Decimal(1), last_price=Decimal(3))
+    assert (await snapshot_at_sync(SyncedRows(sync, (held,) * 5_000, ()))).pnl == 10_000
 
 
 SNAPSHOTS = st.builds(

@@ -51,6 +51,8 @@ def rounded(amount: Decimal, step: Decimal) -> Decimal:
 
 def scaled(amount: Decimal, factor: Fraction) -> Decimal:
     """Multiply by a fraction; exact where the result has an end, else to 150 digits."""
+    if factor.numerator == factor.denominator:
+        return amount
     return _EXACT.divide(_EXACT.multiply(amount, Decimal(factor.numerator)), Decimal(factor.denominator))
 
 

@@ -12,9 +12,9 @@ from portfolio.domain.market import Market, MarketUnavailable
 from portfolio.domain.ports import PortfolioStore, SessionSource, SnapshotStore
 from portfolio.domain.prices import MarketView, Pricing, may_stand_for
 from portfolio.domain.quotes import Freshness
-from portfolio.domain.rows import BrokerRow, PositionType, Sync, SyncedRows, quoted_instrument
+from portfolio.domain.rows import BrokerRow, PositionType, Sync, quoted_instrument
 from portfolio.domain.sessions import KnownSessions, Session, window_around
-from portfolio.domain.snapshots import ValuedRows, snapshot_of, value_rows
+from portfolio.domain.snapshots import ValuedRows, snapshot_of, value_all
 
 log = logging.getLogger(__name__)
 
@@ -138,16 +138,16 @@ class NightlySnapshots:
             if each.sync.broker not in kept and each.sync.date <= day
         ]
         view = await self._market.view(rows, day=day)
-        return all([await self._take_rows(each, view, evening) for each in rows])
+        valued = await value_all(rows, view)
+        return all([await self._take_rows(each, view, evening) for each in valued])
 
-    async def _take_rows(self, rows: SyncedRows, view: MarketView, evening: _Evening) -> bool:
-        valued = value_rows(rows, view)
+    async def _take_rows(self, valued: ValuedRows, view: MarketView, evening: _Evening) -> bool:
         now = self._clock.now()
         is_late = evening.ends_at is not None and now >= evening.ends_at
         if is_late or not is_of_session(valued, view, evening.session):
             return False
         snapshot = snapshot_of(valued, on=evening.session.date, taken_at=now, is_nightly=True)
-        return await self._snapshots.save_nightly(snapshot, sync_id=rows.sync.id)
+        return await self._snapshots.save_nightly(snapshot, sync_id=valued.sync.id)
 
     def _retry_seconds(self) -> float:
         """Return a wait that doubles with each failure in a row, to an hour, and up to a tenth more."""

@@ -10,7 +10,7 @@ from portfolio.domain.days import day_in_india
 from portfolio.domain.market import Market
 from portfolio.domain.ports import PortfolioStore
 from portfolio.domain.rows import PositionType, Sync, SyncedRows
-from portfolio.domain.snapshots import TrendPoint, ValuedRows, trend_of, value_rows
+from portfolio.domain.snapshots import TrendPoint, ValuedRows, trend_of, value_all
 from portfolio.domain.users import require_user_id
 from portfolio.domain.valuation import (
     HoldingSums,
@@ -117,7 +117,7 @@ class Portfolios:
 
     async def _valued(self, brokers: Sequence[SyncedRows]) -> Sequence[ValuedRows]:
         view = await self._market.view(brokers, day=day_in_india(self._clock.now()))
-        return [value_rows(rows, view) for rows in brokers]
+        return await value_all(brokers, view)
 
 
 def _holdings_in(valued: Sequence[ValuedRows]) -> Sequence[ValuedHolding]:

@@ -62,7 +62,7 @@ class Pricing:
 
 def per_unit(price: Decimal, factor: Fraction) -> Decimal:
     """Return what a price of old units is for a new one, to six decimals where it had to be changed."""
-    if factor == UNCHANGED:
+    if factor is UNCHANGED:
         return price
     return trimmed(rounded(scaled(price, 1 / factor), _PRICE_STEP))
 

@@ -1,5 +1,6 @@
 """What a day ended with, kept for each broker, and the trend that the days make."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -20,6 +21,9 @@ from portfolio.domain.valuation import (
     value_holding,
     value_position,
 )
+
+# About thirty milliseconds' worth.
+ROWS_VALUED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,13 @@ class ValuedRows:
     positions: Sequence[ValuedPosition] = field(default_factory=tuple)
 
 
+async def value_all(brokers: Sequence[SyncedRows], view: MarketView) -> Sequence[ValuedRows]:
+    """Value brokers' rows; so many that others would have to wait are valued in a thread beside them."""
+    if sum(len(rows.holdings) + len(rows.positions) for rows in brokers) <= ROWS_VALUED_AT_ONCE:
+        return [value_rows(rows, view) for rows in brokers]
+    return [await asyncio.to_thread(value_rows, rows, view) for rows in brokers]
+
+
 def value_rows(rows: SyncedRows, view: MarketView) -> ValuedRows:
     """Value all rows of a sync."""
     return ValuedRows(
@@ -86,10 +97,11 @@ def value_rows(rows: SyncedRows, view: MarketView) -> ValuedRows:
     )
 
 
-def snapshot_at_sync(rows: SyncedRows) -> Snapshot:
+async def snapshot_at_sync(rows: SyncedRows) -> Snapshot:
     """Return the snapshot that a sync itself makes: its day, at the broker's own prices."""
     unasked = MarketView(QuoteAnswer({}, frozenset()), KnownSplits(), rows.sync.date)
-    return snapshot_of(value_rows(rows, unasked), on=rows.sync.date, taken_at=rows.sync.synced_at, is_nightly=False)
+    (valued,) = await value_all([rows], unasked)
+    return snapshot_of(valued, on=rows.sync.date, taken_at=rows.sync.synced_at, is_nightly=False)
 
 
 def snapshot_of(valued: ValuedRows, *, on: date, taken_at: datetime, is_nightly: bool) -> Snapshot:

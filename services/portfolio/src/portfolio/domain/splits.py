@@ -21,6 +21,11 @@ class Split:
     factor: Fraction
 
 
+def quotient(factor: Fraction, divisor: Fraction) -> Fraction:
+    """Divide factors; most are the one that changes nothing, which costs nothing here."""
+    return UNCHANGED if factor is divisor else factor / divisor
+
+
 @dataclass(frozen=True, slots=True)
 class KnownSplits:
     """What market said of instruments' splits.

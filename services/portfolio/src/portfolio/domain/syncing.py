@@ -58,7 +58,7 @@ class SyncDesk:
             raise RowsInvalid("synced_at", "it is before started_at")
         if sync.synced_at > self._clock.now() + CLOCK_ALLOWANCE:
             raise RowsInvalid("synced_at", "it lies in the future")
-        counts = await self._store.replace(rows, snapshot_at_sync(rows))
+        counts = await self._store.replace(rows, await snapshot_at_sync(rows))
         self._on_replaced()
         return counts
 

@@ -20,7 +20,7 @@ from portfolio.domain.amounts import (
 from portfolio.domain.differences import DifferencePart, PnlAtSync, explain
 from portfolio.domain.prices import MarketView, Price, Pricing, per_unit, pricing_of
 from portfolio.domain.rows import BrokerHolding, BrokerPosition, PositionType, Sync
-from portfolio.domain.splits import UNCHANGED
+from portfolio.domain.splits import UNCHANGED, quotient
 
 _UNIT_STEP = Decimal("0.000001")
 
@@ -215,7 +215,7 @@ def sum_positions(positions: Sequence[ValuedPosition]) -> PositionSums:
 
 def in_units(quantity: Decimal, factor: Fraction) -> Decimal:
     """Return what a quantity of old units is in new ones; a fraction of a unit is kept, to six decimals."""
-    if factor == UNCHANGED:
+    if factor is UNCHANGED:
         return quantity
     return trimmed(rounded(scaled(quantity, factor), _UNIT_STEP))
 
@@ -226,7 +226,7 @@ def _value(units: Decimal, pricing: Pricing) -> Decimal | None:
 
 def _worth(units: Decimal, price: Price, unit_factor: Fraction) -> Decimal:
     """Return what the sync's units, as many as they are today, are worth, not rounded."""
-    return scaled(product(units, price.last_price), unit_factor / price.factor)
+    return scaled(product(units, price.last_price), quotient(unit_factor, price.factor))
 
 
 def _day_change(units: Decimal, pricing: Pricing) -> tuple[Decimal | None, Decimal]:
@@ -234,7 +234,7 @@ def _day_change(units: Decimal, pricing: Pricing) -> tuple[Decimal | None, Decim
     price = pricing.price
     if price is None or price.previous_close is None:
         return None, NO_MONEY
-    factor = pricing.unit_factor / price.factor
+    factor = quotient(pricing.unit_factor, price.factor)
     change = scaled(product(units, difference(price.last_price, price.previous_close)), factor)
     return money(change), scaled(product(units, price.previous_close), factor)
 
@@ -299,9 +299,9 @@ def _moves(units: Decimal, broker_price: Decimal, price: Price, unit_factor: Fra
     A bonus of one for one halves the price and doubles the units: the first part is about minus half the value, the
     second about plus half, and what the market did is their sum.
     """
-    worth = scaled(product(units, price.last_price), 1 / price.factor)
+    worth = scaled(product(units, price.last_price), quotient(UNCHANGED, price.factor))
     price_time = money(difference(worth, product(units, broker_price)))
-    return price_time, money(scaled(worth, unit_factor - 1))
+    return price_time, NO_MONEY if unit_factor is UNCHANGED else money(scaled(worth, unit_factor - 1))
 
 
 def _sum_of(positions: Sequence[ValuedPosition], of_type: PositionType) -> Decimal:
