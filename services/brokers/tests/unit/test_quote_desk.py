@@ -7,6 +7,7 @@ import pytest
 
 from brokers.domain.breaker import REST_SECONDS
 from brokers.domain.brokers import Broker
+from brokers.domain.budgets import ALLOWANCES, Allowance
 from brokers.domain.errors import (
     BrokerThrottled,
     BrokerTokenInvalid,
@@ -335,3 +336,8 @@ async def test_finishing_gives_up_what_is_on_its_way(kite: Exchange) -> None:
     await desk.finish()
     with pytest.raises(asyncio.CancelledError):
         await caller
+
+
+def test_the_brokers_own_limits_are_kept() -> None:
+    assert ALLOWANCES[Broker.ZERODHA] == (Allowance(1, 1),)
+    assert ALLOWANCES[Broker.ICICI] == (Allowance(100, 60), Allowance(5_000, 86_400))
