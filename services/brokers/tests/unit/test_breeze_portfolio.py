@@ -124,14 +124,14 @@ def test_sides_dates_strikes_and_rights_of_positions_are_read() -> None:
     day = date(2026, 11, 24)
     assert these(option.quantity, option.expiry, option.strike, option.option_type) == (
         -75,
-        date(2026, 11, 24),
+        day,
         24000,
         "CE",
     )
     assert these(option.exchange, option.tradingsymbol, option.broker_code) == ("NFO", "NIFTY", "NIFTY")
     assert these(future.quantity, future.expiry, future.strike, future.option_type) == (
         75,
-        date(2026, 11, 24),
+        day,
         None,
         None,
     )
