@@ -11,6 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from chassis.bus import Bus
 from chassis.clock import Clock, SystemClock
+from gateway.access_log import routes_alone
 from gateway.board import TICKS_SUBJECT, Board
 from gateway.clients import KeyStub, open_clients
 from gateway.dispatch import RouteTable
@@ -104,6 +105,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         services = ServiceHealth(clients.channels, clock)
         await stack.enter_async_context(services.watching())
         api = create_api()
+        stack.enter_context(routes_alone(_routes_of(api)))
         cache = _cache_of(api, settings, clock)
         stack.push_async_callback(cache.close)
         limits = Limits(settings, clock)
@@ -159,10 +161,14 @@ async def _board_on(bus: Bus, settings: Settings, clock: Clock) -> Board:
     return board
 
 
-def _cache_of(api: FastAPI, settings: Settings, clock: Clock) -> HttpCache:
+def _routes_of(api: FastAPI) -> RouteTable:
     table = api.router.routes[0]
     assert isinstance(table, RouteTable)  # noqa: S101  # create_api puts it there
-    return HttpCache(api, table.kept_path, max_bytes=settings.gateway_cache_max_bytes, clock=clock)
+    return table
+
+
+def _cache_of(api: FastAPI, settings: Settings, clock: Clock) -> HttpCache:
+    return HttpCache(api, _routes_of(api).kept_path, max_bytes=settings.gateway_cache_max_bytes, clock=clock)
 
 
 def _with_cors(edge: Edge, settings: Settings) -> Application:

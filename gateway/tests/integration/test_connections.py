@@ -173,3 +173,20 @@ async def test_finished_answers_are_in_the_access_log(world: Any, caplog: pytest
 
     assert states == ["MISS", "HIT"]
     assert len([record for record in caplog.records if "/api/index/snapshot" in record.getMessage()]) == 2
+
+
+async def test_the_access_log_names_routes_and_repeats_nothing_of_an_address(
+    world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "uvicorn.access")
+    await world.open(gateway_access_log=True)
+    for path in ("/no/such/canary", "/api/alerts/canary", "/api/portfolio/live-prices?symbols=canary"):
+        await world.http.get(path)
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "uvicorn.access"]
+    assert [line.split('"')[1].split()[1] for line in lines] == [
+        "(no",
+        "/api/alerts/{user_id}",
+        "/api/portfolio/live-prices",
+    ]
+    assert not [line for line in lines if "canary" in line]
