@@ -1,6 +1,5 @@
 """What instruments cost, asked of market."""
 
-import logging
 import math
 from collections.abc import Collection, Sequence
 from datetime import UTC
@@ -10,10 +9,8 @@ import grpc
 
 from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc
 from chassis.rpc_client import reason_of
-from portfolio.domain.market import MarketUnavailable
 from portfolio.domain.quotes import Freshness, Provenance, Quote, QuoteAnswer
-
-log = logging.getLogger(__name__)
+from portfolio.providers.refusals import no_answer
 
 DEADLINE_SECONDS = 1.5
 CURRENCY = "INR"
@@ -39,8 +36,7 @@ class MarketQuotes:
         except grpc.aio.AioRpcError as error:
             if reason_of(error) == "SYMBOL_UNKNOWN":
                 return QuoteAnswer({}, frozenset())
-            log.warning("market does not quote", extra={"status": error.code().name, "reason": reason_of(error)})
-            raise MarketUnavailable from error
+            raise no_answer(error, asked_for="quotes") from error
         return QuoteAnswer(_quotes_in(response.quotes), frozenset())
 
 

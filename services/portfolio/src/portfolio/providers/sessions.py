@@ -6,9 +6,9 @@ from datetime import UTC, date
 import grpc
 
 from bourse.market.v1 import calendars_pb2, calendars_pb2_grpc
-from chassis.rpc_client import reason_of
 from portfolio.domain.market import MarketUnavailable
 from portfolio.domain.sessions import KnownSessions, Session
+from portfolio.providers.refusals import no_answer
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,7 @@ class MarketSessions:
             response = await self._stub.ListSessions(request, timeout=DEADLINE_SECONDS)
             return _sessions_of(response)
         except grpc.aio.AioRpcError as error:
-            log.warning("market lists no sessions", extra={"status": error.code().name, "reason": reason_of(error)})
-            raise MarketUnavailable from error
+            raise no_answer(error, asked_for="sessions") from error
         except ValueError as error:
             log.warning("market lists what is no calendar")
             raise MarketUnavailable from error

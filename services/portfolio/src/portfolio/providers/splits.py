@@ -9,9 +9,9 @@ from fractions import Fraction
 import grpc
 
 from bourse.market.v1 import corporate_actions_pb2, corporate_actions_pb2_grpc
-from chassis.rpc_client import reason_of
 from portfolio.domain.market import MarketUnavailable
 from portfolio.domain.splits import Split
+from portfolio.providers.refusals import no_answer
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,7 @@ class MarketSplits:
         try:
             response = await self._stub.ListSplits(request, timeout=DEADLINE_SECONDS)
         except grpc.aio.AioRpcError as error:
-            log.warning("market lists no splits", extra={"status": error.code().name, "reason": reason_of(error)})
-            raise MarketUnavailable from error
+            raise no_answer(error, asked_for="splits") from error
         return response.splits
 
 
