@@ -18,7 +18,7 @@ import urllib3.exceptions
 from brokers.providers.children import child
 from brokers.providers.children.jobs import JOBS, breeze, kite
 from brokers.providers.children.jobs.registry import Job
-from brokers.providers.children.preload import BREEZE_MODULE, load_sdks
+from brokers.providers.children.preload import BREEZE_MODULE, deferred, load_sdks
 from brokers.providers.children.refusals import ChildRefused, Problem, Refusal
 from brokers.providers.children.transport import guard_requests, transport_refusal
 from brokers.providers.children.wire import LENGTH
@@ -107,6 +107,20 @@ def test_a_module_called_config_is_given_back(tmp_path: Path, monkeypatch: pytes
         warnings.simplefilter("ignore")
         load_sdks(tmp_path)
     assert sys.modules["config"] is ours
+
+
+def test_a_deferred_module_is_loaded_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with deferred("colorsys"):
+        used: Any = importlib.import_module("colorsys")
+        unused: Any = importlib.import_module("colorsys")
+        assert not hasattr(unused, "__file__")
+    assert "colorsys" not in sys.modules
+    assert used.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
+    assert hasattr(sys.modules["colorsys"], "__file__")
+    with deferred("colorsys"):
+        assert hasattr(importlib.import_module("colorsys"), "__file__")
+    assert "colorsys" in sys.modules
 
 
 def test_kite_is_asked_with_the_secret_and_logged_out(zerodha: RunningKite) -> None:

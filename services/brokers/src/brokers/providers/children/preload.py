@@ -1,8 +1,8 @@
 """Imports both SDKs once, before any fork, without letting Breeze's import-time habits out.
 
 `import breeze_connect` downloads a file without a timeout, makes `./logs` with two debug files, puts itself into
-`sys.path`, takes the module name `config` and switches IPv6 off for the process (providers.md, Breeze, traps). None of
-it is left when this module is done; it can shrink when the package stops doing so.
+`sys.path`, takes the module name `config` and switches IPv6 off for the process. None of it is left when this module is
+done; it can shrink when the package stops doing so.
 """
 
 import importlib
@@ -42,7 +42,8 @@ def load_breeze(folder: Path) -> ModuleType:
     if loaded is not None:
         return loaded
     connection: Any = importlib.import_module("urllib3.util.connection")
-    with _working_in(folder), _import_state_kept(), _download_stubbed():
+    # Breeze needs pandas to look up one name, and every child would carry it.
+    with _working_in(folder), _import_state_kept(), _download_stubbed(), deferred("pandas"):
         has_ipv6 = connection.HAS_IPV6
         try:
             module = importlib.import_module(BREEZE_MODULE)
@@ -63,6 +64,31 @@ def _silence() -> None:
             handler.close()
         logger.setLevel(logging.CRITICAL + 1)
         logger.propagate = False
+
+
+class _Deferred(ModuleType):
+    """Stands in for a module until one of its names is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _forget_deferred(self.__name__)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _forget_deferred(name: str) -> None:
+    if isinstance(sys.modules.get(name), _Deferred):
+        del sys.modules[name]
+
+
+@contextmanager
+def deferred(name: str) -> Iterator[None]:
+    """Let what is imported in the block import a module only when it uses it; one that is loaded stays as it is."""
+    sys.modules.setdefault(name, _Deferred(name))
+    try:
+        yield
+    finally:
+        _forget_deferred(name)
 
 
 @contextmanager
