@@ -214,29 +214,35 @@ class Nursery:
     async def _keep_running(self, folders: ChildFolders) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
-            server = _start(folders)
-            try:
-                await server.until_ready()
+            if await self._serve(folders):
                 pause = FIRST_PAUSE_SECONDS
-                log.info("children ready", extra={"forkserver": server.process.pid})
-                await self._set(server)
-                await server.until_gone()
-                log.warning("forkserver gone", extra={"forkserver": server.process.pid})
-            except (PreloadFailed, TimeoutError, OSError) as error:
-                log.error("children cannot be forked", extra={"problem": str(error) or "no answer in time"})  # noqa: TRY400
-                self._is_broken = True
-            finally:
-                self._server = None
-                server.close()
-            await self._set(None)
             await asyncio.sleep(pause)
             pause = min(pause * 4, LONGEST_PAUSE_SECONDS)
 
-    async def _set(self, server: _Server | None) -> None:
-        async with self._changed:
-            self._server = server
+    async def _serve(self, folders: ChildFolders) -> bool:
+        """Run one forkserver until it dies; say whether it was ever ready."""
+        server: _Server | None = None
+        try:
+            server = _start(folders)
+            await server.until_ready()
+            log.info("children ready", extra={"forkserver": server.process.pid})
+            await self._set(server, is_broken=False)
+            await server.until_gone()
+            log.warning("forkserver gone", extra={"forkserver": server.process.pid})
+        except Exception as error:  # noqa: BLE001  # whatever breaks one forkserver, the next is tried
+            log.error("children cannot be forked", extra={"problem": str(error) or type(error).__name__})  # noqa: TRY400
+            await self._set(None, is_broken=True)
+            return False
+        finally:
+            self._server = None
             if server is not None:
-                self._is_broken = False
+                server.close()
+        await self._set(None, is_broken=False)
+        return True
+
+    async def _set(self, server: _Server | None, *, is_broken: bool) -> None:
+        async with self._changed:
+            self._server, self._is_broken = server, is_broken
             self._changed.notify_all()
 
 
