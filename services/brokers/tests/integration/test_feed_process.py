@@ -49,7 +49,8 @@ class SmallMarket(InstrumentServiceServicer, CalendarServiceServicer):
             instruments=[
                 instruments_pb2.Instrument(id=f"{exchange}:{symbol}", exchange=exchange, symbol=symbol, currency="INR")
                 for exchange, symbol in listed
-            ]
+            ],
+            sources=["zerodha"],
         )
 
     async def ResolveInstrument(

@@ -60,7 +60,8 @@ class Market(instruments_pb2_grpc.InstrumentServiceServicer, calendars_pb2_grpc.
     async def ListInstruments(self, request: Any, context: Any) -> instruments_pb2.ListInstrumentsResponse:
         found = [each for each in self.listed if each.partition(":")[0] in request.exchanges]
         return instruments_pb2.ListInstrumentsResponse(
-            instruments=[instruments_pb2.Instrument(id=each, exchange=each.partition(":")[0]) for each in found]
+            instruments=[instruments_pb2.Instrument(id=each, exchange=each.partition(":")[0]) for each in found],
+            sources=["zerodha"],
         )
 
     async def ResolveInstrument(self, request: Any, context: Any) -> instruments_pb2.ResolveInstrumentResponse:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from brokers.domain.brokers import Broker
-from brokers.domain.errors import BrokerTokenInvalid, BrokerUnavailable, MarketUnavailable
+from brokers.domain.errors import BrokerTokenInvalid, BrokerUnavailable, FeedUnwanted, MarketUnavailable
 from brokers.domain.feeding import Feeding
 from brokers.domain.secrets import Secret
 from brokers.domain.sessions import ActiveSession, FeedState, FeedStatus, SessionBook
@@ -42,12 +42,15 @@ class Feed:
 class Market:
     def __init__(self) -> None:
         self.is_away = False
+        self.is_fed_from_elsewhere = False
         self.asked = 0
 
     async def indian_instruments(self) -> Sequence[str]:
         self.asked += 1
         if self.is_away:
             raise MarketUnavailable
+        if self.is_fed_from_elsewhere:
+            raise FeedUnwanted
         return list(TOKENS)
 
 
@@ -110,6 +113,19 @@ async def test_a_session_starts_the_feed_with_kites_tokens(studio: Studio) -> No
     assert studio.feed.history == ["start a"]
     assert studio.feed.tokens == TOKENS
     assert studio.feeding.status == FeedStatus(FeedState.LIVE, START)
+
+
+async def test_a_market_that_takes_its_prices_from_elsewhere_is_not_fed_until_it_does(studio: Studio) -> None:
+    studio.market.is_fed_from_elsewhere = True
+    studio.book.put(a_session())
+    await settle()
+    assert studio.feed.history == []
+    assert studio.state is FeedState.OFF
+    studio.market.is_fed_from_elsewhere = False
+    await studio.clock.advance(60)
+    await settle()
+    assert studio.feed.history == ["start a"]
+    assert studio.state is FeedState.LIVE
 
 
 @pytest.mark.parametrize("session", [a_session(is_simulated=True), a_session(broker=Broker.ICICI)])

@@ -1,7 +1,7 @@
 """Market's composition root: what is opened, in which order, and what health is made of."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -121,7 +121,14 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             health.add("feed", prices.feed, critical=prices.is_feed_ours)
         health.add("nats", world.bus.is_answering, critical=False)
         health.add(SNAPSHOT_WARMER, desk.is_warm, critical=False)
-        await enter(serving(settings.market_address, _services(world, prices, desk), health=health, settings=settings))
+        await enter(
+            serving(
+                settings.market_address,
+                _services(world, prices, desk, settings.market_providers),
+                health=health,
+                settings=settings,
+            )
+        )
         yield
 
 
@@ -248,11 +255,11 @@ def _desk(world: _World, prices: _Prices) -> SnapshotDesk:
     )
 
 
-def _services(world: _World, prices: _Prices, desk: SnapshotDesk) -> list[Register]:
+def _services(world: _World, prices: _Prices, desk: SnapshotDesk, names: Sequence[str]) -> list[Register]:
     board = QuoteBoard(prices.directory, prices.sources, prices.last_prices)
     return [
         partial(add_QuoteServiceServicer_to_server, QuoteService(board)),
-        partial(add_InstrumentServiceServicer_to_server, InstrumentService(prices.directory)),
+        partial(add_InstrumentServiceServicer_to_server, InstrumentService(prices.directory, names)),
         partial(add_SnapshotServiceServicer_to_server, SnapshotService(desk)),
         partial(add_CalendarServiceServicer_to_server, CalendarService(world.calendar)),
         partial(add_CorporateActionServiceServicer_to_server, CorporateActionService(world.splits)),

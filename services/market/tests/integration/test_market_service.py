@@ -179,6 +179,7 @@ async def test_sessions_splits_and_instruments_are_listed(settings: Settings, tm
         list_instruments = instruments_pb2_grpc.InstrumentServiceStub(channel).ListInstruments
         listed = await list_instruments(instruments_pb2.ListInstrumentsRequest(exchanges=["NSE", "INDEX"]))
         assert {each.exchange for each in listed.instruments} == {"NSE", "INDEX"}
+        assert list(listed.sources) == ["sample"]
         everything = await list_instruments(instruments_pb2.ListInstrumentsRequest())
         assert len(everything.instruments) > len(listed.instruments) > 100
 

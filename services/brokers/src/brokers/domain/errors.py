@@ -77,8 +77,9 @@ class AdminRequired(ServiceError):
     code = Code.PERMISSION_DENIED
     reason = "ADMIN_REQUIRED"
 
-    def __init__(self, broker: Broker) -> None:
-        super().__init__(f"opening the server's {broker.full_name} session needs the admin secret or an administrator")
+    def __init__(self, broker: Broker, *, needs_secret: bool) -> None:
+        needed = "the admin secret" if needs_secret else "an administrator's token"
+        super().__init__(f"opening the server's {broker.full_name} session needs {needed}")
 
 
 class BrokerNotConfigured(ServiceError):
@@ -121,6 +122,16 @@ class BudgetSpent(ServiceError):
     def __init__(self, broker: Broker, retry_after_seconds: float) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(f"{broker.full_name} may not be asked more often now; try again shortly")
+
+
+class FeedUnwanted(ServiceError):
+    """Market takes its prices from elsewhere; real ones beside simulated ones would be taken for the same."""
+
+    code = Code.UNAVAILABLE
+    reason = "FEED_UNWANTED"
+
+    def __init__(self) -> None:
+        super().__init__("market does not take prices from zerodha; MARKET_PROVIDERS says from where")
 
 
 class MarketUnavailable(ServiceError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from brokers.domain.brokers import Broker
-from brokers.domain.errors import BrokerTokenInvalid
+from brokers.domain.errors import BrokerTokenInvalid, FeedUnwanted
 from brokers.domain.ports import Listings, TokenDirectory, ZerodhaFeed
 from brokers.domain.sessions import ActiveSession, FeedState, FeedStatus, SessionBook
 from chassis.clock import Clock
@@ -21,7 +21,8 @@ LONGEST_WAIT_SECONDS = 60.0
 class Feeding:
     """Feeds what market lists, as far as Kite has it, over the Zerodha session in use; never over the sandbox's.
 
-    Market or Kite being away delays the feed; both are asked again, at most once a minute, while the session lasts.
+    Market or Kite being away delays the feed; both are asked again, at most once a minute, while the session lasts. So
+    does a market that takes its prices from elsewhere: real ticks among simulated ones would pass for the same.
 
     Args:
         feed: what is started and stopped.
@@ -49,6 +50,7 @@ class Feeding:
         self._clock = clock
         self._max_instruments = max_instruments
         self._task: asyncio.Task[None] | None = None
+        self._is_unwanted = False
         self._ended: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         book.on_opened(self._begin)
@@ -59,7 +61,7 @@ class Feeding:
     def status(self) -> FeedStatus:
         """Return how the feed stands; one that is being brought up is connecting."""
         status = self._feed.status
-        if self._task is not None and status.state is FeedState.OFF:
+        if self._task is not None and status.state is FeedState.OFF and not self._is_unwanted:
             return FeedStatus(FeedState.CONNECTING, status.last_tick_at)
         return status
 
@@ -72,6 +74,7 @@ class Feeding:
         if session.broker is not Broker.ZERODHA:
             return
         self._stop()
+        self._is_unwanted = False
         if not session.is_simulated:
             self._task = asyncio.create_task(self._run(session))
             self._task.add_done_callback(self._finished)
@@ -104,7 +107,7 @@ class Feeding:
                 await self._feed.stop()
 
     async def _tokens(self, session: ActiveSession) -> Mapping[str, int]:
-        wait = FIRST_WAIT_SECONDS
+        wait, said = FIRST_WAIT_SECONDS, None
         while True:
             try:
                 return await self._ask(session)
@@ -112,12 +115,16 @@ class Feeding:
                 self._book.refuse(session)
                 raise
             except ServiceError as error:
-                log.warning("feed waits for its instruments", extra={"reason": error.reason})
+                self._is_unwanted = isinstance(error, FeedUnwanted)
+                if error.reason != said:
+                    log.warning("feed waits for its instruments", extra={"reason": error.reason})
+                said = error.reason
             await self._clock.sleep(wait)
             wait = min(LONGEST_WAIT_SECONDS, wait * 2)
 
     async def _ask(self, session: ActiveSession) -> Mapping[str, int]:
         listed = await self._listings.indian_instruments()
+        self._is_unwanted = False
         tokens = await self._directory.tokens(session, listed)
         fed = dict(islice(tokens.items(), self._max_instruments))
         log.info("feed knows its instruments", extra={"listed": len(listed), "at_kite": len(tokens), "fed": len(fed)})

@@ -67,6 +67,7 @@ class Listings(Protocol):
         """Return the ids of all that NSE and BSE list and of all indices, indices first.
 
         Raises:
+            FeedUnwanted: market does not take its prices from Zerodha.
             MarketUnavailable: market did not answer.
         """
         ...

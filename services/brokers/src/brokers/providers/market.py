@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import grpc
 
 from bourse.market.v1 import instruments_pb2, instruments_pb2_grpc
-from brokers.domain.errors import MarketUnavailable
+from brokers.domain.brokers import Broker
+from brokers.domain.errors import FeedUnwanted, MarketUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class MarketListings:
         """Return the ids of all indices, then of all that NSE lists, then of all that BSE lists.
 
         Raises:
+            FeedUnwanted: Zerodha is none of market's sources.
             MarketUnavailable: market did not answer in time, or failed.
         """
         request = instruments_pb2.ListInstrumentsRequest(exchanges=EXCHANGES)
@@ -33,5 +35,7 @@ class MarketListings:
         except grpc.aio.AioRpcError as error:
             log.warning("market does not list", extra={"status": error.code().name})
             raise MarketUnavailable from error
+        if Broker.ZERODHA.value not in response.sources:
+            raise FeedUnwanted
         listed = sorted(response.instruments, key=lambda each: EXCHANGES.index(each.exchange))
         return [each.id for each in listed]

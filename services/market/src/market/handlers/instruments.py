@@ -1,5 +1,6 @@
 """The instrument service of the contract."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from grpc.aio import ServicerContext
@@ -12,8 +13,9 @@ from market.messages import instrument_message, listing_of
 class InstrumentService(instruments_pb2_grpc.InstrumentServiceServicer):
     """Says what symbols mean."""
 
-    def __init__(self, directory: InstrumentDirectory) -> None:
+    def __init__(self, directory: InstrumentDirectory, sources: Sequence[str]) -> None:
         self._directory = directory
+        self._sources = sources
 
     async def ResolveInstrument(  # the contract's name
         self,
@@ -31,4 +33,6 @@ class InstrumentService(instruments_pb2_grpc.InstrumentServiceServicer):
     ) -> instruments_pb2.ListInstrumentsResponse:
         """List the instruments of some exchanges."""
         instruments = self._directory.of_exchanges(request.exchanges)
-        return instruments_pb2.ListInstrumentsResponse(instruments=map(instrument_message, instruments))
+        return instruments_pb2.ListInstrumentsResponse(
+            instruments=map(instrument_message, instruments), sources=self._sources
+        )
