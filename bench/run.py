@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames")
+BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames", "portfolio")
 
 
 def main() -> None:
