@@ -1,9 +1,13 @@
 """Runs every bench, one after the other, each in a process of its own; `make bench` is this."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+HERE = Path(__file__).parent
+# The brokers that are played for tests.
+STAND_INS = str(HERE.parent / "tests")
 BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames", "portfolio")
 
 
@@ -11,7 +15,8 @@ def main() -> None:
     failed = []
     for name in sys.argv[1:] or BENCHES:
         print(f"\n== {name}", flush=True)
-        if subprocess.run([sys.executable, str(Path(__file__).parent / f"{name}.py")], check=False).returncode:
+        command = [sys.executable, str(HERE / f"{name}.py")]
+        if subprocess.run(command, check=False, env={**os.environ, "PYTHONPATH": STAND_INS}).returncode:
             failed.append(name)
     if failed:
         raise SystemExit(f"did not finish: {', '.join(failed)}")

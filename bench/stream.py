@@ -34,6 +34,7 @@ from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import SystemClock
 from chassis.settings import ProcessSettings
 from chassis.testing import free_port, nats_server, stop_process
+from market.domain.freshness import SimulatedFreshness
 from market.domain.last_prices import LastPrices
 from market.feed.publisher import TickPublisher
 from market.feed.tick_feed import TickFeed
@@ -192,7 +193,7 @@ async def _publish(pipe: Connection, url: str) -> None:
         await asyncio.to_thread(pipe.recv)
         start = time.time()
         source = TapeSource(played, start, is_over=pipe.poll)
-        async with TickFeed(source, publisher, LastPrices(source.name)).running() as feed:
+        async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
             await asyncio.wait_for(feed.finished(), 2 * LONGEST_SECONDS)
         await bus.client.flush()
         pipe.send(Played(publisher.published_ticks, start, source.handed_over))

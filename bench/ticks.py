@@ -49,6 +49,7 @@ from chassis.process import running
 from chassis.settings import ProcessSettings
 from chassis.testing import nats_server
 from gateway.board import TICKS_SUBJECT, Board
+from market.domain.freshness import SimulatedFreshness
 from market.domain.last_prices import LastPrices
 from market.feed.publisher import TickPublisher
 from market.feed.tick_feed import TickFeed
@@ -131,7 +132,7 @@ async def _publish(pipe: Connection, url: str) -> None:
         start = await asyncio.to_thread(pipe.recv)
         source = TapeSource(played, start)
         before = time.process_time()
-        async with TickFeed(source, publisher, LastPrices(source.name)).running() as feed:
+        async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
             await asyncio.wait_for(feed.finished(), 3 * SECONDS)
         await bus.client.flush()
         spent = time.process_time() - before

@@ -121,14 +121,8 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             health.add("feed", prices.feed, critical=prices.is_feed_ours)
         health.add("nats", world.bus.is_answering, critical=False)
         health.add(SNAPSHOT_WARMER, desk.is_warm, critical=False)
-        await enter(
-            serving(
-                settings.market_address,
-                _services(world, prices, desk, settings.market_providers),
-                health=health,
-                settings=settings,
-            )
-        )
+        services = _services(world, prices, desk, settings.market_providers)
+        await enter(serving(settings.market_address, services, health=health, settings=settings))
         yield
 
 
