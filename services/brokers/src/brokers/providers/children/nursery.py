@@ -123,15 +123,20 @@ class _Server:
         with suppress(TimeoutError):
             await asyncio.wait_for(child.ended.wait(), END_SECONDS)
 
-    def close(self) -> None:
-        """End the forkserver, and with it all children."""
-        self.process.kill()
-        self.process.wait()
+    async def close(self) -> None:
+        """End the forkserver, and with it all children: it does so when its control socket closes, or is killed."""
         if hasattr(self, "_writer"):
             self._writer.close()
+        self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
-        for number in list(self._children):
-            self._forget(number)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(self.process.wait, END_SECONDS)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            for number in list(self._children):
+                self._forget(number)
 
     def _forget(self, number: int) -> None:
         child = self._children.pop(number, None)
@@ -236,7 +241,7 @@ class Nursery:
         finally:
             self._server = None
             if server is not None:
-                server.close()
+                await server.close()
         await self._set(None, is_broken=False)
         return True
 
