@@ -52,9 +52,16 @@ def test_a_holding_is_joined_with_its_isin_and_symbol() -> None:
     assert these(row.last_price, row.close_price, row.pnl) == (Decimal(f"{SHARE.price:.2f}"), None, Decimal("-12.5"))
 
 
+def test_a_code_that_is_the_symbol_is_not_taken_for_an_unresolved_one() -> None:
+    directory = Directory([Security("NSE", CODE, ISIN, CODE)])
+    (row,) = parsed([breeze_holding(SHARE, 10, 2400)], demat=[breeze_demat(SHARE, 10)], directory=directory).holdings
+    assert these(row.tradingsymbol, row.broker_code) == (CODE, None)
+
+
 def test_without_a_list_of_securities_icicis_code_is_kept() -> None:
     rows = parsed([breeze_holding(SHARE, 10, 2400)], demat=[breeze_demat(SHARE, 10)], directory=NoDirectory())
-    assert these(rows.holdings[0].tradingsymbol, rows.holdings[0].isin) == (CODE, ISIN)
+    assert these(rows.holdings[0].tradingsymbol, rows.holdings[0].broker_code) == (CODE, CODE)
+    assert rows.holdings[0].isin == ISIN
 
 
 def test_without_demat_all_units_are_unsettled_and_the_isin_the_lists() -> None:

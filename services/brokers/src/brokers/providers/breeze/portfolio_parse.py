@@ -157,7 +157,18 @@ def _resolved(row: HoldingRow, deposits: dict[str, _Deposit], directory: Securit
     code = row.tradingsymbol
     deposit = deposits.get(code)
     found = directory.resolve(row.exchange, code, None if deposit is None else deposit.isin)
-    return replace(row, tradingsymbol=found.symbol or code, isin=found.isin, broker_code=code)
+    tradingsymbol, broker_code = _named(code, found.symbol)
+    return replace(row, tradingsymbol=tradingsymbol, isin=found.isin, broker_code=broker_code)
+
+
+def _named(code: str, symbol: str | None) -> tuple[str, str | None]:
+    """Return the exchange's symbol, ICICI's code where there is none, and that code where it is not the symbol.
+
+    A symbol that is its own code was not resolved, as whoever values the row is to know.
+    """
+    if symbol is None:
+        return code, code
+    return symbol, None if symbol == code else code
 
 
 def _position(row: Fields, directory: SecurityDirectory) -> PositionRow:
@@ -165,10 +176,12 @@ def _position(row: Fields, directory: SecurityDirectory) -> PositionRow:
     option_type = OPTION_TYPES.get((row.optional_word("right") or "").lower())
     strike = row.optional_owned("strike_price")
     is_derivative = exchange not in EXCHANGES
+    symbol = directory.resolve(UNDERLYING.get(exchange, exchange), code, None).symbol
+    tradingsymbol, broker_code = _named(code, symbol)
     return PositionRow(
         type=PositionType.NET,
         exchange=exchange,
-        tradingsymbol=directory.resolve(UNDERLYING.get(exchange, exchange), code, None).symbol or code,
+        tradingsymbol=tradingsymbol,
         product=row.optional_word("product_type"),
         quantity=_signed_units(row),
         multiplier=ONE,
@@ -178,7 +191,7 @@ def _position(row: Fields, directory: SecurityDirectory) -> PositionRow:
         expiry=row.day("expiry_date") if is_derivative else None,
         strike=strike if option_type is not None else None,
         option_type=option_type,
-        broker_code=code,
+        broker_code=broker_code,
     )
 
 
