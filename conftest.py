@@ -3,10 +3,14 @@
 Packages whose folder bears their name are loaded here, before pytest derives test modules' names from folders.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Servers are started beside open channels, and gRPC's own handlers of a fork can wait for ever.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import chassis
 import gateway
