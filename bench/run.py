@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # The brokers that are played for tests.
 STAND_INS = str(HERE.parent / "tests")
-BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames", "portfolio")
+BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames", "syncs")
 
 
 def main() -> None:
