@@ -360,7 +360,9 @@ async def test_every_odd_row_of_icici_syncs(suite: Suite) -> None:
     assert ("NSE", "INFY", "30", "0", None) in held
     assert ("NSE", "M&M", "7.00", "0.00", "2700.05") in held or ("NSE", "M&M", "7", "0.00", "2700.05") in held
     assert ("NSE", "ZZDELI", "500", "0", "48.80") in held
-    assert all(row.broker_code for row in rows.holdings)
+    codes = {row.tradingsymbol: row.broker_code for row in rows.holdings}
+    # Without a code of its own where ICICI uses the exchange's; the symbol itself where nothing was resolved.
+    assert (codes["TCS"], codes["RELIANCE"], codes["ZZDELI"]) == ("", SHARES["NSE:RELIANCE"].icici_code, "ZZDELI")
     option = next(row for row in rows.positions if row.option_type)
     assert (option.quantity, option.strike, option.option_type) == ("-75", "24000", "CE")
     assert option.expiry == "2026-11-24"
