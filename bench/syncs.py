@@ -153,6 +153,17 @@ def main() -> None:
             measure(user, folder, url)
 
 
+def revalued_rows(user: Bourse) -> int:
+    """Count the rows at market's price, once each instrument has had a tick since the sync or that takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        rows = user.read("/api/portfolio/holdings")["holdings"]
+        count = sum(row["source"] == "sample" for row in rows)
+        if count == HOLDINGS or time.monotonic() > deadline:
+            return count
+        time.sleep(0.2)
+
+
 def measure(user: Bourse, folder: Path, url: str) -> None:
     print(surroundings())
     user.sync()
@@ -162,11 +173,11 @@ def measure(user: Bourse, folder: Path, url: str) -> None:
         timed(lambda: sync_with_the_sdk(url), SYNCS),
         "the SDK alone",
     )
-    priced = [row for row in user.read("/api/portfolio/holdings")["holdings"] if row["source"] == "sample"]
+    revalued = revalued_rows(user)
     holdings = timed(lambda: user.read("/api/portfolio/holdings"), READS)
     query = "SELECT * FROM holdings WHERE user_id = ? ORDER BY broker, ordinal"
     bare = timed(bare_read(folder, query, user.user_id), READS)
-    report(f"{HOLDINGS} holdings, {len(priced)} revalued", holdings, bare, "a bare query")
+    report(f"{HOLDINGS} holdings, {revalued} revalued", holdings, bare, "a bare query")
     write_a_year(folder, user.user_id)
     trend = f"/api/portfolio/pnl?days={DAYS}"
     found = len(user.read(trend)["trend"])
