@@ -158,7 +158,7 @@ def revalued_rows(user: Bourse) -> int:
     deadline = time.monotonic() + START_SECONDS
     while True:
         rows = user.read("/api/portfolio/holdings")["holdings"]
-        count = sum(row["source"] == "sample" for row in rows)
+        count = len([row for row in rows if row["source"] == "sample"])
         if count == HOLDINGS or time.monotonic() > deadline:
             return count
         time.sleep(0.2)
