@@ -13,7 +13,6 @@ from bourse.market.v1.instruments_pb2_grpc import add_InstrumentServiceServicer_
 from bourse.market.v1.quotes_pb2_grpc import add_QuoteServiceServicer_to_server
 from bourse.market.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
 
-from bourse.brokers.v1 import quotes_pb2
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
@@ -215,7 +214,8 @@ async def _brokers_prices(world: _World) -> AsyncIterator[_Prices]:
         sessions=world.calendar.sessions_of(Venue.INDIA),
     )
     await listener.listen(world.bus)
-    async with open_channel(settings.brokers_address, [quotes_pb2.DESCRIPTOR], settings=settings) as channel:
+    # Nothing is retried: a refusal comes from a broker whose calls are counted, and the circuit breaker asks again.
+    async with open_channel(settings.brokers_address, [], settings=settings) as channel:
         stub = BrokerQuoteServiceStub(channel)
         sources = [BrokerSource(name, instruments, stub=stub, rule=rule) for name in settings.broker_names]
         yield _Prices(

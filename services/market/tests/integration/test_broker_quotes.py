@@ -368,6 +368,15 @@ async def test_without_an_active_session_there_is_no_price_until_one_is_activate
         await passing(clock, lambda: is_quoted_by(channel, "zerodha"))
 
 
+async def test_a_refusal_is_not_asked_for_again_at_once(
+    settings: Settings, brokers: FakeBrokers, address: str, *, clock: ManualClock, tmp_path: Path
+) -> None:
+    brokers.failures = {ZERODHA: SessionInactive("none"), ICICI: SessionInactive("none")}
+    async with serve(brokers, address, tmp_path), build(settings, clock):
+        # The first snapshot asks Zerodha for the indices and for the heatmap, and ICICI for the indices alone.
+        assert sorted(broker for broker, _ in brokers.asked) == [ZERODHA, ZERODHA, ICICI]
+
+
 async def test_the_second_broker_stands_in_for_what_it_is_asked_and_not_for_the_heatmap(
     settings: Settings, brokers: FakeBrokers, address: str, *, clock: ManualClock, tmp_path: Path
 ) -> None:
