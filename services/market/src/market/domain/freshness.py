@@ -9,6 +9,8 @@ from market.domain.quotes import Freshness
 from market.domain.sessions import venue_of
 
 LIVE_FOR = timedelta(seconds=60)
+# How far a venue's clock may be ahead of ours. A price from later than that is not of now.
+LONGEST_AHEAD = timedelta(seconds=60)
 
 
 class SimulatedFreshness:
@@ -35,9 +37,12 @@ class SessionFreshness:
         """Judge a price that was made at `as_of`.
 
         While the venue trades, and where the calendar does not reach, it is live for a minute and stale afterwards.
-        Between sessions it is closed when it is the last session's, and stale when it is older.
+        Between sessions it is closed when it is the last session's, and stale when it is older. What is dated more than
+        a minute ahead is stale at any time: it would pass for live until its time has come.
         """
         now = self._clock.now()
+        if as_of - now > LONGEST_AHEAD:
+            return Freshness.STALE
         sessions = self._calendar.sessions_of(venue_of(instrument))
         last = sessions.last_begun(now)
         if sessions.is_open_at(now) is False and last is not None:
