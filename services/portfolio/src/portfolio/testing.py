@@ -58,6 +58,12 @@ class SmallMarket(
         self.quote_requests: list[list[str]] = []
         self.split_requests: list[list[str]] = []
         self.is_down = False
+        self._unpriced: set[str] = set()
+
+    def lose_price(self, instrument: str) -> None:
+        """Know the instrument from now on, and no price of it."""
+        self._quotes.pop(instrument, None)
+        self._unpriced.add(instrument)
 
     def price(
         self,
@@ -112,12 +118,14 @@ class SmallMarket(
         self.quote_requests.append(list(request.symbols))
         self._require_up()
         known = [self._quotes[symbol] for symbol in request.symbols if symbol in self._quotes]
-        if not known:
+        if not known and self._unpriced.isdisjoint(request.symbols):
             raise UnknownSymbols("no such symbols")
-        missing = [symbol for symbol in request.symbols if symbol not in self._quotes]
-        return quotes_pb2.GetQuotesResponse(
-            quotes=known, missing=[quotes_pb2.MissingSymbol(symbol=each, code="SYMBOL_UNKNOWN") for each in missing]
-        )
+        missing = [
+            quotes_pb2.MissingSymbol(symbol=each, code="NO_PRICE" if each in self._unpriced else "SYMBOL_UNKNOWN")
+            for each in request.symbols
+            if each not in self._quotes
+        ]
+        return quotes_pb2.GetQuotesResponse(quotes=known, missing=missing)
 
     async def ListSplits(  # noqa: N802  # the contract's name
         self,

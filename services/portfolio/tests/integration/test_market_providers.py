@@ -45,13 +45,22 @@ async def test_a_quote_is_the_decimal_that_its_double_stands_for(
     assert answer.quotes == {"NSE:TCS": Quote(Decimal("3842.55"), Decimal("0.1"), provenance)}
 
 
-@pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf"), 1e200, 1e-200])
 async def test_what_is_no_price_is_no_quote(market: SmallMarket, channel: grpc.aio.Channel, price: float) -> None:
     market.price("NSE:TCS", price, at=NOW)
     market.price("NSE:INFY", 5.0, at=NOW, freshness="UNSPECIFIED")
     market.price("NSE:ITC", 5.0, at=NOW, previous_close=price)
     answer = await MarketQuotes(QuoteServiceStub(channel)).latest(["NSE:TCS", "NSE:INFY", "NSE:ITC"])
     assert {name: quote.previous_close for name, quote in answer.quotes.items()} == {"NSE:ITC": None}
+
+
+async def test_what_market_knows_and_has_no_price_of_is_unanswered(
+    market: SmallMarket, channel: grpc.aio.Channel
+) -> None:
+    market.price("NSE:TCS", 5.0, at=NOW)
+    market.lose_price("NSE:INFY")
+    answer = await MarketQuotes(QuoteServiceStub(channel)).latest(["NSE:TCS", "NSE:INFY", "NSE:NOPE"])
+    assert (set(answer.quotes), answer.unanswered) == ({"NSE:TCS"}, frozenset({"NSE:INFY"}))
 
 
 async def test_prices_in_another_currency_are_none(market: SmallMarket, channel: grpc.aio.Channel) -> None:

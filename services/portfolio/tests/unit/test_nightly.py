@@ -214,6 +214,13 @@ async def test_prices_that_are_not_the_sessions_make_no_snapshot(
     assert world.saved == {}
 
 
+async def test_a_price_of_the_next_days_opening_auction_is_not_the_sessions(world: World) -> None:
+    world.sync("7", held())
+    world.price("TCS", 60, at=MONDAY_OPENS - 8 * MINUTE)
+    await take(world, MONDAY_OPENS - 5 * MINUTE)
+    assert world.saved == {}
+
+
 async def test_rows_that_market_knows_nothing_of_make_no_snapshot_alone(world: World) -> None:
     world.sync("7", held("UNKNOWN"), held("GOLD", exchange="MCX"))
     await take(world, DUE)

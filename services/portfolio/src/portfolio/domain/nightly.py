@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from chassis.clock import Clock
 from chassis.errors import DatabaseUnavailable
+from portfolio.domain.days import day_in_india
 from portfolio.domain.market import Market, MarketUnavailable
 from portfolio.domain.ports import PortfolioStore, SessionSource, SnapshotStore
 from portfolio.domain.prices import MarketView, Pricing, may_stand_for
@@ -166,7 +167,8 @@ def is_of_session(valued: ValuedRows, view: MarketView, session: Session) -> boo
     """Say whether rows are priced from a session: every row that market knows is, and there is at least one.
 
     A row that market does not know, such as an option, keeps its broker's price; one that market said nothing of, or
-    only what is stale, from before the session, or simulated for a real row, has no price of the session yet.
+    only what is stale, from before the session or after its day, or simulated for a real row, has no price of the
+    session yet.
     """
     net = [position for position in valued.positions if position.row.type is PositionType.NET]
     rows: list[tuple[BrokerRow, Pricing]] = [(each.row, each.pricing) for each in valued.holdings]
@@ -181,6 +183,8 @@ def _is_priced_from(session: Session, pricing: Pricing, sync: Sync) -> bool:
     quote, price = pricing.quote, pricing.price
     if quote is None or price is None or not may_stand_for(quote, sync):
         return False
-    if quote.provenance.freshness is Freshness.STALE:
+    # The next day's opening auction makes prices before the next session begins, perhaps in other units.
+    is_later = day_in_india(quote.provenance.as_of) > session.date
+    if is_later or quote.provenance.freshness is Freshness.STALE:
         return False
     return min(quote.provenance.as_of, price.provenance.as_of) >= session.opens_at

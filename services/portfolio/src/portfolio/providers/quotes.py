@@ -1,6 +1,5 @@
 """What instruments cost, asked of market."""
 
-import math
 from collections.abc import Collection, Sequence
 from datetime import UTC
 from decimal import Decimal
@@ -14,6 +13,9 @@ from portfolio.providers.refusals import no_answer
 
 DEADLINE_SECONDS = 1.5
 CURRENCY = "INR"
+NO_PRICE = "NO_PRICE"
+# No share costs less or more; sums of such prices stay exact.
+LEAST_PRICE, MOST_PRICE = 1e-6, 1e12
 
 _FRESHNESS = {quotes_pb2.Freshness.Value(f"FRESHNESS_{each.value}"): each for each in Freshness}
 
@@ -27,6 +29,8 @@ class MarketQuotes:
     async def latest(self, instruments: Collection[str]) -> QuoteAnswer:
         """Return the quotes of instruments; one that market does not know is not in them.
 
+        One that it knows and has no price of is unanswered: another time its source may answer.
+
         Raises:
             MarketUnavailable: market did not answer in time, or failed.
         """
@@ -37,7 +41,8 @@ class MarketQuotes:
             if reason_of(error) == "SYMBOL_UNKNOWN":
                 return QuoteAnswer({}, frozenset())
             raise no_answer(error, asked_for="quotes") from error
-        return QuoteAnswer(_quotes_in(response.quotes), frozenset())
+        unanswered = frozenset(missing.symbol for missing in response.missing if missing.code == NO_PRICE)
+        return QuoteAnswer(_quotes_in(response.quotes), unanswered)
 
 
 def _quotes_in(messages: Sequence[quotes_pb2.Quote]) -> dict[str, Quote]:
@@ -57,4 +62,4 @@ def _quote_of(message: quotes_pb2.Quote) -> Quote | None:
 
 def _price(number: float) -> Decimal | None:
     """Return the decimal that a double stands for: the shortest that reads back as it."""
-    return Decimal(repr(number)) if math.isfinite(number) and number > 0 else None
+    return Decimal(repr(number)) if LEAST_PRICE <= number <= MOST_PRICE else None
