@@ -95,3 +95,16 @@ async def test_a_waiter_who_leaves_just_as_it_is_let_in_gives_its_place_on() -> 
     assert (second.is_in, third.is_in) == (False, True)
     await third.leave()
     assert lanes.running == 0
+
+
+async def test_a_waiter_who_gives_up_as_a_place_falls_free_fails_nobody_else() -> None:
+    lanes = Lanes(at_most=1, queue_at_most=5)
+    inside, leaver, patient = await visitors(lanes, ZERODHA, ZERODHA, ZERODHA)
+    # Who leaves gets to hand the place on before who gives up has left the queue.
+    leaving = asyncio.create_task(inside.leave())
+    await asyncio.sleep(0)
+    leaver.task.cancel()
+    await leaving
+    assert patient.is_in
+    await patient.leave()
+    assert (lanes.running, lanes.waiting) == (0, 0)

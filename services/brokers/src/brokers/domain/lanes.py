@@ -75,11 +75,15 @@ class Lanes:
 
     def _leave(self, broker: Broker) -> None:
         self._running[broker] -= 1
-        waiter = next((waiting for waiting in self._queue if self._is_free_for(waiting.broker)), None)
+        waiter = next((waiting for waiting in self._queue if self._can_enter(waiting)), None)
         if waiter is not None:
             self._queue.remove(waiter)
             self._running[waiter.broker] += 1
             waiter.admitted.set_result(None)
+
+    def _can_enter(self, waiter: _Waiter) -> bool:
+        # One that was cancelled stands in the queue until its task has run.
+        return not waiter.admitted.done() and self._is_free_for(waiter.broker)
 
     def _is_free_for(self, broker: Broker) -> bool:
         return self._running.total() < self._at_most and self._running[broker] < self._of_one_broker
