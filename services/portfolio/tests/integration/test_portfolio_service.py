@@ -336,6 +336,28 @@ async def test_after_the_close_the_day_is_kept_at_its_sessions_prices(
         assert closes + timedelta(seconds=1_800) <= point.taken_at.ToDatetime(tzinfo=UTC) <= clock.now()
 
 
+async def test_a_sync_in_the_evening_takes_the_place_of_the_days_snapshot_until_it_is_taken_anew(
+    market: SmallMarket, settings: Settings, clock: ManualClock
+) -> None:
+    market.session(NOW.replace(hour=3, minute=45))
+    market.price("NSE:TCS", 120.0, at=NOW.replace(hour=10, minute=0), freshness="CLOSED")
+    async with build(settings, clock), grpc.aio.insecure_channel(settings.portfolio_address) as channel:
+        caller = Caller(channel)
+        row = holding(average_price="100", last_price="110")
+        await caller.replace(sync_request(row, synced_at=NOW - SECOND))
+        while (await caller.pnl()).trend[0].total_pnl != "200.00":
+            await clock.advance(600)
+        # What was sold after the first sync is not there any more.
+        left = holding(quantity="4", average_price="100", last_price="119")
+        await caller.replace(sync_request(left, synced_at=clock.now()))
+        (point,) = (await caller.pnl()).trend
+        assert (point.total_invested, point.total_pnl) == ("400.00", "76.00")
+        async with asyncio.timeout(15):
+            while (point := (await caller.pnl()).trend[0]).total_pnl != "80.00":
+                await clock.advance(600)
+        assert point.total_invested == "400.00"
+
+
 async def test_health_names_what_it_is_made_of(market: SmallMarket, caller: Caller) -> None:
     health = health_pb2_grpc.HealthStub(caller.channel)
 

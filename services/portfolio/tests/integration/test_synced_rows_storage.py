@@ -216,28 +216,19 @@ async def test_readers_never_see_a_mixture(portfolios: SyncedPortfolios) -> None
     assert len(seen) > 2
 
 
-async def test_a_days_nightly_snapshot_outlives_a_sync(
-    portfolios: SyncedPortfolios, nightly: SnapshotsOfSessions
+@pytest.mark.parametrize("is_simulated", [False, True])
+async def test_a_days_nightly_snapshot_gives_way_to_a_sync_and_is_due_again(
+    portfolios: SyncedPortfolios, nightly: SnapshotsOfSessions, *, is_simulated: bool
 ) -> None:
-    first, second = synced(1), synced(2)
+    first, second = synced(1, is_simulated=is_simulated), synced(2)
     await save(portfolios, first)
     of_night = replace(await snapshot_at_sync(first), is_nightly=True, pnl=Decimal("123.00"), taken_at=START)
     assert await nightly.save_nightly(of_night, sync_id=first.sync.id)
     await save(portfolios, second)
     _, snapshots = await portfolios.trend_of("7", first=THURSDAY, last=THURSDAY)
-    assert snapshots == [of_night]
-    assert await nightly.brokers_with(THURSDAY, "7") == {Broker.ZERODHA}
-
-
-async def test_a_nightly_snapshot_of_simulated_rows_gives_way_to_real_ones(
-    portfolios: SyncedPortfolios, nightly: SnapshotsOfSessions
-) -> None:
-    sandbox, real = synced(1, is_simulated=True), synced(2)
-    await save(portfolios, sandbox)
-    await nightly.save_nightly(replace(await snapshot_at_sync(sandbox), is_nightly=True), sync_id=sandbox.sync.id)
-    await save(portfolios, real)
-    _, snapshots = await portfolios.trend_of("7", first=THURSDAY, last=THURSDAY)
-    assert snapshots == [await snapshot_at_sync(real)]
+    assert snapshots == [await snapshot_at_sync(second)]
+    assert await nightly.brokers_with(THURSDAY, "7") == set()
+    assert await nightly.users_without(THURSDAY, after="", at_most=9) == ["7"]
 
 
 async def test_a_nightly_snapshot_of_rows_that_are_gone_is_not_saved(

@@ -5,7 +5,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, and_, or_, select
+from sqlalchemy import Row, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import Database
@@ -67,11 +67,11 @@ class SnapshotsOfSessions:
 
 
 async def save_at_sync(connection: AsyncConnection, snapshot: Snapshot) -> None:
-    """Save a sync's snapshot, unless the day has its nightly one.
+    """Save a sync's snapshot over the day's.
 
-    A nightly one of simulated rows gives way to real ones, and the other way round: it is not of these rows at all.
+    A nightly one gives way too: it is of rows that are gone. The day lacks it again, and the next pass takes it anew.
     """
-    await _upsert(connection, snapshot, keeps_nightly=True)
+    await _upsert(connection, snapshot)
 
 
 def snapshot_of_row(row: Row[Any]) -> Snapshot:
@@ -91,17 +91,12 @@ def snapshot_of_row(row: Row[Any]) -> Snapshot:
     )
 
 
-async def _upsert(connection: AsyncConnection, snapshot: Snapshot, *, keeps_nightly: bool = False) -> None:
+async def _upsert(connection: AsyncConnection, snapshot: Snapshot) -> None:
     row = _row_of(snapshot)
     statement = inserting(connection, SNAPSHOTS).values(row)
-    columns, new = SNAPSHOTS.c, statement.excluded
-    gives_way = or_(columns.is_nightly.is_(False), columns.is_simulated != new.is_simulated)
+    new = statement.excluded
     await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=_KEY,
-            set_={name: new[name] for name in row if name not in _KEY},
-            where=gives_way if keeps_nightly else None,
-        )
+        statement.on_conflict_do_update(index_elements=_KEY, set_={name: new[name] for name in row if name not in _KEY})
     )
 
 
