@@ -260,6 +260,19 @@ async def test_an_answer_is_given_again_until_its_source_should_be_asked(
     assert brief(await frugal.latest([TCS]))["NSE:TCS"][0] == 1.5
 
 
+async def test_a_source_without_a_price_is_not_asked_for_it_again_so_soon(
+    frugal: QuoteSources, first: FakeSource, second: FakeSource, clock: ManualClock
+) -> None:
+    first.prices[TCS] = second.prices[TCS] = None
+    await frugal.latest([TCS])
+    await clock.advance(4.9)
+    assert await frugal.latest([TCS]) == {}
+    assert first.asked == [["NSE:TCS"]]
+    first.prices[TCS] = 1.5
+    await clock.advance(0.1)
+    assert brief(await frugal.latest([TCS])) == {"NSE:TCS": (1.5, "first", Freshness.LIVE)}
+
+
 async def test_an_answer_that_still_serves_is_not_made_stale_by_a_failure(
     frugal: QuoteSources, first: FakeSource, second: FakeSource
 ) -> None:

@@ -161,6 +161,8 @@ class QuoteSources:
         self._keep_seconds = keep_seconds
         self._reuse = reuse
         self._kept: dict[str, tuple[float, Quote]] = {}
+        # When a source, by name, said that it has no price of an instrument.
+        self._lacking: dict[tuple[str, str], float] = {}
 
     @property
     def failing(self) -> Sequence[str]:
@@ -183,7 +185,7 @@ class QuoteSources:
         for source in self._sources:
             if in_bulk and not source.answers_in_bulk:
                 continue
-            wanted = [each for each in instruments if each.id not in found and source.covers(each)]
+            wanted = [each for each in instruments if each.id not in found and self._is_worth_asking(source, each)]
             if not wanted:
                 continue
             try:
@@ -193,6 +195,7 @@ class QuoteSources:
                 unanswered |= {each.id for each in wanted}
             else:
                 self._keep(answer.values())
+                self._note_lacking(source, [each for each in wanted if each.id not in answer])
                 found |= answer
         found |= self._stand_ins(unanswered - found.keys())
         if failures and not found:
@@ -206,6 +209,18 @@ class QuoteSources:
         kept = [self._kept[each.id] for each in instruments if each.id in self._kept]
         again = [self._reuse.again(quote, now - answered_at) for answered_at, quote in kept]
         return {quote.instrument.id: quote for quote in again if quote is not None}
+
+    def _is_worth_asking(self, source: GuardedSource, instrument: Instrument) -> bool:
+        """Say whether a source may have a price: one that had none is left alone as long as its answers serve."""
+        if not source.covers(instrument):
+            return False
+        said_at = self._lacking.get((source.name, instrument.id))
+        if said_at is None or self._reuse is None:
+            return True
+        return self._clock.monotonic() - said_at >= self._reuse.seconds_of(source.name)
+
+    def _note_lacking(self, source: GuardedSource, instruments: Iterable[Instrument]) -> None:
+        self._lacking |= dict.fromkeys(((source.name, each.id) for each in instruments), self._clock.monotonic())
 
     def _keep(self, quotes: Iterable[Quote]) -> None:
         now = self._clock.monotonic()

@@ -31,6 +31,10 @@ class Reuse:
         self._rule = rule
         self._clock = clock
 
+    def seconds_of(self, source: str) -> float:
+        """Return how long answers of a source serve while its venue trades and no ticks come."""
+        return self._seconds_of_source.get(source, 0.0)
+
     def again(self, quote: Quote, age_seconds: float) -> Quote | None:
         """Return the quote as it stands now; None when its source should be asked.
 
@@ -50,4 +54,4 @@ class Reuse:
         ticked_at = self._last_prices.ticked_at(source, quote.instrument.id)
         if ticked_at is not None and self._clock.now() - ticked_at <= TICKS_STOP_AFTER:
             return TICKING_SECONDS
-        return self._seconds_of_source.get(source, 0.0)
+        return self.seconds_of(source)
