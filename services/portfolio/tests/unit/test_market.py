@@ -172,6 +172,16 @@ async def test_while_market_is_away_what_it_said_today_holds(clock: ManualClock)
     assert (await splits.since(["NSE:TCS"], TODAY)).by_instrument == {}
 
 
+async def test_a_reader_of_later_days_takes_no_earlier_splits_from_the_others(clock: ManualClock) -> None:
+    source = Splits()
+    splits = RememberedSplits(source, clock)
+    await splits.since(["NSE:TCS"], date(2026, 1, 5))
+    await clock.advance(300)
+    await splits.since(["NSE:TCS", "NSE:INFY"], TODAY)
+    source.is_down = True
+    assert set((await splits.since(["NSE:TCS"], date(2026, 1, 5))).by_instrument) == {"NSE:TCS"}
+
+
 async def test_only_so_many_splits_are_remembered(clock: ManualClock) -> None:
     source = Splits()
     splits = RememberedSplits(source, clock, max_remembered=1)

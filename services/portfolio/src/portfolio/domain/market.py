@@ -153,7 +153,9 @@ class RememberedSplits:
         wanted = sorted(set(instruments))
         to_ask = [each for each in wanted if not self._holds(each, first, today, is_recent=True)]
         if to_ask:
-            await self._ask(to_ask, first, today)
+            # From as far back as anybody asked today: this answer takes the place of theirs.
+            theirs = [self._heard[each].first for each in to_ask if self._holds(each, date.max, today, is_recent=False)]
+            await self._ask(to_ask, min([first, *theirs]), today)
         held = {each: self._heard[each].splits for each in wanted if self._holds(each, first, today, is_recent=False)}
         return KnownSplits(held, first - timedelta(days=1))
 
