@@ -149,6 +149,47 @@ async def test_a_synced_user_is_kept_at_the_sessions_prices(world: World) -> Non
     assert (snapshot.unpriced_count, snapshot.is_simulated) == (2, False)
 
 
+def traded(symbol: str, quantity: int = 0, *, exchange: str = "NSE", expiry: date | None = None) -> BrokerPosition:
+    """Return a net position that has made 1,000 besides what is open of it."""
+    return BrokerPosition(
+        PositionType.NET,
+        exchange,
+        symbol,
+        Decimal(quantity),
+        Decimal(1),
+        last_price=Decimal(8),
+        buy_value=Decimal(1_000),
+        sell_value=Decimal(2_000),
+        expiry=expiry,
+    )
+
+
+@pytest.mark.parametrize(("synced_at", "positions_pnl"), [(OPENS + MINUTE, 1_000), (OPENS - DAY, 0)])
+async def test_what_was_closed_on_an_earlier_day_is_not_won_again(
+    world: World, synced_at: datetime, positions_pnl: int
+) -> None:
+    world.sync("7", held("TCS"), traded("INFY"), at=synced_at)
+    world.price("TCS", 120)
+    await take(world, DUE)
+    assert [snapshot.positions_pnl for snapshot in world.saved.values()] == [positions_pnl]
+
+
+@pytest.mark.parametrize(("expiry", "positions_pnl"), [(FRIDAY, 1_008), (FRIDAY - DAY, 0)])
+async def test_what_has_expired_is_not_held_any_more(world: World, expiry: date, positions_pnl: int) -> None:
+    world.sync("7", held("TCS"), traded("NIFTY26MARFUT", 1, exchange="NFO", expiry=expiry), at=OPENS - DAY)
+    world.price("TCS", 120)
+    await take(world, DUE)
+    assert [snapshot.positions_pnl for snapshot in world.saved.values()] == [positions_pnl]
+
+
+async def test_a_closed_position_needs_no_price(world: World) -> None:
+    world.sync("7", held("TCS"), traded("INFY"))
+    world.price("TCS", 120)
+    world.price("INFY", 5, freshness=Freshness.STALE)
+    await take(world, DUE)
+    assert [snapshot.positions_pnl for snapshot in world.saved.values()] == [1_000]
+
+
 @pytest.mark.parametrize(
     ("at", "wait_seconds"),
     [

@@ -13,9 +13,9 @@ from portfolio.domain.market import Market, MarketUnavailable
 from portfolio.domain.ports import PortfolioStore, SessionSource, SnapshotStore
 from portfolio.domain.prices import MarketView, Pricing, may_stand_for
 from portfolio.domain.quotes import Freshness
-from portfolio.domain.rows import BrokerRow, PositionType, Sync, quoted_instrument
+from portfolio.domain.rows import BrokerRow, Sync, quoted_instrument
 from portfolio.domain.sessions import KnownSessions, Session, window_around
-from portfolio.domain.snapshots import ValuedRows, snapshot_of, value_all
+from portfolio.domain.snapshots import ValuedRows, net_positions, snapshot_of, value_all
 
 log = logging.getLogger(__name__)
 
@@ -166,13 +166,12 @@ class NightlySnapshots:
 def is_of_session(valued: ValuedRows, view: MarketView, session: Session) -> bool:
     """Say whether rows are priced from a session: every row that market knows is, and there is at least one.
 
-    A row that market does not know, such as an option, keeps its broker's price; one that market said nothing of, or
-    only what is stale, from before the session or after its day, or simulated for a real row, has no price of the
-    session yet.
+    A closed position needs no price. A row that market does not know, such as an option, keeps its broker's price; one
+    that market said nothing of, or only what is stale, from before the session or after its day, or simulated for a
+    real row, has no price of the session yet.
     """
-    net = [position for position in valued.positions if position.row.type is PositionType.NET]
     rows: list[tuple[BrokerRow, Pricing]] = [(each.row, each.pricing) for each in valued.holdings]
-    rows += [(each.row, each.pricing) for each in net]
+    rows += [(each.row, each.pricing) for each in net_positions(valued, on=session.date) if not each.is_closed]
     if any(quoted_instrument(row) in view.quotes.unanswered for row, _ in rows):
         return False
     known = [pricing for _, pricing in rows if pricing.quote is not None]

@@ -107,7 +107,7 @@ async def snapshot_at_sync(rows: SyncedRows) -> Snapshot:
 def snapshot_of(valued: ValuedRows, *, on: date, taken_at: datetime, is_nightly: bool) -> Snapshot:
     """Sum valued rows into a day's snapshot."""
     holdings = sum_holdings(valued.holdings)
-    net = [position for position in valued.positions if position.row.type is PositionType.NET]
+    net = net_positions(valued, on=on)
     pricings = [*(each.pricing for each in valued.holdings), *(each.pricing for each in net)]
     return Snapshot(
         user_id=valued.sync.user_id,
@@ -122,6 +122,14 @@ def snapshot_of(valued: ValuedRows, *, on: date, taken_at: datetime, is_nightly:
         is_nightly=is_nightly,
         unpriced_count=sum(pricing.quote is None for pricing in pricings),
     )
+
+
+def net_positions(valued: ValuedRows, *, on: date) -> Sequence[ValuedPosition]:
+    """Return the net positions that count on a day: what was closed or expired before it is not there any more."""
+    net = [position for position in valued.positions if position.row.type is PositionType.NET]
+    if on <= valued.sync.date:
+        return net
+    return [each for each in net if not each.is_closed and (each.row.expiry is None or each.row.expiry >= on)]
 
 
 def trend_of(snapshots: Sequence[Snapshot]) -> Sequence[TrendPoint]:
