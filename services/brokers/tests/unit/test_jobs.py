@@ -3,10 +3,13 @@ import importlib
 import io
 import logging
 import sys
+import threading
 import urllib.request
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -309,6 +312,68 @@ def test_breeze_gets_a_timeout_and_an_eye_for_http_errors(icici: RunningBreeze, 
     icici.faults.always("*", fault)
     job = {"job": "breeze_portfolio", "secrets": breeze_secrets(icici), "parameters": asked(icici)}
     assert f'"refused":"{kind.value}"' in child.answer_to(job).decode()
+
+
+class Elsewhere(ThreadingHTTPServer):
+    """A host that requests are sent on to; `sends_on` is one that sends them there."""
+
+    def __init__(self, target: str | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Elsewhere)
+        self.target = target
+        self.heard: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    server: Elsewhere
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.server.heard.append(f"{self.path} {self.headers} {body.decode()}")
+        self.send_response(200 if self.server.target is None else 307)
+        if self.server.target is not None:
+            self.send_header("Location", self.server.target + self.path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    timeout = 5.0
+    do_GET = do_POST = do_DELETE = _answer  # noqa: N815  # http.server's names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def elsewhere(target: str | None = None) -> Iterator[Elsewhere]:
+    with Elsewhere(target) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("job", "code"), [("kite_portfolio", "request_token"), ("breeze_portfolio", "api_session")])
+def test_credentials_are_not_sent_on_to_where_a_redirect_points(job: str, code: str) -> None:
+    guard_requests(timeout_seconds=3)
+    secrets = {"api_key": "demo", "api_secret": "demo", code: "demo"}
+    with elsewhere() as target, elsewhere(target.url) as server:
+        parameters = {"root_url": server.url, "timeout_seconds": 3}
+        answer = child.answer_to({"job": job, "secrets": secrets, "parameters": parameters})
+        assert len(server.heard) == 1
+        assert target.heard == []
+    assert f'"refused":"{Refusal.INVALID_ANSWER.value}"' in answer.decode()
+
+
+def test_the_list_of_securities_which_needs_no_credentials_may_lie_elsewhere(icici: RunningBreeze) -> None:
+    guard_requests(timeout_seconds=3, follows_redirects=True)
+    with elsewhere(icici.url) as server:
+        assert breeze.security_master({}, {"root_url": server.url, "timeout_seconds": 3})
 
 
 def raising(error: Exception) -> Any:

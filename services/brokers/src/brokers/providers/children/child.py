@@ -42,7 +42,7 @@ def live(connection: socket.socket, *, parent: int) -> NoReturn:
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
         timeout_seconds = job["parameters"].get("timeout_seconds", CALL_TIMEOUT_SECONDS)
         settle_in(Path(job["folder"]), timeout_seconds=timeout_seconds)
-        guard_requests(timeout_seconds=timeout_seconds)
+        guard_requests(timeout_seconds=timeout_seconds, follows_redirects=not job["secrets"])
         connection.sendall(answer_to(job))
     finally:
         os._exit(0)

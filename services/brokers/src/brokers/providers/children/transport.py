@@ -18,10 +18,15 @@ _TRANSPORT = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError
 _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, requests.exceptions.ContentDecodingError)
 
 
-def guard_requests(*, timeout_seconds: float) -> None:
+def guard_requests(*, timeout_seconds: float, follows_redirects: bool = False) -> None:
     """Give every call of this process a timeout, and tell errors of HTTP that the SDKs do not look at.
 
     An SDK that passes no timeout makes `requests` wait for ever, whatever the sockets' default is.
+
+    Args:
+        timeout_seconds: how long a call may wait that says nothing of its own.
+        follows_redirects: lets an answer send the call elsewhere; `requests` takes bodies and all headers but
+            `Authorization` along, so never where credentials are in them.
     """
     send = requests.adapters.HTTPAdapter.send
 
@@ -29,6 +34,8 @@ def guard_requests(*, timeout_seconds: float) -> None:
         if options.get("timeout") is None:
             options["timeout"] = timeout_seconds
         answer = send(adapter, request, **options)
+        if answer.is_redirect and not follows_redirects:
+            raise ChildRefused(Refusal.INVALID_ANSWER)
         _require_answer(answer)
         return answer
 
