@@ -238,6 +238,42 @@ async def test_a_frozen_forkserver_holds_nobody_up_and_its_children_end_by_thems
                 await asyncio.sleep(0.02)
 
 
+async def test_a_fork_that_fails_ends_no_other_job(sdk: Path, tmp_path: Path) -> None:
+    # The SDK's module takes the forkserver's forks away once it is told to.
+    with (sdk / "kiteconnect.py").open("a") as file:
+        file.write(
+            f"\nreal_fork = os.fork\ndef fork():\n    if os.path.exists({str(tmp_path / 'full')!r}):\n"
+            "        raise BlockingIOError(11, 'no more processes')\n    return real_fork()\nos.fork = fork\n"
+        )
+    async with ready(tmp_path) as nursery:
+        forkserver = nursery.forkserver_pid
+        job = asyncio.create_task(refused(nursery, "sleep", seconds=2))
+        async with asyncio.timeout(5):
+            while not children_of(nursery):
+                await asyncio.sleep(0.01)
+        (tmp_path / "full").touch()
+        assert await refused(nursery, "big") is Refusal.UNAVAILABLE
+        (tmp_path / "full").unlink()
+        assert len(await do(nursery, "big")) == 1000
+        assert await job is Refusal.TIMEOUT
+        assert nursery.forkserver_pid == forkserver
+        assert left_in(tmp_path) == []
+
+
+async def test_a_supervisor_that_ends_all_processes_lets_the_service_finish(sdk: Path, tmp_path: Path) -> None:
+    async with ready(tmp_path) as nursery:
+        job = asyncio.create_task(refused(nursery, "sleep", seconds=2))
+        async with asyncio.timeout(5):
+            while not children_of(nursery):
+                await asyncio.sleep(0.01)
+        assert nursery.forkserver_pid is not None
+        for pid in (nursery.forkserver_pid, *children_of(nursery)):
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGINT)
+        assert await job is Refusal.TIMEOUT
+        assert len(await do(nursery, "big")) == 1000
+
+
 async def test_the_service_goes_on_without_the_sdks_and_says_so(
     sdk: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

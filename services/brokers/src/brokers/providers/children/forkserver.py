@@ -59,9 +59,16 @@ class Forkserver:
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
             return
-        connection = socket.socket(fileno=descriptors[0])
-        self._children[child] = self._fork(connection, selector)
-        connection.close()
+        for descriptor in descriptors:
+            with socket.socket(fileno=descriptor) as connection:
+                self._bear(child, connection, selector)
+
+    def _bear(self, child: int, connection: socket.socket, selector: selectors.BaseSelector) -> None:
+        try:
+            self._children[child] = self._fork(connection, selector)
+        except OSError:
+            # A machine that has no place for one more process still has the other children.
+            self._control.sendall(pack_control(Control.ENDED, child, -1))
 
     def _fork(self, connection: socket.socket, selector: selectors.BaseSelector) -> int:
         parent = os.getpid()
@@ -97,6 +104,9 @@ def main() -> int:
     control = socket.socket(fileno=int(sys.argv[1]))
     forbid_core_dumps()
     die_with_parent(int(sys.argv[2]))
+    # A supervisor may tell all processes of a service to end; the service's own calls are let finish, and need these.
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, signal.SIG_IGN)
     try:
         load_sdks(Path.cwd())
         require_one_thread()
