@@ -171,3 +171,28 @@ def test_a_derivative_is_named_after_its_share() -> None:
 def test_what_cannot_be_fails_the_whole_answer(answer: Any) -> None:
     with pytest.raises(AnswerUnreadable):
         parse_portfolio(answer, DIRECTORY)
+
+
+def test_what_demat_has_without_a_code_is_known_by_its_isin() -> None:
+    rows = parsed(demat=[breeze_demat(SHARE, 7, stock_code=None, stock_ISIN="INE000000000")]).holdings
+    assert [these(row.tradingsymbol, row.isin, row.quantity, row.average_price) for row in rows] == [
+        ("INE000000000", "INE000000000", 7, None)
+    ]
+    (row,) = parsed([breeze_holding(SHARE, 10, 2400)], demat=[breeze_demat(SHARE, 10, stock_code=" ")]).holdings
+    assert these(row.quantity, row.t1_quantity, row.isin, row.broker_code) == (10, 0, ISIN, CODE)
+    with pytest.raises(AnswerUnreadable, match=r"demat\[0\]\.stock_ISIN is missing"):
+        parsed(demat=[breeze_demat(SHARE, 7, stock_code="", stock_ISIN="")])
+
+
+def test_the_strike_of_what_is_no_option_is_not_read() -> None:
+    (row,) = parsed(positions=[breeze_position(INDEX, 75, 24010, right="Others", strike_price="-1")]).positions
+    assert these(row.strike, row.option_type) == (None, None)
+
+
+def test_a_holding_shown_twice_is_one_be_there_others_of_the_same_stock() -> None:
+    rows = parsed(
+        [breeze_holding(SHARE, 10, 2400), breeze_holding(SHARE, 5, 2500)],
+        [breeze_holding(ON_BSE, 10, 2400)],
+        [breeze_demat(SHARE, 15)],
+    )
+    assert units(rows) == [("NSE", 10, 0, 2400), ("NSE", 5, 0, 2500)]

@@ -262,6 +262,17 @@ def test_an_account_without_rows_is_told_so_as_an_error(text: str) -> None:
     assert breeze.rows_of({"Success": None, "Status": 404, "Error": text}) == []
 
 
+@pytest.mark.parametrize("status", [200, "200"])
+def test_a_status_may_be_text(status: object) -> None:
+    assert breeze.rows_of({"Success": [{}], "Status": status, "Error": None}) == [{}]
+
+
+def test_a_status_that_is_text_means_what_its_number_does() -> None:
+    with pytest.raises(breeze.BreezeRefused) as caught:
+        breeze.rows_of({"Success": None, "Status": "503", "Error": "?"})
+    assert breeze.refusal_of(caught.value).kind is Refusal.UNAVAILABLE
+
+
 def test_the_list_of_securities_is_read_by_its_columns(icici: RunningBreeze) -> None:
     found = breeze.security_master({}, asked(icici))
     assert ["NSE", TCS.icici_code, TCS.isin, "TCS"] in found

@@ -53,7 +53,7 @@ def parse_portfolio(answer: Any, directory: SecurityDirectory) -> BrokerRows:
     by_exchange = parts.inner("holdings")
     if by_exchange is None:
         raise parts.unreadable("holdings", "is missing")
-    deposits = _deposits(listed(answer.get("demat"), where="demat"))
+    deposits = _deposits(listed(answer.get("demat"), where="demat"), directory)
     positions = listed(answer.get("positions"), where="positions")
     shown = [
         _holding(row, exchange)
@@ -68,14 +68,22 @@ def parse_portfolio(answer: Any, directory: SecurityDirectory) -> BrokerRows:
     )
 
 
-def _deposits(rows: Iterable[Fields]) -> dict[str, _Deposit]:
+def _deposits(rows: Iterable[Fields], directory: SecurityDirectory) -> dict[str, _Deposit]:
     deposits: dict[str, _Deposit] = {}
     for row in rows:
-        code, isin = row.word("stock_code"), row.optional_word("stock_ISIN")
+        isin = row.optional_word("stock_ISIN")
+        code = row.optional_word("stock_code") or _code_of(row.word("stock_ISIN"), directory)
         before = deposits.get(code, _Deposit(isin, ZERO, ZERO))
         units, blocked = before.units + row.units("quantity"), before.blocked + row.units("blocked_quantity")
         deposits[code] = _Deposit(before.isin or isin, units, blocked)
     return deposits
+
+
+def _code_of(isin: str, directory: SecurityDirectory) -> str:
+    """Return ICICI's code of what demat gives none for, such as what is listed nowhere: then its ISIN stands in."""
+    exchange = directory.exchange_of(isin)
+    symbol = directory.resolve(exchange, "", isin).symbol
+    return isin if symbol is None else directory.code_of(exchange, symbol) or isin
 
 
 def _holding(row: Fields, exchange: str) -> HoldingRow:
@@ -94,18 +102,18 @@ def _holding(row: Fields, exchange: str) -> HoldingRow:
 
 def _without_mirrored(shown: list[HoldingRow], deposits: dict[str, _Deposit]) -> Iterator[HoldingRow]:
     """Leave out what BSE's list repeats of NSE's."""
-    first = {row.tradingsymbol: row for row in shown if row.exchange == EXCHANGES[0]}
+    first = {_likeness(row) for row in shown if row.exchange == EXCHANGES[0]}
     for row in shown:
-        other = first.get(row.tradingsymbol)
-        is_same = other is not None and other is not row and _is_alike(other, row)
+        is_same = row.exchange != EXCHANGES[0] and _likeness(row) in first
         deposit = deposits.get(row.tradingsymbol)
         has_room = deposit is not None and deposit.units >= row.quantity * 2
         if not is_same or has_room:
             yield row
 
 
-def _is_alike(row: HoldingRow, other: HoldingRow) -> bool:
-    return row.exchange != other.exchange and (row.quantity, row.average_price) == (other.quantity, other.average_price)
+def _likeness(row: HoldingRow) -> tuple[str, Decimal, Decimal | None]:
+    """Return what a holding has in common with its like on the other exchange."""
+    return row.tradingsymbol, row.quantity, row.average_price
 
 
 def _settled(rows: Iterable[HoldingRow], deposits: dict[str, _Deposit]) -> Iterator[HoldingRow]:
@@ -174,7 +182,6 @@ def _named(code: str, symbol: str | None) -> tuple[str, str | None]:
 def _position(row: Fields, directory: SecurityDirectory) -> PositionRow:
     exchange, code = row.word("exchange_code"), row.word("stock_code")
     option_type = OPTION_TYPES.get((row.optional_word("right") or "").lower())
-    strike = row.optional_owned("strike_price")
     is_derivative = exchange not in EXCHANGES
     symbol = directory.resolve(UNDERLYING.get(exchange, exchange), code, None).symbol
     tradingsymbol, broker_code = _named(code, symbol)
@@ -189,7 +196,8 @@ def _position(row: Fields, directory: SecurityDirectory) -> PositionRow:
         last_price=row.price("ltp") or row.price("price"),
         pnl=row.optional_amount("pnl"),
         expiry=row.day("expiry_date") if is_derivative else None,
-        strike=strike if option_type is not None else None,
+        # What is no option has one all the same, 0 or below.
+        strike=None if option_type is None else row.optional_owned("strike_price"),
         option_type=option_type,
         broker_code=broker_code,
     )

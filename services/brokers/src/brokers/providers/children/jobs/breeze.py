@@ -126,14 +126,19 @@ def rows_of(answer: JSON) -> JSON:
     """
     if not isinstance(answer, dict):
         raise ChildRefused(Refusal.INVALID_ANSWER)
-    rows, text = answer.get("Success"), str(answer.get("Error") or "")
+    rows, text, status = answer.get("Success"), str(answer.get("Error") or ""), _number(answer.get("Status"))
     if any(words in text.lower() for words in _EMPTY):
         return []
-    if text or answer.get("Status") != OK:
-        raise BreezeRefused(answer.get("Status"), text)
+    if text or status != OK:
+        raise BreezeRefused(status, text)
     if not isinstance(rows, list):
         raise ChildRefused(Refusal.INVALID_ANSWER)
     return rows
+
+
+def _number(status: object) -> object:
+    """Return a status that was sent as text as the number it is."""
+    return int(status) if isinstance(status, str) and status.isdecimal() else status
 
 
 def _refusal_by_text(text: str) -> ChildRefused | None:
