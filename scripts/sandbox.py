@@ -5,12 +5,16 @@ credentials are needed, and none belong here.
 """
 
 import csv
+import json
 import signal
 import sys
 import threading
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from string import Template
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from chassis.process import load_settings
 from suite.settings import Settings
@@ -20,7 +24,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from upstreams.demo_accounts import (  # noqa: E402
+    BREEZE_HOLDINGS,
     BREEZE_KEY,
+    KITE_HOLDINGS,
     KITE_KEY,
     PREFIX,
     call_option,
@@ -33,7 +39,7 @@ from upstreams.serving import PortTaken  # noqa: E402
 
 INSTRUMENTS = ROOT / "services/market/src/market/providers/reference/instruments.csv"
 SECRET = "sandbox-demo-secret"  # noqa: S105  # it opens nothing but the sandbox
-USUAL_PORT = Settings.model_fields["sandbox_port"].default
+GATEWAY_SECONDS = 2.0
 
 GREETING = Template("""\
 The sandbox answers as Zerodha's Kite and ICICI's Breeze at $url. Ctrl-C ends it.
@@ -67,20 +73,47 @@ curl -s "$$B/api/portfolio/pnl?days=30" -H "Authorization: Bearer $$TOKEN"; echo
 """)
 
 
-def sample_prices() -> dict[str, float]:
-    """Read what instruments cost in the sample market, by `EXCHANGE:SYMBOL`."""
+def sample_prices(gateway: str) -> dict[str, float]:
+    """Return what instruments cost in the sample market, by `EXCHANGE:SYMBOL`.
+
+    Those that accounts hold cost what they cost now, where `make run` serves already; the others what the sample market
+    wanders around.
+    """
     with INSTRUMENTS.open(newline="") as file:
-        return {f"{row['exchange']}:{row['symbol']}": float(row["price"]) for row in csv.DictReader(file)}
+        levels = {f"{row['exchange']}:{row['symbol']}": float(row["price"]) for row in csv.DictReader(file)}
+    held = [f"NSE:{symbol}" for symbol in {**KITE_HOLDINGS, **BREEZE_HOLDINGS}]
+    return levels | live_prices(gateway, held)
+
+
+def live_prices(gateway: str, symbols: list[str]) -> dict[str, float]:
+    """Ask a running gateway; nothing is known without one."""
+    query = urlencode({"symbols": ",".join(symbols)})
+    try:
+        with urlopen(f"{gateway}/api/portfolio/live-prices?{query}", timeout=GATEWAY_SECONDS) as answer:  # noqa: S310
+            quotes = json.load(answer)["quotes"]
+        return {quote["instrument"]: float(quote["last_price"]) for quote in quotes}
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
+        # Whatever else listens there is not ours to understand.
+        return {}
+
+
+def gateway_url(settings: Settings) -> str:
+    """Return where `make run` serves, or will."""
+    host = settings.gateway_host if settings.gateway_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104  # compared
+    return f"http://{host}:{settings.gateway_port}"
 
 
 def greeting(settings: Settings, url: str) -> str:
     """Write what the terminal shows."""
-    host = settings.gateway_host if settings.gateway_host != "0.0.0.0" else "127.0.0.1"  # noqa: S104  # compared
-    is_usual = settings.sandbox_port == USUAL_PORT
+    changed = [
+        f"{name.upper()}={getattr(settings, name)}"
+        for name in ("gateway_port", "sandbox_port")
+        if getattr(settings, name) != Settings.model_fields[name].default
+    ]
     return GREETING.substitute(
         url=url,
-        run="make run" if is_usual else f"SANDBOX_PORT={settings.sandbox_port} make run",
-        gateway=f"http://{host}:{settings.gateway_port}",
+        run=" ".join([*changed, "make run"]),
+        gateway=gateway_url(settings),
         kite_key=KITE_KEY,
         breeze_key=BREEZE_KEY,
         secret=SECRET,
@@ -95,7 +128,7 @@ def serve(settings: Settings) -> None:
         PortTaken: something listens there already.
     """
     today = datetime.now(UTC).date()
-    listings = {listing.key: listing for listing in [*priced(sample_prices()), call_option(today)]}
+    listings = {listing.key: listing for listing in [*priced(sample_prices(gateway_url(settings))), call_option(today)]}
     kite = demo_kite_account(SECRET, listings, today=today)
     breeze = demo_breeze_account(SECRET, listings)
     told_to_end = threading.Event()

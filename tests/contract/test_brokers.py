@@ -18,7 +18,7 @@ from harness.processes import START_SECONDS, RunningSuite
 INDIA = timezone(timedelta(hours=5, minutes=30))
 ZERODHA, ICICI = "/zerodha/activate", "/icici/activate"
 ZERODHA_STATUS, ICICI_STATUS = "/zerodha/status", "/icici/status"
-ADDED = {"feed", "last_tick_at"}
+ADDED = {"feed", "last_tick_at", "simulated"}
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +79,7 @@ def moments_of(status: SessionStatus) -> tuple[datetime, datetime]:
 
 
 async def test_without_a_session_the_statuses_say_so(client: httpx.AsyncClient) -> None:
-    absent = {"set_at": None, "expires_at": None, "last_tick_at": None, "feed": "off"}
+    absent = {"set_at": None, "expires_at": None, "last_tick_at": None, "feed": "off", "simulated": False}
     nothing = {"initialized": False, "valid": False, **absent}
 
     assert (await client.get(ICICI_STATUS)).json() == nothing

@@ -318,7 +318,9 @@ async def on_rpc_error(_: Request, error: Exception) -> Response:
 
 
 def _as_sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Begin with a capital, unless a field's name comes first."""
+    first_word = text.partition(" ")[0]
+    return text if "_" in first_word else text[:1].upper() + text[1:]
 
 
 # --- errors of the framework --------------------------------------------------------------------------------------

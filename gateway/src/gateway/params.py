@@ -123,7 +123,7 @@ async def _streamed_symbols(text: _StreamList) -> list[str]:
 
 def _days(text: Any) -> Any:
     # The framework's own reading takes 30.0, 3_0 and blanks around it for whole numbers too.
-    if isinstance(text, str) and _DAYS.fullmatch(text) is None:
+    if isinstance(text, str) and (_DAYS.fullmatch(text) is None or int(text) > MAX_DAYS):
         raise ValueError(f"must be a whole number from 1 to {MAX_DAYS}")
     return text
 

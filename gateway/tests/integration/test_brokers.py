@@ -37,6 +37,7 @@ async def test_zerodhas_status_has_the_documented_fields(running: Any) -> None:
         "expires_at": "2026-04-08T00:30:00Z",
         "feed": "live",
         "last_tick_at": "2026-04-07T05:00:00.250000Z",
+        "simulated": False,
     }
     assert response.headers["cache-control"] == "no-store"
 
@@ -51,6 +52,7 @@ async def test_icicis_status_has_the_documented_fields(running: Any) -> None:
         "expires_at": "2026-04-08T00:30:00Z",
         "feed": "live",
         "last_tick_at": None,
+        "simulated": False,
     }
 
 
@@ -62,6 +64,7 @@ async def test_without_a_session_everything_is_absent(running: Any) -> None:
         "expires_at": None,
         "feed": "off",
         "last_tick_at": None,
+        "simulated": False,
     }
 
     assert (await running.http.get("/icici/status")).json() == nothing

@@ -458,7 +458,7 @@ async def test_the_trend_has_the_days_that_have_a_snapshot(running: Any) -> None
         "total_current_value": 0,
         "total_pnl": 0,
         "total_pnl_pct": None,
-        "day_change": None,
+        "total_day_change": None,
         "positions_pnl": 0,
     }
 

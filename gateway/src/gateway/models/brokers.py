@@ -3,13 +3,13 @@
 from typing import Annotated, Literal
 
 from gateway.models.credentials import AdminSecret, Credential, Credentials
-from gateway.reply import DateTime, Reply, always
+from gateway.reply import DateTime, From, Reply, always
 
 FeedState = Literal["off", "connecting", "connected", "live", "stale", "closed"]
 
 
 class SessionStatus(Reply):
-    """How a session stands; `feed` says how its stream of prices does."""
+    """How a session stands; `feed` says how its stream of prices does, `simulated` that it is the sandbox's."""
 
     initialized: bool
     valid: bool
@@ -17,6 +17,7 @@ class SessionStatus(Reply):
     expires_at: DateTime | None
     feed: FeedState
     last_tick_at: DateTime | None
+    simulated: Annotated[bool, From("is_simulated")]
 
 
 class ZerodhaStatus(SessionStatus):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from gateway.models.credentials import Checksum, Credential, Credentials
 from gateway.reply import Date, DateTime, Freshness, From, Money, Quantity, Reply, always
@@ -80,15 +80,26 @@ class BrokerSync(Reply):
     simulated: Annotated[bool, From("is_simulated")]
 
 
-class PnlDifference(Reply):
-    """A part of the difference between our P&L and the broker's."""
+DIFFERENCE_REASONS = ("t1_quantity", "price_time", "corporate_action", "rounding", "unexplained")
 
-    reason: str
+
+class PnlDifference(Reply):
+    """A part of the difference between our P&L and the broker's.
+
+    `price_time` is what the price moved since the sync, `t1_quantity` units not settled that the broker leaves out,
+    `corporate_action` units that splits and bonuses added since, `rounding` paise, `unexplained` the rest.
+    """
+
+    reason: Annotated[str, Field(json_schema_extra={"enum": list(DIFFERENCE_REASONS)})]
     amount: Money
 
 
 class Row(Reply):
-    """What holdings and positions have in common."""
+    """What holdings and positions have in common.
+
+    `pnl` is ours, at `last_price`; `broker_pnl` the broker's own at the sync; `pnl_difference` ours less the broker's,
+    which `pnl_differences` explain in parts that add up to it. A figure that cannot be known is null.
+    """
 
     broker: Broker
     exchange: str
@@ -110,7 +121,11 @@ class Row(Reply):
 
 
 class Holding(Row):
-    """One holding at the price it is valued at; `quantity` has the units not settled yet, too."""
+    """One holding at the price it is valued at.
+
+    `quantity` has the `t1_quantity` units not settled yet in it; `split_factor` is by what splits and bonuses since the
+    sync multiplied it; `day_change` is the value's change since the previous close.
+    """
 
     isin: str | None
     t1_quantity: Quantity
@@ -123,7 +138,10 @@ class Holding(Row):
 
 
 class HoldingsSummary(Reply):
-    """Sums of the rows whose cost and price are known; `unvalued_count` counts the others."""
+    """Sums of the rows whose cost and price are known; `unvalued_count` counts the others.
+
+    `total_day_change` sums the rows that have a `day_change`.
+    """
 
     total_invested: Money
     total_current_value: Money
@@ -143,7 +161,10 @@ class HoldingList(Reply):
 
 
 class Position(Row):
-    """One position at the price it is valued at; `quantity` is below 0 for a short one and 0 for a closed one."""
+    """One position at the price it is valued at; `quantity` is below 0 for a short one and 0 for a closed one.
+
+    `value` is quantity times `multiplier` (1 for shares) times `last_price`; `m2m` is the broker's own of the sync.
+    """
 
     type: Literal["net", "day"]
     overnight_quantity: Quantity | None
@@ -156,7 +177,10 @@ class Position(Row):
 
 
 class PositionsSummary(Reply):
-    """Sums of both lists' rows whose P&L is known; `unvalued_count` counts the others."""
+    """Sums of all rows whose P&L is known, whichever type was asked for; `unvalued_count` counts the others.
+
+    `total_pnl` sums the net positions, `day_pnl` the day's, which are part of the same trades.
+    """
 
     total_pnl: Money
     day_pnl: Money
@@ -180,7 +204,7 @@ class PnlSummary(Reply):
     total_current_value: Money
     total_pnl: Money
     total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
-    day_change: Money | None
+    total_day_change: Annotated[Money | None, From("day_change")]
     positions_pnl: Money
 
 

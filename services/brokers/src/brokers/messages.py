@@ -38,6 +38,7 @@ def session_status_message(status: SessionStatus) -> sessions_pb2.SessionStatus:
         valid=status.is_valid,
         token_type=status.token_type,
         feed=sessions_pb2.FeedState.Value(f"FEED_STATE_{status.feed.state.value}"),
+        is_simulated=status.is_simulated,
     )
     if status.set_at is not None:
         message.set_at.CopyFrom(timestamp(status.set_at))

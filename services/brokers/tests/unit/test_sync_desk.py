@@ -12,6 +12,7 @@ from brokers.domain.errors import (
     BrokerTimedOut,
     BrokerUnavailable,
     PortfolioUnavailable,
+    SandboxUnavailable,
     SyncRunning,
     SyncSuperseded,
 )
@@ -165,6 +166,15 @@ async def test_a_broker_that_lets_several_wait_in_a_row_rests(setting: Setting) 
     await setting.desk.sync(order(is_simulated=True))
     await setting.clock.advance(15)
     await setting.desk.sync(order())
+
+
+async def test_a_sandbox_that_is_not_there_is_not_said_to_be_the_broker(setting: Setting) -> None:
+    setting.broker.failures = [BrokerUnavailable(Broker.ZERODHA), BrokerUnavailable(Broker.ZERODHA)]
+    with pytest.raises(SandboxUnavailable, match="make sandbox"):
+        await setting.desk.sync(order(is_simulated=True))
+    with pytest.raises(BrokerUnavailable, match="Zerodha is not answering") as caught:
+        await setting.desk.sync(order())
+    assert not isinstance(caught.value, SandboxUnavailable)
 
 
 async def test_a_refusal_shows_that_a_broker_answers(setting: Setting) -> None:

@@ -255,7 +255,7 @@ async def test_positions_are_open_or_closed_net_or_day(market: SmallMarket, call
     assert not both.positions[0].pnl_differences
     day = await caller.positions(type=syncs_pb2.POSITION_TYPE_DAY)
     assert ([row.tradingsymbol for row in day.positions], len(day.closed)) == (["TCS"], 0)
-    assert (day.summary.total_pnl, day.summary.day_pnl) == ("0.00", "7.50")
+    assert day.summary == both.summary
     assert all("NFO" not in symbol for symbols in market.quote_requests for symbol in symbols)
 
 

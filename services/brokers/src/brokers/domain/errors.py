@@ -39,6 +39,14 @@ class BrokerUnavailable(ServiceError):
         super().__init__(f"{broker.full_name} is not answering; try again shortly")
 
 
+class SandboxUnavailable(BrokerUnavailable):
+    """The sandbox could not be reached; the broker itself was not asked."""
+
+    def __init__(self, broker: Broker, *, retry_after_seconds: float = DOWN_RETRY_SECONDS) -> None:
+        super().__init__(broker, retry_after_seconds=retry_after_seconds)
+        self.args = (f"the sandbox that plays {broker.full_name} is not answering; `make sandbox` starts it",)
+
+
 class BrokerAnswerInvalid(ServiceError):
     """The broker answered something that is not what it documents."""
 
@@ -89,7 +97,7 @@ class BrokerNotConfigured(ServiceError):
     reason = "BROKER_NOT_CONFIGURED"
 
     def __init__(self, broker: Broker) -> None:
-        super().__init__(f"the server has no {broker.full_name} API key and secret, and none were given")
+        super().__init__(f"the server has no {broker.full_name} API key and secret; give both or configure them")
 
 
 class ActivationRunning(ServiceError):

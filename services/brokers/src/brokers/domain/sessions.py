@@ -119,6 +119,7 @@ class SessionStatus:
         set_at: when it was opened; None without one.
         expires_at: when its token dies; None without one.
         feed: how the broker's feed stands.
+        is_simulated: says that it is the sandbox's.
     """
 
     broker: Broker
@@ -128,6 +129,16 @@ class SessionStatus:
     set_at: datetime | None
     expires_at: datetime | None
     feed: FeedStatus
+    is_simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What is remembered of a session when its token is gone."""
+
+    set_at: datetime
+    expires_at: datetime
+    is_simulated: bool
 
 
 Listener = Callable[[ActiveSession], None]
@@ -139,7 +150,7 @@ class SessionBook:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sessions: dict[Broker, ActiveSession] = {}
-        self._times: dict[Broker, tuple[datetime, datetime]] = {}
+        self._newest: dict[Broker, _Opened] = {}
         self._on_opened: list[Listener] = []
         self._on_refused: list[Listener] = []
         self._on_ended: list[Listener] = []
@@ -159,7 +170,7 @@ class SessionBook:
     def put(self, session: ActiveSession) -> None:
         """Use this session from now on, in place of the broker's earlier one."""
         self._sessions[session.broker] = session
-        self._times[session.broker] = (session.set_at, session.expires_at)
+        self._newest[session.broker] = _Opened(session.set_at, session.expires_at, session.is_simulated)
         for listener in self._on_opened:
             listener(session)
 
@@ -205,13 +216,14 @@ class SessionBook:
 
     def status(self, broker: Broker, feed: FeedStatus) -> SessionStatus:
         """Return how the broker's session stands now."""
-        times = self._times.get(broker)
+        newest = self._newest.get(broker)
         return SessionStatus(
             broker=broker,
-            is_initialized=times is not None,
+            is_initialized=newest is not None,
             is_valid=self.usable(broker) is not None,
-            token_type=None if times is None else TOKEN_TYPES.get(broker),
-            set_at=None if times is None else times[0],
-            expires_at=None if times is None else times[1],
+            token_type=None if newest is None else TOKEN_TYPES.get(broker),
+            set_at=None if newest is None else newest.set_at,
+            expires_at=None if newest is None else newest.expires_at,
             feed=feed,
+            is_simulated=newest is not None and newest.is_simulated,
         )

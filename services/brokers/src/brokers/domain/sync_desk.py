@@ -7,7 +7,13 @@ from contextlib import asynccontextmanager
 
 from brokers.domain.breaker import CircuitBreaker
 from brokers.domain.brokers import Broker
-from brokers.domain.errors import BrokerTimedOut, BrokerUnavailable, SyncRunning
+from brokers.domain.errors import (
+    DOWN_RETRY_SECONDS,
+    BrokerTimedOut,
+    BrokerUnavailable,
+    SandboxUnavailable,
+    SyncRunning,
+)
 from brokers.domain.lanes import Lanes
 from brokers.domain.ports import PortfolioReader, RowStore
 from brokers.domain.rows import BrokerRows
@@ -114,7 +120,7 @@ class SyncDesk:
     def _require_circuit(self, order: SyncOrder) -> None:
         wait_seconds = self._breaker(order).wait_seconds()
         if wait_seconds > 0:
-            raise BrokerUnavailable(order.broker, retry_after_seconds=wait_seconds)
+            raise _unavailable(order, retry_after_seconds=wait_seconds)
 
     async def _read(self, order: SyncOrder) -> BrokerRows:
         """Ask the broker; one that lets several in a row wait is left alone for a while: nobody queues for it then."""
@@ -124,6 +130,9 @@ class SyncDesk:
         except BrokerTimedOut:
             breaker.note_failure()
             raise
+        except BrokerUnavailable as error:
+            breaker.note_success()
+            raise _unavailable(order, retry_after_seconds=error.retry_after_seconds or DOWN_RETRY_SECONDS) from error
         except ServiceError:
             breaker.note_success()
             raise
@@ -132,3 +141,8 @@ class SyncDesk:
 
     def _breaker(self, order: SyncOrder) -> CircuitBreaker:
         return self._breakers[order.broker, order.is_simulated]
+
+
+def _unavailable(order: SyncOrder, *, retry_after_seconds: float) -> BrokerUnavailable:
+    kind = SandboxUnavailable if order.is_simulated else BrokerUnavailable
+    return kind(order.broker, retry_after_seconds=retry_after_seconds)

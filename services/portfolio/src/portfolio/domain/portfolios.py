@@ -90,13 +90,16 @@ class Portfolios:
     async def list_positions(self, user_id: str, of_type: PositionType | None) -> Positions:
         """Return a user's positions of one type, or of both when it is None; none for one who never synced.
 
+        The sums are of both types, whichever is asked for.
+
         Raises:
             UserIdInvalid: no user has such an id.
         """
         require_user_id(user_id)
         valued = await self._valued(await self._store.positions_of(user_id))
-        rows = [each for each in _positions_in(valued) if of_type in (None, each.row.type)]
-        return Positions(rows, sum_positions(rows), _syncs_of(valued))
+        positions = _positions_in(valued)
+        rows = [each for each in positions if of_type in (None, each.row.type)]
+        return Positions(rows, sum_positions(positions), _syncs_of(valued))
 
     async def pnl(self, user_id: str, days: int) -> Pnl:
         """Return a user's P&L now, and of each of the last days, today included, that has a snapshot.
