@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -187,6 +188,17 @@ async def test_a_child_can_write_no_file_and_nobody_hears_it(
 async def test_a_big_answer_is_read_whole(sdk: Path, tmp_path: Path) -> None:
     async with ready(tmp_path) as nursery:
         assert len(await do(nursery, "big")) == 1000
+
+
+async def test_an_answer_nested_too_deep_to_be_read_is_refused(
+    sdk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_deep(_: bytes) -> Any:
+        return json.JSONDecoder().decode("[" * 100_000)
+
+    async with ready(tmp_path) as nursery:
+        monkeypatch.setattr(json, "loads", too_deep)
+        assert await refused(nursery, "shout") is Refusal.INVALID_ANSWER
 
 
 @pytest.mark.parametrize("what", ["sleep", "stubborn"])

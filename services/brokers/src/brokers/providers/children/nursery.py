@@ -308,7 +308,11 @@ async def _receive(reader: asyncio.StreamReader, *, at_most: int) -> bytes:
 
 
 def _read(answer: bytes) -> JSON:
-    message = json.loads(answer)
+    try:
+        message = json.loads(answer)
+    except RecursionError:
+        # A child calls from less deep within, so that it can write what cannot be read here.
+        raise ChildRefused(Refusal.INVALID_ANSWER) from None
     refused = message.get("refused")
     if refused is None:
         return message["answer"]
