@@ -223,3 +223,13 @@ async def test_what_stops_does_not_say_again_that_it_serves() -> None:
             await is_called.wait()
         assert health.states == {"": False, "database": False}
         await call
+
+
+async def test_services_talk_past_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, nobody)
+    for name in ("no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with calling(answer) as stub:
+        assert await stub.GetUser(accounts_pb2.GetUserRequest())

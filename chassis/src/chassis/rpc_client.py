@@ -90,6 +90,8 @@ def open_channel(
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        # The proxy of the environment is the way to vendors; it has no business with what services tell one another.
+        ("grpc.enable_http_proxy", 0),
     ]
     chain = [*interceptors, DeadlineInterceptor(settings.rpc_deadline_seconds)]
     if settings.grpc_tls_certificate is None or settings.grpc_tls_key is None or settings.grpc_tls_authority is None:

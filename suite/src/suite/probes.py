@@ -15,6 +15,8 @@ PROBE_TIMEOUT_SECONDS = 1.0
 READINESS_PATH = "/readyz"
 HEALTH_PATH = "/api/health"
 SERVING = "serving"
+# As in chassis: a proxy of the environment is the way to vendors.
+OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 Probe = Callable[[ProcessPlan, ProcessSettings], bool]
 
@@ -45,13 +47,13 @@ def _serves_rpc(process: ProcessPlan, settings: ProcessSettings) -> bool:
 
 def _channel(address: str, settings: ProcessSettings) -> grpc.Channel:
     if settings.grpc_tls_certificate is None or settings.grpc_tls_key is None or settings.grpc_tls_authority is None:
-        return grpc.insecure_channel(address)
+        return grpc.insecure_channel(address, options=OPTIONS)
     credentials = grpc.ssl_channel_credentials(
         root_certificates=settings.grpc_tls_authority.read_bytes(),
         private_key=settings.grpc_tls_key.read_bytes(),
         certificate_chain=settings.grpc_tls_certificate.read_bytes(),
     )
-    return grpc.secure_channel(address, credentials)
+    return grpc.secure_channel(address, credentials, options=OPTIONS)
 
 
 def _serves_http(process: ProcessPlan, _: ProcessSettings) -> bool:
