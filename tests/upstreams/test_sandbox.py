@@ -24,6 +24,10 @@ from upstreams.serving import listening_socket
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
+TCS_PRICE = 4321.5
+LIVE_PRICES_PATH = "/api/portfolio/live-prices?"
+LIVE_PRICES = json.dumps({"quotes": [{"instrument": "NSE:TCS", "last_price": TCS_PRICE}]}).encode()
+LOGGED_IN = b'{"user":{"id":"1"},"access_token":"the-token","expires_in":900}'
 
 
 class Sandbox(NamedTuple):
@@ -56,7 +60,7 @@ def running_sandbox(log: Path, gateway_port: int) -> Iterator[Sandbox]:
 
 
 class Gateway:
-    """Notes what is asked of it, and answers a login with a token."""
+    """Notes what is asked of it, answers a login with a token, and says what TCS costs."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str | None, Any]] = []
@@ -65,8 +69,9 @@ class Gateway:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                asked.append((self.command, self.path, self.headers["Authorization"], json.loads(body or "null")))
-                answer = b'{"user":{"id":"1"},"access_token":"the-token","expires_in":900}'
+                answer = LIVE_PRICES if self.path.startswith(LIVE_PRICES_PATH) else LOGGED_IN
+                if answer is LOGGED_IN:
+                    asked.append((self.command, self.path, self.headers["Authorization"], json.loads(body or "null")))
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -153,24 +158,29 @@ def test_breeze_takes_what_was_pasted(
     assert (len(holdings), len(positions)) == (9, 1)
 
 
-def test_prices_are_the_sample_markets(sandbox: Sandbox, pasted: list[tuple[str, str, str | None, Any]]) -> None:
+def test_prices_are_those_of_a_running_market_or_the_levels_of_the_sample_market(
+    sandbox: Sandbox, pasted: list[tuple[str, str, str | None, Any]]
+) -> None:
     file = ROOT / "services/market/src/market/providers/reference/instruments.csv"
     [row] = [line for line in file.read_text().splitlines() if line.startswith("NSE,MARUTI,")]
     client = KiteConnect("sandbox-zerodha", root=sandbox.url)
     client.generate_session("sandbox-another", pasted[2][3]["api_secret"])
-    assert client.ltp("NSE:MARUTI")["NSE:MARUTI"]["last_price"] == float(row.rpartition(",")[2])
+    prices = client.ltp("NSE:MARUTI", "NSE:TCS")
+    assert prices["NSE:TCS"]["last_price"] == TCS_PRICE
+    assert prices["NSE:MARUTI"]["last_price"] == float(row.rpartition(",")[2])
 
 
-def test_it_says_how_make_run_finds_it(sandbox: Sandbox) -> None:
+def test_it_says_how_make_run_finds_it(sandbox: Sandbox, gateway: Gateway) -> None:
     port = sandbox.url.rpartition(":")[2]
-    assert f"With `SANDBOX_PORT={port} make run` in another terminal" in sandbox.printed
+    line = f"With `GATEWAY_PORT={gateway.port} SANDBOX_PORT={port} make run` in another terminal"
+    assert line in sandbox.printed
     assert re.search(r"marked\s+simulated", sandbox.printed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_peace(number: signal.Signals, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with running_sandbox(log, gateway_port=8000) as running:
+    with running_sandbox(log, gateway_port=free_port()) as running:
         running.process.send_signal(number)
         assert running.process.wait(10) == 0
         assert log.read_text() == running.printed
@@ -179,7 +189,7 @@ def test_a_signal_ends_it_in_peace(number: signal.Signals, tmp_path: Path) -> No
 def test_a_taken_port_is_said_in_a_sentence() -> None:
     with listening_socket(None) as taken:
         port = taken.getsockname()[1]
-        outcome = subprocess.run(**command(port, 8000), capture_output=True, text=True, timeout=30, check=False)
+        outcome = subprocess.run(**command(port, free_port()), capture_output=True, text=True, timeout=30, check=False)
     assert outcome.returncode == 1
     assert outcome.stderr == (
         f"port {port} of 127.0.0.1 is taken: set SANDBOX_PORT to a free one, for `make run` too\n"

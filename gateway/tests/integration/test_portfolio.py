@@ -244,6 +244,7 @@ async def test_the_documented_holding_is_answered_exactly(running: Any) -> None:
             "total_pnl_pct": 6.74,
             "total_day_change": None,
             "unvalued_count": 0,
+            "simulated": False,
         },
         "synced": True,
         "brokers": [{"broker": "zerodha", "synced_at": "2026-04-07T09:00:00Z", "simulated": False}],
@@ -400,7 +401,7 @@ async def test_closed_positions_are_listed_apart(running: Any) -> None:
 
     assert [row["tradingsymbol"] for row in body["positions"]] == ["OPEN"]
     assert [row["tradingsymbol"] for row in body["closed"]] == ["CLOSED"]
-    assert body["summary"] == {"total_pnl": 0, "day_pnl": 0, "unvalued_count": 0}
+    assert body["summary"] == {"total_pnl": 0, "day_pnl": 0, "unvalued_count": 0, "simulated": False}
 
 
 @pytest.mark.parametrize(("query", "types"), [("", ["net", "day"]), ("?type=net", ["net"]), ("?type=day", ["day"])])
@@ -460,6 +461,7 @@ async def test_the_trend_has_the_days_that_have_a_snapshot(running: Any) -> None
         "total_pnl_pct": None,
         "total_day_change": None,
         "positions_pnl": 0,
+        "simulated": False,
     }
 
 

@@ -140,7 +140,7 @@ class Holding(Row):
 class HoldingsSummary(Reply):
     """Sums of the rows whose cost and price are known; `unvalued_count` counts the others.
 
-    `total_day_change` sums the rows that have a `day_change`.
+    `total_day_change` sums the rows that have a `day_change`. `simulated` says that rows of the sandbox are among them.
     """
 
     total_invested: Money
@@ -149,6 +149,7 @@ class HoldingsSummary(Reply):
     total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
     total_day_change: Money | None
     unvalued_count: int
+    simulated: Annotated[bool, From("is_simulated")]
 
 
 class HoldingList(Reply):
@@ -185,6 +186,7 @@ class PositionsSummary(Reply):
     total_pnl: Money
     day_pnl: Money
     unvalued_count: int
+    simulated: Annotated[bool, From("is_simulated")]
 
 
 class PositionList(Reply):
@@ -206,6 +208,7 @@ class PnlSummary(Reply):
     total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
     total_day_change: Annotated[Money | None, From("day_change")]
     positions_pnl: Money
+    simulated: Annotated[bool, From("is_simulated")]
 
 
 class PnlPoint(Reply):

@@ -90,6 +90,7 @@ def holdings_message(holdings: Holdings) -> holdings_pb2.ListHoldingsResponse:
             total_pnl_percent=_optional(sums.pnl_percent),
             total_day_change=_optional(sums.day_change),
             unvalued_count=sums.unvalued_count,
+            is_simulated=_has_simulated(holdings.syncs),
         ),
         is_synced=bool(holdings.syncs),
         syncs=_sync_messages(holdings.syncs),
@@ -103,7 +104,10 @@ def positions_message(positions: Positions) -> positions_pb2.ListPositionsRespon
         positions=[_position_message(row) for row in positions.rows if not row.is_closed],
         closed=[_position_message(row) for row in positions.rows if row.is_closed],
         summary=positions_pb2.PositionsSummary(
-            total_pnl=plain(sums.net_pnl), day_pnl=plain(sums.day_pnl), unvalued_count=sums.unvalued_count
+            total_pnl=plain(sums.net_pnl),
+            day_pnl=plain(sums.day_pnl),
+            unvalued_count=sums.unvalued_count,
+            is_simulated=_has_simulated(positions.syncs),
         ),
         is_synced=bool(positions.syncs),
         syncs=_sync_messages(positions.syncs),
@@ -120,6 +124,7 @@ def pnl_message(pnl: Pnl, *, days: int) -> pnl_pb2.GetPnlResponse:
             total_pnl_percent=_optional(pnl.holdings.pnl_percent),
             day_change=_optional(pnl.holdings.day_change),
             positions_pnl=plain(pnl.positions.net_pnl),
+            is_simulated=_has_simulated(pnl.syncs),
         ),
         trend=[_point_message(point) for point in pnl.trend],
         days=days,
@@ -318,3 +323,7 @@ def _timestamp(moment: datetime) -> Timestamp:
     timestamp = Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp
+
+
+def _has_simulated(syncs: Sequence[Sync]) -> bool:
+    return any(sync.is_simulated for sync in syncs)
