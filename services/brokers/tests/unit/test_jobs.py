@@ -18,7 +18,7 @@ import requests
 import requests.adapters
 import urllib3.exceptions
 
-from brokers.providers.children import child
+from brokers.providers.children import child, transport
 from brokers.providers.children.jobs import JOBS, breeze, kite
 from brokers.providers.children.jobs.registry import Job
 from brokers.providers.children.preload import BREEZE_MODULE, deferred, load_sdks
@@ -323,6 +323,17 @@ def test_breeze_gets_a_timeout_and_an_eye_for_http_errors(icici: RunningBreeze, 
     icici.faults.always("*", fault)
     job = {"job": "breeze_portfolio", "secrets": breeze_secrets(icici), "parameters": asked(icici)}
     assert f'"refused":"{kind.value}"' in child.answer_to(job).decode()
+
+
+def test_an_answer_without_end_is_refused(zerodha: RunningKite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 1_000)
+    guard_requests(timeout_seconds=3)
+    longest = b'{"status": "success", "data": []}'.ljust(1_000)
+    for body, kind in ((longest, '"answer":'), (longest + b" ", f'"refused":"{Refusal.INVALID_ANSWER.value}"')):
+        _, secrets = kite_secrets(zerodha)
+        zerodha.faults.next("/portfolio/holdings", Fault.answer(200, body))
+        job = {"job": "kite_portfolio", "secrets": secrets, "parameters": asked(zerodha)}
+        assert kind in child.answer_to(job).decode()
 
 
 class Elsewhere(ThreadingHTTPServer):

@@ -1,6 +1,6 @@
 """What a failed call means to `requests`, for both SDKs, and the timeout that Breeze gives to none of its calls."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
@@ -11,6 +11,8 @@ from brokers.providers.children.refusals import ChildRefused, Refusal
 
 TOO_MANY_REQUESTS = 429
 FIRST_SERVER_ERROR = 500
+# The longest there is lists an exchange's instruments, in some megabytes.
+MAX_BODY_BYTES = 32 * 1024 * 1024
 
 # urllib3 counts a refused connection among its timeouts, so that only those of reading are taken.
 _TIMEOUTS = (requests.exceptions.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
@@ -19,7 +21,7 @@ _NONSENSE = (ValueError, LookupError, TypeError, AttributeError, requests.except
 
 
 def guard_requests(*, timeout_seconds: float, follows_redirects: bool = False) -> None:
-    """Give every call of this process a timeout, and tell errors of HTTP that the SDKs do not look at.
+    """Give every call of this process a timeout, every answer a bound, and tell errors that the SDKs do not look at.
 
     An SDK that passes no timeout makes `requests` wait for ever, whatever the sockets' default is.
 
@@ -37,6 +39,7 @@ def guard_requests(*, timeout_seconds: float, follows_redirects: bool = False) -
         if answer.is_redirect and not follows_redirects:
             raise ChildRefused(Refusal.INVALID_ANSWER)
         _require_answer(answer)
+        answer.iter_content = _bounded(answer.iter_content)  # type: ignore[method-assign]
         return answer
 
     requests.adapters.HTTPAdapter.send = guarded_send  # type: ignore[assignment,method-assign]
@@ -55,6 +58,20 @@ def transport_refusal(error: BaseException) -> ChildRefused | None:
     if any(isinstance(found, _TRANSPORT) for found in chain):
         return ChildRefused(Refusal.UNAVAILABLE)
     return None
+
+
+def _bounded(iter_content: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Bound what is read of a body, as it is without its compression: one without end would fill the memory."""
+
+    def bounded_iter_content(*arguments: Any, **options: Any) -> Iterator[Any]:
+        left = MAX_BODY_BYTES
+        for portion in iter_content(*arguments, **options):
+            left -= len(portion)
+            if left < 0:
+                raise ChildRefused(Refusal.INVALID_ANSWER)
+            yield portion
+
+    return bounded_iter_content
 
 
 def _require_answer(answer: requests.Response) -> None:
