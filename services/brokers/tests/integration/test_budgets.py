@@ -73,6 +73,20 @@ async def test_replicas_share_one_budget(tmp_path: Path) -> None:
             assert await one.wait_seconds(Broker.ICICI) > 55
 
 
+async def test_a_clock_that_is_set_back_spends_no_budget(
+    redis_url: SecretStr | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    async with SharedBudget.open(redis_url, SMALL) as budget:
+        assert await budget.take(Broker.ICICI, 5) == 5
+        monkeypatch.setattr(time, "time", lambda: now() - 30)
+        assert await budget.take(Broker.ICICI, 5) == 0
+        monkeypatch.setattr(time, "time", lambda: now() - 7200)
+        assert await budget.wait_seconds(Broker.ICICI) == 0
+        assert await budget.take(Broker.ICICI, 5) == 5
+        assert 55 < await budget.wait_seconds(Broker.ICICI) <= 60
+
+
 async def test_many_at_once_get_no_more_than_the_budget_has(redis_url: SecretStr | None) -> None:
     async with SharedBudget.open(redis_url, SMALL) as budget:
         assert sum(await asyncio.gather(*(budget.take(Broker.ICICI, 1) for _ in range(20)))) <= 5

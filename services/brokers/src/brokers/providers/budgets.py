@@ -9,6 +9,7 @@ from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
+from limits.util import WindowStats
 from pydantic import SecretStr
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_SECONDS = 0.25
 KEY_PREFIX = "broker-budgets"
+# Replicas' clocks differ by less; what was counted later than this is from before somebody set the clock back.
+FUTURE_SECONDS = 60
 
 
 class SharedBudget:
@@ -91,21 +94,31 @@ class SharedBudget:
             return own
 
     async def _take_from(self, counter: MovingWindowRateLimiter, broker: Broker, calls: int) -> int:
-        windows = self._windows[broker]
-        left = [(await counter.get_window_stats(window, broker.value)).remaining for window in windows]
+        left = [window.remaining for window in await self._stats(counter, broker)]
         granted = max(0, min(calls, *left))
         if granted == 0:
             return 0
-        for window in windows:
+        for window in self._windows[broker]:
             # Between the look and the hit another replica may have taken them: then nothing is granted this time.
             if not await counter.hit(window, broker.value, cost=granted):
                 return 0
         return granted
 
     async def _wait_in(self, counter: MovingWindowRateLimiter, broker: Broker) -> float:
-        stats = [await counter.get_window_stats(window, broker.value) for window in self._windows[broker]]
+        stats = await self._stats(counter, broker)
         waits = [window.reset_time - time.time() for window in stats if window.remaining <= 0]
         return max(0.0, *waits) if waits else 0.0
+
+    async def _stats(self, counter: MovingWindowRateLimiter, broker: Broker) -> list[WindowStats]:
+        """Return how the windows stand; calls of the future are forgotten, or they would count until it is there."""
+        found = []
+        for window in self._windows[broker]:
+            stats = await counter.get_window_stats(window, broker.value)
+            if stats.reset_time > time.time() + window.get_expiry() + FUTURE_SECONDS:
+                await counter.clear(window, broker.value)
+                stats = await counter.get_window_stats(window, broker.value)
+            found.append(stats)
+        return found
 
     def _note(self, *, is_away: bool, error: Exception | None = None) -> None:
         if is_away == self._is_shared_away:
