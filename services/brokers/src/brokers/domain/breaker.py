@@ -7,7 +7,7 @@ REST_SECONDS = 15.0
 
 
 class CircuitBreaker:
-    """Refuses calls after some failures in a row; after each rest it lets one through to try."""
+    """Refuses calls after some failures in a row; after each rest it lets through who comes, until one fails again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
