@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
 
 from brokers.domain.brokers import Broker
 from brokers.domain.errors import BrokerAnswerInvalid
-from brokers.domain.isins import SecurityDirectory
 from brokers.domain.rows import MAX_ROWS, BrokerRows
 from brokers.domain.syncs import SyncOrder
 from brokers.providers.breeze import portfolio_parse as breeze
+from brokers.providers.breeze.prices import Directories
 from brokers.providers.children.nursery import Nursery
 from brokers.providers.children.refusals import ChildRefused, broker_error
 from brokers.providers.children.wire import JSON
@@ -22,14 +21,6 @@ log = logging.getLogger(__name__)
 
 # One call of an SDK; a job makes up to five, within its own deadline.
 CALL_TIMEOUT_SECONDS = 7.0
-
-
-class Directories(Protocol):
-    """Keeps ICICI's list of securities."""
-
-    async def directory(self, root_url: str | None) -> SecurityDirectory:
-        """Return the list of an address, or one that knows nothing while it cannot be had."""
-        ...
 
 
 class PortfolioJobs:
