@@ -37,6 +37,7 @@ from upstreams.servers import RunningBrokers, brokers_server
 
 PLANTS = Path(__file__).parent / "plants"
 NOT_SEARCHED = (".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "__pycache__")
+POSTGRES_PROGRAMS = "wheel"
 ADMIN_SECRET = "what an operator configured"
 SYNC_SECONDS = 3
 ANY = ""
@@ -93,11 +94,14 @@ class WatchedBreeze(BreezeAccount):
 class Scene:
     """The suite, the brokers' stand-ins and a user who syncs."""
 
-    def __init__(self, suite: RunningSuite, brokers: RunningBrokers, vault: Vault, folder: Path) -> None:
+    def __init__(
+        self, suite: RunningSuite, brokers: RunningBrokers, *, vault: Vault, folder: Path, others: set[Path]
+    ) -> None:
         self.suite = suite
         self.brokers = brokers
         self.vault = vault
         self.folder = folder
+        self._others = others
         self.kite = WatchedKite(vault, vault.make("Kite key"))
         self.breeze = WatchedBreeze(vault, vault.make("Breeze key"))
         brokers.kite.accounts.add(self.kite)
@@ -123,14 +127,18 @@ class Scene:
     def roots(self) -> list[int]:
         return [process.pid for process in self.suite.processes.values() if process.is_running]
 
-    @property
-    def folders(self) -> list[Path]:
-        """Return what the suite writes to; PostgreSQL's files lie in the system's temporary folder."""
-        return [self.folder, *Path(tempfile.gettempdir()).glob("bourse-*")]
+    def search(self, search: CanarySearch) -> list[Hit]:
+        """Search all that the suite writes to; PostgreSQL's cluster lies in the system's temporary folder."""
+        return search.in_folders([self.folder, *(temporary_folders() - self._others)], without=[POSTGRES_PROGRAMS])
+
+
+def temporary_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("bourse-*"))
 
 
 @contextmanager
 def scene_on(backend: str, folder: Path, vault: Vault, **environment: str) -> Iterator[Scene]:
+    others = temporary_folders()
     for name in ("tmp", "home"):
         (folder / name).mkdir()
     with ExitStack() as stack:
@@ -154,7 +162,7 @@ def scene_on(backend: str, folder: Path, vault: Vault, **environment: str) -> It
             **environment,
         }
         suite = stack.enter_context(running_suite(backend, folder, own))
-        yield Scene(suite, brokers, vault, folder)
+        yield Scene(suite, brokers, vault=vault, folder=folder, others=others)
 
 
 async def sync(client: httpx.AsyncClient, account: Account, path: str, body: dict[str, str]) -> httpx.Response:
@@ -351,7 +359,7 @@ async def test_credentials_are_nowhere_after_syncs_of_every_kind(backend: str, t
             await bus.flush(timeout=5)
             await bus.close()
         search = CanarySearch(vault.canaries)
-        hits = watched.hits + found_in_valkey(search, scene.suite) + search.in_folders(scene.folders)
+        hits = watched.hits + found_in_valkey(search, scene.suite) + scene.search(search)
         hits += [hit for message in messages for hit in search.in_bytes(message, "a message on NATS")]
     hits += search.in_folders([tmp_path]) + found_where_cores_go(search, since)
 
@@ -382,7 +390,7 @@ async def test_a_planted_leak_is_found(tmp_path: Path) -> None:
                     assert answer.status_code == 200, answer.text
                     if leak in {"arguments", "environment"}:
                         await until_seen(watched)
-                hits = watched.hits + search.in_folders(scene.folders)
+                hits = watched.hits + scene.search(search)
 
                 assert {hit.canary for hit in hits} == {leak}
 

@@ -85,10 +85,10 @@ class CanarySearch:
             return hits
         return list(dict.fromkeys(hits))
 
-    def in_folders(self, folders: Iterable[Path]) -> list[Hit]:
-        """Search every regular file below the folders, and the name of everything else."""
+    def in_folders(self, folders: Iterable[Path], *, without: Iterable[str] = ()) -> list[Hit]:
+        """Search every regular file below the folders but those of some names, and the name of everything else."""
         hits: list[Hit] = []
-        for path in _below(folders):
+        for path in _below(folders, set(without)):
             if _is_regular(path):
                 hits += self.in_file(path)
             else:
