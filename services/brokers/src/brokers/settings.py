@@ -15,7 +15,7 @@ class Settings(ProcessSettings):
         portfolio_address: where portfolio serves gRPC, which keeps what syncs bring.
         brokers_children: how many syncs, and so children, run at once.
         brokers_sync_queue: how many more may wait.
-        brokers_sync_seconds: when a child is killed, whatever it does.
+        brokers_sync_seconds: when a child is killed, whatever it does; less than the minute that a call may take.
         kite_root_url: where Kite Connect's REST API is.
         breeze_root_url: a server that has all of Breeze's paths; unset means ICICI's own hosts.
         brokers_sandbox_url: where the sandbox of `make sandbox` is; unset refuses its keys.
@@ -34,7 +34,7 @@ class Settings(ProcessSettings):
     portfolio_address: str = "127.0.0.1:7103"
     brokers_children: int = Field(default=8, ge=1, le=64)
     brokers_sync_queue: int = Field(default=200, ge=0, le=10_000)
-    brokers_sync_seconds: float = Field(default=20.0, gt=0, le=120)
+    brokers_sync_seconds: float = Field(default=20.0, gt=0, le=50)
     kite_root_url: str = "https://api.kite.trade"
     breeze_root_url: str | None = None
     brokers_sandbox_url: str | None = None

@@ -400,6 +400,17 @@ async def test_heartbeats_without_prices_make_the_feed_stale_until_the_next_pric
     assert scene.connections == 1
 
 
+async def test_a_feed_that_stays_stale_connects_and_subscribes_anew(scene: Scene) -> None:
+    options = replace(scene.options, reconnect_after=timedelta(seconds=1))
+    feed = ticker_of(scene.publisher, scene.surroundings, options)
+    try:
+        await feed.start(session_of(scene.account), TOKENS)
+        await scene.resubscribed(connections=2)
+        await until(lambda: feed.status.state is FeedState.LIVE)
+    finally:
+        await feed.stop()
+
+
 def states_logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [vars(record)["state"] for record in caplog.records if record.message == "kite feed changed"]
 

@@ -111,6 +111,11 @@ class KiteLink:
         self._random = random
         self._connected_at: datetime | None = None
         self._last_price_at: datetime | None = None
+        self._is_to_reconnect = False
+
+    def reconnect(self) -> None:
+        """Connect and subscribe anew after the next message; Kite may have forgotten what this connection asked for."""
+        self._is_to_reconnect = True
 
     @property
     def report(self) -> LinkReport:
@@ -163,8 +168,9 @@ class KiteLink:
         async with opening as socket:
             await self._subscribe(socket)
             self._connected_at = self._clock.now()
+            self._is_to_reconnect = False
             log.info("kite link connected", extra={"instruments": len(self._tokens)})
-            while True:
+            while not self._is_to_reconnect:
                 self._take(await self._next_message(socket))
 
     async def _subscribe(self, socket: ClientConnection) -> None:

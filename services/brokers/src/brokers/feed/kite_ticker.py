@@ -35,11 +35,13 @@ class TickerOptions:
     Attributes:
         url: Kite's ticker, `wss://host`.
         stale_after: without a price for so long, while the market is open, the feed is stale.
+        reconnect_after: a feed that has been stale for so long is connected anew, and again after as long.
         timing: how long its connections wait for what.
     """
 
     url: str
     stale_after: timedelta
+    reconnect_after: timedelta = timedelta(seconds=60)
     timing: LinkTiming = field(default_factory=LinkTiming)
 
 
@@ -131,14 +133,24 @@ class KiteTicker:
         log.info("kite ticker ended", extra={"is_refused": is_refused})
 
     async def _watch(self) -> None:
-        """Say once when the feed's state has changed."""
-        state = FeedState.OFF
+        """Say once when the feed's state has changed, and connect anew what stays stale."""
+        state, since = FeedState.OFF, self._clock.monotonic()
         while True:
             before, state = state, self.status.state
+            now = self._clock.monotonic()
             if state is not before:
+                since = now
                 level = logging.WARNING if state is FeedState.STALE else logging.INFO
                 log.log(level, "kite feed changed", extra={"state": state.value, "last_tick_at": self._last_tick_at})
+            if state is FeedState.STALE and now - since >= self._options.reconnect_after.total_seconds():
+                since = now
+                self._reconnect()
             await self._clock.sleep(WATCH_SECONDS)
+
+    def _reconnect(self) -> None:
+        log.warning("kite feed stays stale", extra={"links": len(self._links)})
+        for link in self._links:
+            link.reconnect()
 
     def _receive(self, maker: TickMaker, frame: bytes, received_at: datetime) -> bool:
         try:

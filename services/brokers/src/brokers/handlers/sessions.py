@@ -40,6 +40,8 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
             admin_secret=Secret(request.secret) if request.HasField("secret") else None,
             caller_is_admin=request.caller_is_admin,
         )
+        # gRPC keeps the message until the call ends, which is long after a child has used what it holds.
+        request.Clear()
         status = await self._desk.activate(activation)
         return sessions_pb2.ActivateZerodhaResponse(status=session_status_message(status))
 
@@ -57,5 +59,6 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
             admin_secret=Secret(request.secret) if request.HasField("secret") else None,
             caller_is_admin=request.caller_is_admin,
         )
+        request.Clear()  # as above
         status = await self._desk.activate(activation)
         return sessions_pb2.ActivateIciciResponse(status=session_status_message(status))
