@@ -46,7 +46,7 @@ async def read_icici_status(sessions: BrokerSessions) -> pb.SessionStatus:
 async def activate_zerodha(
     caller: MaybeSignedIn, wanted: ZerodhaActivation, activations: Activations
 ) -> pb.SessionStatus:
-    """Open the server-wide Zerodha session, with an administrator's token or the admin secret."""
+    """Open the server-wide Zerodha session: with the admin secret where one is configured, else as an administrator."""
     is_admin = _is_admin(caller, wanted.secret)
     request = pb.ActivateZerodhaRequest(caller_is_admin=is_admin, **wanted.revealed())
     reply = await activations.ActivateZerodha(request)
@@ -57,7 +57,7 @@ async def activate_zerodha(
     "/icici/activate", response_model=IciciActivated, responses=ACTIVATION_ERRORS, openapi_extra={"security": [{}]}
 )
 async def activate_icici(caller: MaybeSignedIn, wanted: IciciActivation, activations: Activations) -> pb.SessionStatus:
-    """Open the server-wide ICICI session, with an administrator's token or the admin secret."""
+    """Open the server-wide ICICI session: with the admin secret where one is configured, else as an administrator."""
     is_admin = _is_admin(caller, wanted.secret)
     request = pb.ActivateIciciRequest(caller_is_admin=is_admin, **wanted.revealed())
     reply = await activations.ActivateIcici(request)
