@@ -26,8 +26,10 @@ run: $(STAMPS)/members ## serve everything at http://127.0.0.1:8000 (GATEWAY_POR
 sandbox: $(STAMPS)/members ## play both brokers with made-up accounts and print how to sync them (SANDBOX_PORT)
 	@exec $(BIN)/python scripts/sandbox.py
 
+# What no member can test alone runs whole suites, which have the machine to themselves and are not slowed by measuring.
 test: $(STAMPS)/dev ## pass all tests: SQLite, then PostgreSQL, Redis and a separate NATS
-	$(BIN)/pytest --cov --cov-report= $(TESTS)
+	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile --ignore tests
+	$(BIN)/pytest tests
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --fail-under=100 --include='*/domain/*'
 

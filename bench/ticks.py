@@ -45,8 +45,8 @@ from bourse.market.v1 import ticks_pb2
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import SystemClock
 from chassis.database import Database, ensure_schema
-from chassis.process import running
 from chassis.settings import ProcessSettings
+from chassis.tasks import running
 from chassis.testing import nats_server
 from gateway.board import TICKS_SUBJECT, Board
 from market.domain.freshness import SimulatedFreshness

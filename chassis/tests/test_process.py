@@ -1,4 +1,3 @@
-import asyncio
 import os
 import signal
 import subprocess
@@ -7,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from chassis.process import running
 from chassis.testing import python_module
 
 SERVICE = """
@@ -87,20 +85,3 @@ def test_migrating_ends_with_0_when_done_and_with_the_reason_when_not(tmp_path: 
     _, errors = refused.communicate(timeout=20)
     assert refused.returncode == 1
     assert errors == "demo migrate: the database is not answering; try again shortly\n"
-
-
-async def test_loops_run_until_the_block_is_left_and_have_ended_then() -> None:
-    steps: list[str] = []
-
-    async def loop(name: str) -> None:
-        steps.append(f"{name} began")
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0)
-            steps.append(f"{name} ended")
-
-    async with running(loop("first"), loop("second")):
-        await asyncio.sleep(0)
-        assert steps == ["first began", "second began"]
-    assert steps[2:] == ["first ended", "second ended"]

@@ -1,5 +1,6 @@
 """The processes of `make run`, one by one: each can be killed and started again in place."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
+from urllib.request import urlopen
 
 from suite.plan import Plan, ProcessPlan, names_to_address, plan_suite, read_procfile
 from suite.ports import choose_ports, is_port_free
@@ -101,6 +103,7 @@ class RunningSuite:
         for process in self.processes.values():
             process.start()
         self.wait_until_healthy(*self.processes)
+        self._wait_until_all_hold()
 
     def start(self, name: str) -> None:
         """Start a process that is gone, where it was, and wait until it serves again."""
@@ -131,6 +134,17 @@ class RunningSuite:
                 assert process.is_running, f"{name} ended:\n{self.log_of(name)[-4000:]}"
                 assert time.monotonic() < deadline, f"{name} is not healthy:\n{self.log_of(name)[-4000:]}"
                 time.sleep(0.05)
+
+    def _wait_until_all_hold(self) -> None:
+        """Wait until each process has found the others too, which takes a moment more than serving."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with urlopen(f"{self.gateway_url}/api/health", timeout=5) as answer:
+                health = json.load(answer)
+            if health["status"] == "healthy":
+                return
+            assert time.monotonic() < deadline, health
+            time.sleep(0.05)
 
     def log_of(self, name: str) -> str:
         return self.processes[name].log.read_text(errors="replace")

@@ -20,6 +20,7 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 
 from chassis.errors import BusUnavailable
 from chassis.settings import ProcessSettings
+from chassis.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -191,9 +192,7 @@ class Bus:
     async def close(self) -> None:
         """Flush what is waiting and close, within two seconds, whatever the server does."""
         self._ready.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         with suppress(nats.errors.Error, OSError, TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 if self._client.is_connected:

@@ -6,11 +6,13 @@ The empty name says whether the whole process serves: all its critical checks ho
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
+
+from chassis.tasks import running
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +79,8 @@ class Health:
     async def watching(self) -> AsyncIterator[None]:
         """Evaluate in the background until the block is left; what was said last then stays said."""
         await self.evaluate()
-        watcher = asyncio.create_task(self._watch(), name="health")
-        try:
+        async with running(self._watch()):
             yield
-        finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
 
     async def stop_serving(self) -> None:
         """Say NOT_SERVING to everyone who asks from now on."""

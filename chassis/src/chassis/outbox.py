@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chassis.bus import Bus
 from chassis.database import Database
 from chassis.errors import BusUnavailable, DatabaseUnavailable
+from chassis.tasks import running
 
 log = logging.getLogger(__name__)
 
@@ -97,13 +98,8 @@ class OutboxRelay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["OutboxRelay"]:
         """Relay in the background until the block is left; what waits then is published after the next start."""
-        task = asyncio.create_task(self._run(), name="outbox")
-        try:
+        async with running(self._run()):
             yield self
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _run(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""How every process boots and ends: command line, settings, logs, background loops, signals, exit code."""
+"""How every process boots and ends: command line, settings, logs, signals, exit code."""
 
 import argparse
 import asyncio
@@ -6,8 +6,8 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import uvloop
@@ -55,18 +55,6 @@ def run_command_line(
         asyncio.run(migrate(settings))
     except ServiceError as error:
         raise SystemExit(f"{name} migrate: {error}") from None
-
-
-@asynccontextmanager
-async def running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run loops in the background until the block is left; then cancel them and wait for their ends."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def run_service(name: str, settings: ProcessSettings, build: Callable[[], AbstractAsyncContextManager[object]]) -> None:

@@ -1,6 +1,7 @@
 """Real servers for tests, from wheels: NATS, PostgreSQL and Valkey on free loopback ports."""
 
 import importlib.util
+import itertools
 import os
 import pwd
 import secrets
@@ -21,6 +22,9 @@ START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 5.0
 FIRST_PORT, PORTS = 10_000, 10_000
 
+_begin = secrets.randbelow(PORTS)
+_ports = (FIRST_PORT + (_begin + offset) % PORTS for offset in itertools.count())
+
 
 class ServerDidNotStart(RuntimeError):
     """A server from a wheel did not accept connections."""
@@ -32,10 +36,11 @@ class ServerDidNotStart(RuntimeError):
 def free_port() -> int:
     """Return a loopback port that was free a moment ago.
 
-    It lies below the ranges that systems give to outgoing connections, one of which could take it before its server.
+    It lies below the ranges that systems give to outgoing connections, one of which could take it before its server,
+    and no port is returned a second time before all others were.
     """
     while True:
-        port = FIRST_PORT + secrets.randbelow(PORTS)
+        port = next(_ports)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.bus import Bus
 from chassis.clock import Clock
+from chassis.tasks import running
 from gateway.board import Board
 from gateway.http_cache import HttpCache
 from gateway.limits import Limits
@@ -58,13 +59,8 @@ class ServiceHealth:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Ask in the background until the block is left."""
-        task = asyncio.create_task(self._watch(), name="service health")
-        try:
+        async with running(self._watch()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def look(self) -> None:
         """Ask every service once."""

@@ -27,6 +27,7 @@ from starlette.requests import cookie_parser
 from bourse.auth.v1 import accounts_pb2, events_pb2, keys_pb2
 from chassis.bus import Bus
 from chassis.clock import Clock
+from chassis.tasks import running
 from gateway.errors import AccessDenied, ApiError, AuthRequired, TokenExpired, TokenRevoked, UpstreamUnavailable
 from gateway.wire import SAFE_METHODS, Incoming, incoming_of
 
@@ -196,13 +197,8 @@ class Trust:
         """Follow auth in the background until the block is left."""
         await self._bus.subscribe(REVOKED_SUBJECT, self._on_revoked)
         self._bus.on_ready(self._on_ready)
-        watcher = asyncio.create_task(self._watch(), name="trust")
-        try:
+        async with running(self._watch()):
             yield
-        finally:
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
 
     async def look(self) -> None:
         """Read what is due; called every second and after each reconnect.

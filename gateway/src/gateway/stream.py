@@ -25,6 +25,7 @@ from bourse.market.v1 import quotes_pb2
 from chassis.bus import Bus
 from chassis.clock import Clock
 from chassis.rpc_client import reason_of
+from chassis.tasks import running
 from gateway.board import Board, BoardFull, Entry, head_of
 from gateway.clients import QuoteStub
 from gateway.errors import InvalidRequest, RateLimited, UpstreamUnavailable
@@ -230,13 +231,8 @@ class Streams:
     async def running(self) -> AsyncIterator[None]:
         """Serve streams in the background until the block is left."""
         await self._bus.subscribe(FIRED_SUBJECT, self._on_fired)
-        task = asyncio.create_task(self._run(), name="streams")
-        try:
+        async with running(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     def close(self) -> None:
         """Let every stream end now, and refuse new ones."""

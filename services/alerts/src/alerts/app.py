@@ -35,9 +35,9 @@ from chassis.database import Database, ensure_schema
 from chassis.errors import DatabaseUnavailable
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
-from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import serving
+from chassis.tasks import running
 
 log = logging.getLogger(__name__)
 

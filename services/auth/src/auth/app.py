@@ -36,8 +36,8 @@ from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
-from chassis.process import running
 from chassis.rpc_server import Register, serving
+from chassis.tasks import running
 
 log = logging.getLogger(__name__)
 

@@ -34,9 +34,9 @@ from brokers.settings import Settings
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.health import Health
-from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import Register, serving
+from chassis.tasks import running
 
 # The service's own jobs (of each broker a session, prices and a list) never wait for syncs, nor syncs for them.
 OWN_CHILDREN = 6

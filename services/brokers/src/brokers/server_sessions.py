@@ -32,8 +32,8 @@ from brokers.providers.session_events import BusSessionEvents
 from brokers.settings import Settings
 from chassis.bus import Bus
 from chassis.clock import Clock
-from chassis.process import running
 from chassis.rpc_server import Register
+from chassis.tasks import running
 
 
 @asynccontextmanager

@@ -34,8 +34,8 @@ from brokers.feed.kite_ticker import KiteTicker, TickerOptions
 from brokers.feed.publisher import TickPublisher
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import SystemClock
-from chassis.process import running
 from chassis.settings import ProcessSettings
+from chassis.tasks import running
 from chassis.testing import NatsServer
 from upstreams.kite_accounts import KiteAccount, KiteAccounts
 from upstreams.kite_frames import Mode, Tick

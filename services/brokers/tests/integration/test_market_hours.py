@@ -17,10 +17,10 @@ from bourse.market.v1 import calendars_pb2
 from brokers.feed.market_hours import REFRESH_SECONDS, RETRY_SECONDS, MarketHours
 from chassis.clock import ManualClock
 from chassis.health import Health
-from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import serving
 from chassis.settings import ProcessSettings
+from chassis.tasks import running
 from chassis.testing import free_port
 
 WAIT_SECONDS = 10

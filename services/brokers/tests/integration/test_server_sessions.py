@@ -33,9 +33,9 @@ from brokers.providers.session_events import BusSessionEvents
 from brokers.settings import Settings
 from chassis.bus import EVENTS, Bus
 from chassis.clock import ManualClock
-from chassis.process import running
 from chassis.rpc_client import reason_of, retry_after_of
 from chassis.settings import ProcessSettings
+from chassis.tasks import running
 from chassis.testing import NatsServer, free_port, python_module, stop_process
 from upstreams.breeze_accounts import BreezeAccount
 from upstreams.faults import Fault

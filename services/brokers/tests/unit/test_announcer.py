@@ -9,7 +9,7 @@ from brokers.domain.brokers import Broker
 from brokers.domain.session_events import SessionEvent, SessionEventKind
 from chassis.clock import ManualClock
 from chassis.errors import BusUnavailable
-from chassis.process import running
+from chassis.tasks import running
 
 START = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from brokers.domain.session_events import SessionEvent, SessionEventKind
 from brokers.domain.session_keeper import SessionKeeper
 from brokers.domain.sessions import ActiveSession, SessionBook
 from chassis.clock import ManualClock
-from chassis.process import running
+from chassis.tasks import running
 
 START = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 ACTIVATED, EXPIRING, EXPIRED = SessionEventKind.ACTIVATED, SessionEventKind.EXPIRING, SessionEventKind.EXPIRED

@@ -15,7 +15,7 @@ from brokers.feed.publisher import MAX_TICKS_PER_BATCH, TickPublisher
 from chassis.bus import Bus
 from chassis.clock import ManualClock
 from chassis.errors import BusUnavailable
-from chassis.process import running
+from chassis.tasks import running
 
 NOON = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 AT = microseconds_of(NOON)

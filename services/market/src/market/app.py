@@ -17,9 +17,9 @@ from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Check, Health
-from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import Register, serving
+from chassis.tasks import running
 from market.domain.freshness import SessionFreshness, SimulatedFreshness
 from market.domain.instruments import InstrumentDirectory
 from market.domain.last_prices import LastPrices

@@ -21,9 +21,9 @@ from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
-from chassis.process import running
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import serving
+from chassis.tasks import running
 from portfolio.domain.market import Market, RememberedQuotes, RememberedSplits
 from portfolio.domain.nightly import NightlySnapshots
 from portfolio.domain.portfolios import Portfolios

@@ -11,6 +11,7 @@ from brokers.domain.ports import Listings, TokenDirectory, ZerodhaFeed
 from brokers.domain.sessions import ActiveSession, FeedState, FeedStatus, SessionBook
 from chassis.clock import Clock
 from chassis.errors import ServiceError
+from chassis.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Feeding:
     async def finish(self) -> None:
         """Take the feed down for good."""
         self._stop()
-        await asyncio.gather(*self._ended, return_exceptions=True)
+        await end(*self._ended)
 
     def _begin(self, session: ActiveSession) -> None:
         if session.broker is not Broker.ZERODHA:

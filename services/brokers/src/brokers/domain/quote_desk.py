@@ -19,6 +19,7 @@ from brokers.domain.quotes import BrokerQuote
 from brokers.domain.sessions import ActiveSession, SessionBook
 from chassis.clock import Clock
 from chassis.errors import ServiceError
+from chassis.tasks import end
 
 MAX_INSTRUMENTS = 500
 LONGEST_WAIT_SECONDS = 2.5
@@ -111,9 +112,7 @@ class BrokerDesk:
     async def finish(self) -> None:
         """Give up what is on its way."""
         tasks = set(self._flights.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     def _fresh(self, instruments: Sequence[str]) -> dict[str, BrokerQuote | None]:
         oldest = self._clock.monotonic() - self._pace.keep_seconds

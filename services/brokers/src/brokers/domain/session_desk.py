@@ -23,6 +23,7 @@ from brokers.domain.sessions import (
     expiry_of,
 )
 from chassis.clock import Clock
+from chassis.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -122,9 +123,7 @@ class SessionDesk:
     async def finish(self) -> None:
         """Give up the exchanges that are under way."""
         tasks = tuple(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     def _require_permission(self, activation: Activation) -> None:
         expected = self._configuration[activation.broker].admin_secret

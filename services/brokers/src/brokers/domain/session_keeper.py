@@ -8,6 +8,7 @@ from brokers.domain.brokers import Broker
 from brokers.domain.session_events import SessionEventKind, event_of, refusal_of
 from brokers.domain.sessions import ActiveSession, SessionBook
 from chassis.clock import Clock
+from chassis.tasks import end
 
 EXPIRING_AHEAD = timedelta(minutes=30)
 LONGEST_SLEEP_SECONDS = 60.0
@@ -29,9 +30,7 @@ class SessionKeeper:
 
     async def finish(self) -> None:
         """Leave the sessions alone."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await end(*self._tasks.values())
 
     def _accompany(self, session: ActiveSession) -> None:
         self._leave(session.broker)

@@ -19,7 +19,7 @@ from brokers.feed.kite_link import KiteLink, LinkTiming, TokenRefused
 from brokers.feed.kite_ticks import TickMaker
 from brokers.feed.publisher import TickPublisher
 from chassis.clock import Clock
-from chassis.process import running
+from chassis.tasks import end, running
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +115,7 @@ class KiteTicker:
         """Disconnect and be OFF; nothing happens when it is."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end(task)
 
     async def _run(self, session: ActiveSession, links: Sequence[KiteLink]) -> None:
         is_refused = False

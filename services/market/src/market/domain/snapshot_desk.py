@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
+from chassis.tasks import running
 from market.domain.instruments import Exchange, Instrument, InstrumentDirectory
 from market.domain.last_prices import LastPrices
 from market.domain.ports import Calendar, CurrentSignals
@@ -112,13 +113,8 @@ class SnapshotDesk:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["SnapshotDesk"]:
         """Refresh in the background until the block is left."""
-        task = asyncio.create_task(self._keep_fresh(), name="snapshot warmer")
-        try:
+        async with running(self._keep_fresh()):
             yield self
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _keep_fresh(self) -> None:
         while True:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from chassis.tasks import end
 from market.domain.last_prices import LastPrices
 from market.domain.ports import TickSource
 from market.feed.publisher import TickPublisher
@@ -46,9 +47,7 @@ class TickFeed:
         try:
             yield self
         finally:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await self._task
+            await end(self._task)
 
     async def _run(self) -> None:
         send = self._publisher.publish if self._source.is_paced else self._publisher.publish_all

@@ -10,6 +10,7 @@ from itertools import chain
 
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
+from chassis.tasks import end
 from portfolio.domain.days import day_in_india
 from portfolio.domain.ports import QuoteSource, SplitSource
 from portfolio.domain.prices import MarketView
@@ -90,9 +91,7 @@ class RememberedQuotes:
 
     async def finish(self) -> None:
         """End what is under way."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end(*self._running)
 
     def _tasks_for(self, wanted: Sequence[str]) -> Mapping[str, "asyncio.Task[QuoteAnswer]"]:
         now = self._clock.monotonic()

@@ -10,6 +10,7 @@ from brokers.providers.children.nursery import Nursery
 from brokers.providers.children.refusals import ChildRefused
 from brokers.providers.children.wire import JSON
 from chassis.clock import Clock
+from chassis.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,7 @@ class SecurityMaster:
     async def finish(self) -> None:
         """Give up the downloads that are under way."""
         tasks = [shelf.fetching for shelf in self._shelves.values() if shelf.fetching is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
 
     async def _fetch(self, root_url: str | None, shelf: _Shelf) -> None:
         parameters = {"root_url": root_url, "timeout_seconds": WAIT_SECONDS}

@@ -27,7 +27,7 @@ from brokers.providers.children.wire import (
     pack_control,
     unpack_control,
 )
-from chassis.process import running
+from chassis.tasks import running
 
 log = logging.getLogger(__name__)
 
