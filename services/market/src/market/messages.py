@@ -19,6 +19,7 @@ _LISTINGS = {
     quotes_pb2.LISTING_UNSPECIFIED: Listing.UNSPECIFIED,
     quotes_pb2.LISTING_INDIA: Listing.INDIA,
     quotes_pb2.LISTING_UNITED_STATES: Listing.UNITED_STATES,
+    quotes_pb2.LISTING_CURRENCIES: Listing.CURRENCIES,
 }
 _DIRECTIONS = {
     Direction.BULLISH: snapshot_pb2.SIGNAL_DIRECTION_BULLISH,

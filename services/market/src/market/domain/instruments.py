@@ -85,12 +85,14 @@ class Listing(StrEnum):
     UNSPECIFIED = "UNSPECIFIED"
     INDIA = "INDIA"
     UNITED_STATES = "UNITED_STATES"
+    CURRENCIES = "CURRENCIES"
 
 
 EXCHANGES_OF_LISTING: dict[Listing, tuple[Exchange, ...]] = {
     Listing.UNSPECIFIED: (),
     Listing.INDIA: (Exchange.NSE,),
     Listing.UNITED_STATES: (Exchange.NASDAQ, Exchange.NYSE, Exchange.AMEX),
+    Listing.CURRENCIES: (Exchange.FX,),
 }
 
 

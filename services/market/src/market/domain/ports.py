@@ -67,6 +67,18 @@ class QuoteSource(InstrumentSource, Protocol):
         ...
 
 
+class Budget(Protocol):
+    """Counts the calls to a vendor that limits them, over all replicas where they share a Redis."""
+
+    async def take(self, calls: int = 1) -> None:
+        """Count calls that are about to be made.
+
+        Raises:
+            SourceRefused: that many may not be made now; none was counted.
+        """
+        ...
+
+
 class BarSource(InstrumentSource, Protocol):
     """Answers with daily history."""
 

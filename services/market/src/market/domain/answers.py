@@ -1,0 +1,38 @@
+"""Answers of sources to questions of one kind, with where they come from and how long they serve."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from market.domain.quotes import Freshness, Provenance
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Value]):
+    """What one source said.
+
+    Attributes:
+        value: what it said.
+        source: the source's name.
+        answered_at: when it said so.
+        serves_until: from when on it is asked again.
+        is_simulated: whether the source makes its answers up.
+        is_stale: whether this outlived its time because sources fail.
+    """
+
+    value: Value
+    source: str
+    answered_at: datetime
+    serves_until: datetime
+    is_simulated: bool
+    is_stale: bool = False
+
+    @property
+    def provenance(self) -> Provenance:
+        """Say where it comes from: simulated, stale, or delayed, since none of these answers is of this second."""
+        if self.is_simulated:
+            return Provenance(self.source, self.answered_at, Freshness.SIMULATED)
+        freshness = Freshness.STALE if self.is_stale else Freshness.DELAYED
+        return Provenance(self.source, self.answered_at, freshness)
