@@ -14,7 +14,7 @@ class DailyHistory:
     """What a source knows of one instrument between two dates.
 
     Attributes:
-        bars: finished sessions, oldest first, prices and volumes adjusted for every split in `splits`, for nothing else.
+        bars: finished sessions, oldest first, adjusted for every split in `splits` and for nothing else.
         splits: all that went ex from the first date asked for to this day, also beyond the last bar.
         dividends: those that went ex between the two dates; amounts adjusted as prices are.
     """
