@@ -28,7 +28,7 @@ sandbox: $(STAMPS)/members ## play both brokers with made-up accounts and print 
 
 # What no member can test alone runs whole suites, which have the machine to themselves and are not slowed by measuring.
 test: $(STAMPS)/dev ## pass all tests: SQLite, then PostgreSQL, Redis and a separate NATS
-	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile --ignore tests
+	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile chassis gateway services suite
 	$(BIN)/pytest tests
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --fail-under=100 --include='*/domain/*'

@@ -17,11 +17,10 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
     A task that goes on after three seconds is cancelled again: until Python 3.12 `asyncio.wait_for`, which nats-py uses
     for everything, loses a cancellation that comes at the moment of the answer.
     """
-    pending = set(tasks)
-    while pending:
+    while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
     # Their exceptions are theirs: asked for once, asyncio doesn't complain that nobody did.
     await asyncio.gather(*tasks, return_exceptions=True)
 
