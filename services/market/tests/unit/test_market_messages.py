@@ -6,12 +6,13 @@ from bourse.market.v1 import instruments_pb2, quotes_pb2, snapshot_pb2
 from market.domain.instruments import Exchange, Instrument, InstrumentKind, Listing
 from market.domain.pattern_statistics import TrackRecord
 from market.domain.patterns import Direction
-from market.domain.quote_board import Missing, MissingSymbol, QuoteAnswer, QuotedSymbol
+from market.domain.quote_board import QuoteAnswer
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.sessions import Session
 from market.domain.signals import Signal
 from market.domain.snapshot import IndexLevel, MarketState, SectorChange, Snapshot
 from market.domain.splits import Split
+from market.domain.symbol_batches import Found, Missing, MissingSymbol
 from market.domain.trading_days import TradingDays
 from market.messages import (
     instrument_message,
@@ -52,7 +53,7 @@ def test_what_a_quote_lacks_is_absent_and_never_zero() -> None:
     bare = Quote(EURUSD, 1.1, SAMPLE)
     answer = quotes_message(
         QuoteAnswer(
-            quoted=[QuotedSymbol("tcs", full), QuotedSymbol("FX:EURUSD", bare)],
+            quoted=[Found("tcs", full), Found("FX:EURUSD", bare)],
             missing=[MissingSymbol("NSE:X", Missing.SYMBOL_UNKNOWN)],
         )
     )

@@ -15,17 +15,11 @@ from market.domain.instruments import (
     SymbolUnknown,
 )
 from market.domain.last_prices import LastPrices
-from market.domain.quote_board import (
-    MAX_SYMBOLS,
-    Missing,
-    MissingSymbol,
-    QuoteBoard,
-    SymbolsEmpty,
-    TooManySymbols,
-)
+from market.domain.quote_board import QuoteBoard
 from market.domain.quote_sources import QuoteSources, SourceRefused, SourcesMixed, SourcesUnavailable
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.reuse import Reuse
+from market.domain.symbol_batches import MAX_SYMBOLS, Missing, MissingSymbol, SymbolsEmpty, TooManySymbols
 from market.domain.ticks import Tick, microseconds_of
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -296,7 +290,7 @@ def board(sources: QuoteSources, last_prices: LastPrices) -> QuoteBoard:
 
 async def test_symbols_are_answered_in_order_in_the_caller_s_form_and_folded(board: QuoteBoard) -> None:
     answer = await board.quote(["infy", "NSE:TCS", "TCS", "nse:infy"], Listing.INDIA)
-    assert [(each.symbol, each.quote.instrument.id) for each in answer.quoted] == [
+    assert [(each.symbol, each.value.instrument.id) for each in answer.quoted] == [
         ("infy", "NSE:INFY"),
         ("NSE:TCS", "NSE:TCS"),
     ]
@@ -339,4 +333,4 @@ async def test_no_symbols_and_too_many_are_refused(board: QuoteBoard) -> None:
 async def test_a_newer_tick_is_in_the_answer(board: QuoteBoard, last_prices: LastPrices) -> None:
     last_prices.record("first", [Tick("NSE:TCS", 1.5, microseconds_of(NOON) + 1)])
     answer = await board.quote(["TCS"], Listing.INDIA)
-    assert answer.quoted[0].quote.last_price == 1.5
+    assert answer.quoted[0].value.last_price == 1.5

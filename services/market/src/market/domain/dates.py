@@ -1,7 +1,7 @@
 """Days as callers write them."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 
 from chassis.errors import Code, ServiceError
 from market.domain.instruments import shown
@@ -37,3 +37,37 @@ def as_date(text: str) -> date:
     if _FORM.fullmatch(text) is None:
         raise ValueError(text)
     return date.fromisoformat(text)
+
+
+def read_stretch(
+    from_date: str, to_date: str, *, today: date, usual: timedelta, longest: timedelta | None = None
+) -> tuple[date, date]:
+    """Return the first and the last day of a stretch.
+
+    Args:
+        from_date: the first day, `YYYY-MM-DD`; empty for `usual` before the last.
+        to_date: the last day; empty for `today`.
+        today: what today is.
+        usual: how long a stretch is without a first day.
+        longest: how long it may be; None for any length.
+
+    Raises:
+        DatesInvalid: one is not a date, or they are the wrong way round or too far apart.
+    """
+    last = read_date("to_date", to_date) if to_date else today
+    first = read_date("from_date", from_date) if from_date else max(date.min + usual, last) - usual
+    check_stretch(first, last, longest)
+    return first, last
+
+
+def check_stretch(first: date, last: date, longest: timedelta | None = None) -> None:
+    """Make sure that two days are in order, and not farther apart than `longest`.
+
+    Raises:
+        DatesInvalid: they are not.
+    """
+    if last < first:
+        raise DatesInvalid(f"from_date {first} is after to_date {last}; it should be the earlier")
+    if longest is not None and last - first > longest:
+        days = (last - first).days
+        raise DatesInvalid(f"to_date is {days} days after from_date; it should be at most {longest.days}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from market.domain.dates import DatesInvalid, read_date
+from market.domain.dates import check_stretch, read_date
 from market.domain.instruments import ExchangeUnknown
 from market.domain.ports import Calendar
 from market.domain.sessions import EXCHANGES_WITH_SESSIONS, Session, venue_of_exchange
@@ -43,11 +43,7 @@ def trading_days(calendar: Calendar, exchange: str, from_date: str, to_date: str
     if exchange not in EXCHANGES_WITH_SESSIONS:
         raise ExchangeUnknown(exchange, EXCHANGES_WITH_SESSIONS)
     first, last = read_date("from_date", from_date), read_date("to_date", to_date)
-    if last < first:
-        raise DatesInvalid(f"from_date {first} is after to_date {last}; it should be the earlier")
-    if last - first > LONGEST_STRETCH:
-        days = (last - first).days
-        raise DatesInvalid(f"to_date is {days} days after from_date; it should be at most {LONGEST_STRETCH.days}")
+    check_stretch(first, last, LONGEST_STRETCH)
     known = calendar.sessions_of(venue_of_exchange(exchange))
     return TradingDays(
         sessions=[each for each in known.sessions if first <= each.date <= last],

@@ -7,7 +7,7 @@ from grpc.aio import ServicerContext
 from bourse.market.v1 import calendars_pb2, calendars_pb2_grpc
 from market.domain.ports import Calendar
 from market.domain.trading_days import trading_days
-from market.messages import trading_days_message
+from market.messages.calendars import trading_days_message
 
 
 class CalendarService(calendars_pb2_grpc.CalendarServiceServicer):

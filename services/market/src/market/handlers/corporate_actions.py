@@ -7,7 +7,7 @@ from grpc.aio import ServicerContext
 from bourse.market.v1 import corporate_actions_pb2, corporate_actions_pb2_grpc
 from market.domain.corporate_actions import list_splits
 from market.domain.ports import SplitSource
-from market.messages import splits_message
+from market.messages.corporate_actions import splits_message
 
 
 class CorporateActionService(corporate_actions_pb2_grpc.CorporateActionServiceServicer):

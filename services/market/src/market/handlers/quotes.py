@@ -7,7 +7,8 @@ from grpc.aio import ServicerContext
 from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc
 from market.domain.quote_board import QuoteBoard
 from market.handlers import PUBLIC_PRICES
-from market.messages import listing_of, quotes_message
+from market.messages.instruments import listing_of
+from market.messages.quotes import quotes_message
 
 
 class QuoteService(quotes_pb2_grpc.QuoteServiceServicer):

@@ -7,7 +7,7 @@ from grpc.aio import ServicerContext
 from bourse.market.v1 import snapshot_pb2, snapshot_pb2_grpc
 from market.domain.snapshot_desk import SnapshotDesk
 from market.handlers import PUBLIC_PRICES
-from market.messages import snapshot_message
+from market.messages.snapshot import snapshot_message
 
 
 class SnapshotService(snapshot_pb2_grpc.SnapshotServiceServicer):

@@ -1,0 +1,96 @@
+"""The company service of the contract."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from bourse.market.v1 import companies_pb2, companies_pb2_grpc
+from chassis.clock import Clock
+from market.domain.companies import StatementKind
+from market.domain.company_desk import CompanyDesk
+from market.handlers import serving
+from market.messages.companies import (
+    balance_sheets_message,
+    cash_flow_statements_message,
+    dividends_message,
+    income_statements_message,
+    profile_message,
+    ratings_message,
+)
+from market.messages.instruments import listing_of
+
+Context = ServicerContext[Any, Any]
+
+
+class CompanyService(companies_pb2_grpc.CompanyServiceServicer):
+    """Answers what is known of companies."""
+
+    def __init__(self, desk: CompanyDesk, clock: Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+
+    async def GetProfile(  # the contract's name
+        self, request: companies_pb2.GetProfileRequest, context: Context
+    ) -> companies_pb2.GetProfileResponse:
+        """Read a company's profile."""
+        about = await self._desk.profile(request.symbol, listing_of(request.listing))
+        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        return profile_message(request.symbol, about)
+
+    async def ListIncomeStatements(  # the contract's name
+        self, request: companies_pb2.ListIncomeStatementsRequest, context: Context
+    ) -> companies_pb2.ListIncomeStatementsResponse:
+        """List income statements."""
+        about = await self._desk.statements(
+            request.symbol,
+            listing_of(request.listing),
+            kind=StatementKind.INCOME,
+            period=request.period,
+            limit=request.limit,
+        )
+        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        return income_statements_message(request.symbol, about)
+
+    async def ListBalanceSheets(  # the contract's name
+        self, request: companies_pb2.ListBalanceSheetsRequest, context: Context
+    ) -> companies_pb2.ListBalanceSheetsResponse:
+        """List balance sheets."""
+        about = await self._desk.statements(
+            request.symbol,
+            listing_of(request.listing),
+            kind=StatementKind.BALANCE_SHEET,
+            period=request.period,
+            limit=request.limit,
+        )
+        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        return balance_sheets_message(request.symbol, about)
+
+    async def ListCashFlowStatements(  # the contract's name
+        self, request: companies_pb2.ListCashFlowStatementsRequest, context: Context
+    ) -> companies_pb2.ListCashFlowStatementsResponse:
+        """List cash flow statements."""
+        about = await self._desk.statements(
+            request.symbol,
+            listing_of(request.listing),
+            kind=StatementKind.CASH_FLOW,
+            period=request.period,
+            limit=request.limit,
+        )
+        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        return cash_flow_statements_message(request.symbol, about)
+
+    async def ListDividends(  # the contract's name
+        self, request: companies_pb2.ListDividendsRequest, context: Context
+    ) -> companies_pb2.ListDividendsResponse:
+        """List dividends."""
+        about = await self._desk.dividends(request.symbol, listing_of(request.listing))
+        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        return dividends_message(about)
+
+    async def GetRatings(  # the contract's name
+        self, request: companies_pb2.GetRatingsRequest, context: Context
+    ) -> companies_pb2.GetRatingsResponse:
+        """Read ratings."""
+        about = await self._desk.ratings(request.symbol, listing_of(request.listing))
+        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        return ratings_message(request.symbol, about)
