@@ -1,12 +1,16 @@
 """Answers of sources to questions of one kind, with where they come from and how long they serve."""
 
+from collections.abc import Container
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from market.domain.quotes import Freshness, Provenance
 
 Value = TypeVar("Value")
+
+# How far another replica's clock may be ahead of ours. An answer from later than that would serve too long.
+LONGEST_AHEAD = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,11 @@ class Answer(Generic[Value]):
             return Provenance(self.source, self.answered_at, Freshness.SIMULATED)
         freshness = Freshness.STALE if self.is_stale else Freshness.DELAYED
         return Provenance(self.source, self.answered_at, freshness)
+
+    def serves_at(self, moment: datetime) -> bool:
+        """Say whether this may be given at `moment` without asking again."""
+        return self.answered_at - LONGEST_AHEAD <= moment < self.serves_until
+
+    def is_of(self, sources: Container[str], moment: datetime) -> bool:
+        """Say whether this is a real answer of one of the sources, by name, that was not given after `moment`."""
+        return self.source in sources and not self.is_simulated and self.answered_at - LONGEST_AHEAD <= moment

@@ -23,6 +23,7 @@ class CircuitBreaker:
         self._rest_seconds = rest_seconds
         self._failures = 0
         self._next_trial = 0.0
+        self._rests_until = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -39,8 +40,9 @@ class CircuitBreaker:
         return True
 
     def note_success(self) -> None:
-        """Take into account that a call succeeded."""
-        self._failures = 0
+        """Take into account that a call succeeded; one that began before `rest` was said ends no rest."""
+        if self._clock.monotonic() >= self._rests_until:
+            self._failures = 0
 
     def note_failure(self, retry_after_seconds: float | None = None) -> None:
         """Take into account that a call failed.
@@ -51,4 +53,10 @@ class CircuitBreaker:
         """
         rest = self._rest_seconds if retry_after_seconds is None else min(self._rest_seconds, retry_after_seconds)
         self._failures += 1
-        self._next_trial = self._clock.monotonic() + rest
+        self._next_trial = max(self._clock.monotonic() + rest, self._rests_until)
+
+    def rest(self, seconds: float | None = None) -> None:
+        """Refuse every call from now on, for so many seconds; None is as long as after failures."""
+        self._failures = max(self._failures + 1, self._failures_to_open)
+        self._rests_until = self._clock.monotonic() + (self._rest_seconds if seconds is None else seconds)
+        self._next_trial = self._rests_until

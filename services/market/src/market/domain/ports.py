@@ -2,17 +2,21 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import date, datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from market.domain.answers import Answer
 from market.domain.bars import DailyBars
 from market.domain.instruments import Instrument
 from market.domain.pattern_statistics import PatternStatistics
 from market.domain.quotes import Freshness, Quote
+from market.domain.raw_history import Coverage, RawHistory
 from market.domain.replays import ReplaySummary
 from market.domain.sessions import Venue, VenueSessions
 from market.domain.signals import Signal
 from market.domain.splits import Split
 from market.domain.ticks import Tick
+
+Value = TypeVar("Value")
 
 
 class Calendar(Protocol):
@@ -75,6 +79,31 @@ class Budget(Protocol):
 
         Raises:
             SourceRefused: that many may not be made now; none was counted.
+        """
+        ...
+
+
+class SharedShelf(Protocol[Value]):
+    """Keeps answers of one kind for all replicas. It never fails: what cannot be read was not kept."""
+
+    async def read(self, keys: Collection[str]) -> Mapping[str, Answer[Value]]:
+        """Return what was kept, by key, however old; a key without anything is left out."""
+        ...
+
+    async def keep(self, answers: Mapping[str, Answer[Value]], *, ttl_seconds: float) -> None:
+        """Keep answers by key for at most `ttl_seconds`."""
+        ...
+
+
+class SharedAnswers(Protocol):
+    """Keeps answers for all replicas."""
+
+    def shelf(self, name: str, value_type: Any) -> SharedShelf[Any]:
+        """Return the shelf of one kind.
+
+        Args:
+            name: names the kind.
+            value_type: the type of each answer's value, such as `Sequence[Article]`.
         """
         ...
 
@@ -143,6 +172,22 @@ class PatternStatisticsRepository(Protocol):
 
     async def read(self, session: date) -> PatternStatistics | None:
         """Return the statistics to use on a session; None when they were not measured or not kept whole."""
+        ...
+
+
+class DailyBarRepository(Protocol):
+    """Keeps what sources said of daily bars, each source's for itself; what it has it never changes."""
+
+    async def coverages(self, instrument: str) -> Mapping[str, Coverage]:
+        """Return by source what is known of an instrument."""
+        ...
+
+    async def read(self, instrument: str, source: str, *, first: date, last: date | None = None) -> RawHistory:
+        """Return the bars from `first` to `last`, or to the newest, and all events from `first` on."""
+        ...
+
+    async def append(self, source: str, raw: RawHistory, coverage: Coverage) -> None:
+        """Add what is not yet there and widen what is covered, all or none."""
         ...
 
 

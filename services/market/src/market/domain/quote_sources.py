@@ -5,86 +5,93 @@ stale, for a while. Real and simulated sources never stand in one list, so that 
 price. What may not be asked often answers from what it said before, as long as `Reuse` allows.
 """
 
-import asyncio
-import logging
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 from chassis.clock import Clock
-from chassis.errors import Code, ServiceError
-from market.domain.breaker import REST_SECONDS, CircuitBreaker
+from market.domain.answers import Answer
+from market.domain.capabilities import Capability, ManyQuotes, NothingKnown
+from market.domain.flights import Flights
+from market.domain.guards import SourceGuard
 from market.domain.instruments import Instrument
-from market.domain.ports import QuoteSource
+from market.domain.ports import QuoteSource, SharedShelf
 from market.domain.quotes import Quote
 from market.domain.reuse import Reuse
+from market.domain.source_failures import SILENT, SourceFailed, SourceRefused, SourcesMixed, SourcesUnavailable
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "KEEP_SECONDS",
+    "SILENT",
+    "TIMEOUT_SECONDS",
+    "QuoteSources",
+    "QuotesOf",
+    "SourceFailed",
+    "SourceRefused",
+    "SourcesMixed",
+    "SourcesUnavailable",
+]
 
 TIMEOUT_SECONDS = 2.0
 KEEP_SECONDS = 15 * 60.0
-SILENT = "did not answer"
+# A replica that has looked for an instrument's quote in the shared cache does not look again so soon.
+LOOK_AGAIN_SECONDS = 1.0
+
+Keep = Callable[[Mapping[str, Quote]], Awaitable[None]]
 
 
-class SourcesMixed(ValueError):
-    """Real and simulated sources were put in one list."""
+class QuotesOf:
+    """A source of many capabilities as a source of quotes.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(f"real and simulated sources cannot stand in for each other: {', '.join(names)}")
-
-
-class SourcesUnavailable(ServiceError):
-    """No source that has the instruments answers."""
-
-    code = Code.UNAVAILABLE
-    reason = "SOURCES_UNAVAILABLE"
-    retry_after_seconds = REST_SECONDS
-
-    def __init__(self, failures: Sequence["SourceFailed"]) -> None:
-        self.failures = tuple(failures)
-        told = ", ".join(f"{each.source} {each.problem}" for each in failures)
-        super().__init__(f"no source of prices is answering: {told}; try again shortly")
-
-
-class SourceRefused(Exception):
-    """A source says why it does not answer.
-
-    Attributes:
-        problem: the rest of a sentence that begins with the source's name, fit for callers.
-        retry_after_seconds: when asking again may succeed; None when it does not say.
+    Args:
+        source: who is asked; it has QUOTES.
+        known: the instruments there are, of which it has those that it covers.
+        answers_in_bulk: whether hundreds of instruments cost it what one costs.
     """
 
-    def __init__(self, problem: str, *, retry_after_seconds: float | None = None) -> None:
-        self.problem = problem
-        self.retry_after_seconds = retry_after_seconds
-        super().__init__(problem)
+    def __init__(self, source: ManyQuotes, known: Iterable[Instrument], *, answers_in_bulk: bool) -> None:
+        self.name = source.name
+        self.is_simulated = source.is_simulated
+        self.answers_in_bulk = answers_in_bulk
+        self._source = source
+        self._instruments = [each for each in known if source.covers(Capability.QUOTES, each)]
 
+    def instruments(self) -> Sequence[Instrument]:
+        """Return every instrument the source has."""
+        return self._instruments
 
-class SourceFailed(Exception):
-    """One source did not answer, or is being left alone."""
-
-    def __init__(self, source: str, problem: str) -> None:
-        self.source = source
-        self.problem = problem
-        super().__init__(f"the source {source} {problem}")
+    async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        """Return the quotes by instrument id; an instrument without a price is left out."""
+        try:
+            return await self._source.quotes(instruments)
+        except NothingKnown:
+            return {}
 
 
 class GuardedSource:
-    """A source behind a circuit breaker and a timeout; callers who ask for the same instrument share one call."""
+    """A source behind a circuit breaker and a timeout; callers who ask for the same instrument share one call.
 
-    def __init__(self, source: QuoteSource, clock: Clock, *, timeout_seconds: float) -> None:
+    Args:
+        source: who is asked.
+        guard: its circuit breakers, perhaps shared with what else it is asked.
+        timeout_seconds: how long one call may take.
+        keep: takes in what is answered, whether or not somebody still waits for it.
+    """
+
+    def __init__(self, source: QuoteSource, guard: SourceGuard, *, timeout_seconds: float, keep: Keep) -> None:
         self.name = source.name
         self.answers_in_bulk = source.answers_in_bulk
         self._source = source
         self._covered = frozenset(each.id for each in source.instruments())
-        self._breaker = CircuitBreaker(clock)
+        self._guard = guard
         self._timeout_seconds = timeout_seconds
-        self._problem = SILENT
-        self._flights: dict[str, asyncio.Task[Mapping[str, Quote]]] = {}
+        self._keep = keep
+        self._flights: Flights[Quote] = Flights()
 
     @property
     def is_failing(self) -> bool:
         """Say whether the source is being left alone."""
-        return self._breaker.is_open
+        return self._guard.is_failing
 
     def covers(self, instrument: Instrument) -> bool:
         """Say whether the source has the instrument."""
@@ -96,38 +103,16 @@ class GuardedSource:
         Raises:
             SourceFailed: it did not answer in time, failed, or is being left alone.
         """
-        self._take_off([each for each in instruments if each.id not in self._flights])
-        # A flight is a task of its own: whoever stops waiting cancels nobody else's answer.
-        flights = {self._flights[each.id] for each in instruments}
-        answers = await asyncio.gather(*(asyncio.shield(flight) for flight in flights))
-        return {instrument: quote for answer in answers for instrument, quote in answer.items()}
-
-    def _take_off(self, instruments: Sequence[Instrument]) -> None:
-        if not instruments:
-            return
-        if not self._breaker.allows():
-            raise SourceFailed(self.name, self._problem)
-        flight = asyncio.create_task(self._fetch(instruments))
-        self._flights |= dict.fromkeys((each.id for each in instruments), flight)
-        flight.add_done_callback(self._land)
-
-    def _land(self, flight: "asyncio.Task[Mapping[str, Quote]]") -> None:
-        self._flights = {instrument: each for instrument, each in self._flights.items() if each is not flight}
-        with suppress(asyncio.CancelledError):
-            flight.exception()  # asked for, so that a failure nobody waits for any more is not complained about
+        by_id = {each.id: each for each in instruments}
+        if self._flights.missing(by_id):
+            self._guard.admit(Capability.QUOTES)
+        return await self._flights.fetch(by_id, lambda missing: self._fetch([by_id[each] for each in missing]))
 
     async def _fetch(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                answer = await self._source.quotes(instruments)
-        except Exception as error:
-            refusal = error if isinstance(error, SourceRefused) else SourceRefused(SILENT)
-            self._problem = refusal.problem
-            self._breaker.note_failure(refusal.retry_after_seconds)
-            cause = {"error": type(error).__name__, "problem": refusal.problem}
-            log.warning("source failed", extra={"source": self.name, **cause})
-            raise SourceFailed(self.name, refusal.problem) from error
-        self._breaker.note_success()
+        answer = await self._guard.ask(
+            Capability.QUOTES, lambda: self._source.quotes(instruments), seconds=self._timeout_seconds
+        )
+        await self._keep(answer)
         return answer
 
 
@@ -140,6 +125,8 @@ class QuoteSources:
         timeout_seconds: how long one source may take.
         keep_seconds: how long an answer stands in for a source that fails.
         reuse: says when an answer is given again without asking; None asks always.
+        guards: circuit breakers by source that are shared with what else sources are asked; others get their own.
+        shared: what replicas keep together; only real prices are, and only where answers are given again.
 
     Raises:
         SourcesMixed: some are real, some simulated.
@@ -153,10 +140,26 @@ class QuoteSources:
         timeout_seconds: float = TIMEOUT_SECONDS,
         keep_seconds: float = KEEP_SECONDS,
         reuse: Reuse | None = None,
+        guards: Mapping[str, SourceGuard] | None = None,
+        shared: SharedShelf[Quote] | None = None,
     ) -> None:
         if len({source.is_simulated for source in sources}) > 1:
             raise SourcesMixed([source.name for source in sources])
-        self._sources = [GuardedSource(source, clock, timeout_seconds=timeout_seconds) for source in sources]
+        known = guards or {}
+        self._sources = [
+            GuardedSource(
+                source,
+                known.get(source.name) or SourceGuard(source.name, clock),
+                timeout_seconds=timeout_seconds,
+                keep=self._keep,
+            )
+            for source in sources
+        ]
+        is_shared = reuse is not None and not any(source.is_simulated for source in sources)
+        self._shared = shared if is_shared else None
+        self._names = frozenset(source.name for source in sources)
+        self._reads: Flights[Quote] = Flights()
+        self._look_again_at: dict[str, float] = {}
         self._clock = clock
         self._keep_seconds = keep_seconds
         self._reuse = reuse
@@ -180,6 +183,8 @@ class QuoteSources:
             SourcesUnavailable: there is no quote at all, because sources fail.
         """
         found = self._reusable(instruments)
+        if await self._look_up([each for each in instruments if each.id not in found]):
+            found = self._reusable(instruments)
         unanswered: set[str] = set()
         failures: list[SourceFailed] = []
         for source in self._sources:
@@ -194,7 +199,6 @@ class QuoteSources:
                 failures.append(failure)
                 unanswered |= {each.id for each in wanted}
             else:
-                self._keep(answer.values())
                 self._note_lacking(source, [each for each in wanted if each.id not in answer])
                 found |= answer
         found |= self._stand_ins(unanswered - found.keys())
@@ -222,9 +226,42 @@ class QuoteSources:
     def _note_lacking(self, source: GuardedSource, instruments: Iterable[Instrument]) -> None:
         self._lacking |= dict.fromkeys(((source.name, each.id) for each in instruments), self._clock.monotonic())
 
-    def _keep(self, quotes: Iterable[Quote]) -> None:
+    async def _keep(self, quotes: Mapping[str, Quote]) -> None:
+        answered_at = self._clock.monotonic()
+        self._kept |= {instrument: (answered_at, quote) for instrument, quote in quotes.items()}
+        if self._shared is None or not quotes:
+            return
+        now = self._clock.now()
+        until = now + timedelta(seconds=self._keep_seconds)
+        answers = {
+            instrument: Answer(quote, quote.provenance.source, answered_at=now, serves_until=until, is_simulated=False)
+            for instrument, quote in quotes.items()
+        }
+        await self._shared.keep(answers, ttl_seconds=self._keep_seconds)
+
+    async def _look_up(self, instruments: Iterable[Instrument]) -> bool:
+        """Take over what other replicas were answered; say whether there was anything."""
         now = self._clock.monotonic()
-        self._kept |= {quote.instrument.id: (now, quote) for quote in quotes}
+        due = {each.id: each for each in instruments if now >= self._look_again_at.get(each.id, now)}
+        if self._shared is None or not due:
+            return False
+        shared = self._shared
+        return bool(await self._reads.fetch(due, lambda missing: self._read(shared, [due[each] for each in missing])))
+
+    async def _read(self, shared: SharedShelf[Quote], instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        by_id = {each.id: each for each in instruments}
+        answers = await shared.read(by_id)
+        monotonic, now = self._clock.monotonic(), self._clock.now()
+        self._look_again_at |= dict.fromkeys(by_id, monotonic + LOOK_AGAIN_SECONDS)
+        taken: dict[str, tuple[float, Quote]] = {}
+        for instrument, answer in answers.items():
+            answered_at = monotonic - max(0.0, (now - answer.answered_at).total_seconds())
+            is_newer = instrument not in self._kept or self._kept[instrument][0] < answered_at
+            if is_newer and answer.is_of(self._names, now):
+                # The other replica's directory may call the instrument something else.
+                taken[instrument] = (answered_at, replace(answer.value, instrument=by_id[instrument]))
+        self._kept |= taken
+        return {instrument: quote for instrument, (_, quote) in taken.items()}
 
     def _stand_ins(self, instruments: Iterable[str]) -> dict[str, Quote]:
         oldest = self._clock.monotonic() - self._keep_seconds
