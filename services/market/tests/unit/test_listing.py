@@ -9,8 +9,8 @@ LISTING = read_listing()
 DIRECTORY = InstrumentDirectory(each.instrument for each in LISTING)
 
 
-def test_there_are_about_six_hundred_instruments_of_every_exchange() -> None:
-    assert 550 <= len(DIRECTORY.instruments) == len(LISTING) <= 650
+def test_there_are_some_eight_hundred_instruments_of_every_exchange() -> None:
+    assert 800 <= len(DIRECTORY.instruments) == len(LISTING) <= 900
     counts = Counter(each.exchange for each in DIRECTORY.instruments)
     assert set(counts) == set(Exchange)
     assert counts[Exchange.FX] >= 25
