@@ -82,8 +82,6 @@ COUNTRY = re.compile(r",?\s*(U\.?\s?S\.?(A\.?)?|United States( of America)?)\s*$
 COORDINATES = re.compile(r"\s*\d+°")
 TOWN = re.compile(r"(?!.*(U\.S\.|Netherlands ))[^\d,:;]{3,24}, [^\d,:;]{3,20}")
 BUILDING = re.compile(r"^.*\b(Building|Headquarters|Cent(?:er|re|ral)|Tower|Plaza|Campus|Square|Park|Street)\s+(?=\S)")
-    r"^.*\b(Building|Headquarters|Center|Centre|Tower|Plaza|Campus|Square|Park|Avenue|Street)\s+(?=\S)"
-)
 NEEDED = (
     *("INDEX:NIFTY50", "INDEX:BANKNIFTY", "INDEX:SENSEX", "INDEX:SP500", "INDEX:NASDAQ", "INDEX:DJI"),
     *("NSE:TCS", "NSE:INFY", "NSE:RELIANCE", "BSE:HDFCBANK", "FX:EURUSD", "FX:GBPUSD", "FX:USDJPY"),
