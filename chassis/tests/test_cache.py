@@ -31,6 +31,14 @@ async def test_what_is_kept_is_found_until_its_time(cache_settings: ProcessSetti
         assert await cache.get("b") is None
 
 
+async def test_many_are_kept_and_found_at_once(cache_settings: ProcessSettings) -> None:
+    async with open_cache(cache_settings) as cache:
+        await cache.set_many({"a": b"1", "b": b"2"}, ttl_seconds=60)
+        await cache.set_many({"c": b"3"}, ttl_seconds=0.001)
+        await asyncio.sleep(0.02)
+        assert await cache.get_many(["b", "c", "a", "d"]) == {"a": b"1", "b": b"2"}
+
+
 async def test_memory_is_bounded_and_the_least_recently_used_goes_first() -> None:
     cache = MemoryCache(max_entries=2)
     await cache.set("a", b"1", ttl_seconds=60)

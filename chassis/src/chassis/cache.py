@@ -6,7 +6,7 @@ A cache never fails its caller: a Redis that is away is a miss, counted and logg
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -28,8 +28,16 @@ class Cache(Protocol):
         """Return what was kept, or None."""
         ...
 
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what was kept, by key, in one round trip."""
+        ...
+
     async def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
         """Keep `value` for at most `ttl_seconds`."""
+        ...
+
+    async def set_many(self, values: Mapping[str, bytes], *, ttl_seconds: float) -> None:
+        """Keep values by key for at most `ttl_seconds`, in one round trip."""
         ...
 
     async def is_answering(self) -> bool:
@@ -56,6 +64,15 @@ class MemoryCache:
         self._entries.move_to_end(key)
         return value
 
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what was kept, by key."""
+        return {key: value for key in keys if (value := await self.get(key)) is not None}
+
+    async def set_many(self, values: Mapping[str, bytes], *, ttl_seconds: float) -> None:
+        """Keep values by key for at most `ttl_seconds`."""
+        for key, value in values.items():
+            await self.set(key, value, ttl_seconds=ttl_seconds)
+
     async def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
         """Keep `value` for at most `ttl_seconds`."""
         self._entries[key] = (time.monotonic() + ttl_seconds, value)
@@ -78,18 +95,30 @@ class RedisCache:
 
     async def get(self, key: str) -> bytes | None:
         """Return what was kept, or None; None too when Redis is away."""
+        return (await self.get_many([key])).get(key)
+
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return what was kept, by key, in one round trip; nothing when Redis is away."""
         try:
-            value = await self._redis.get(key)
+            values = await self._redis.mget(keys)
         except (RedisError, OSError, TimeoutError) as error:
             self._note(is_up=False, error=error)
-            return None
+            return {}
         self._note(is_up=True)
-        return value if isinstance(value, bytes) else None
+        return {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, bytes)}
 
     async def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
         """Keep `value` for at most `ttl_seconds`; nothing is kept when Redis is away."""
+        await self.set_many({key: value}, ttl_seconds=ttl_seconds)
+
+    async def set_many(self, values: Mapping[str, bytes], *, ttl_seconds: float) -> None:
+        """Keep values by key for at most `ttl_seconds`, in one round trip; nothing is kept when Redis is away."""
+        milliseconds = max(1, int(ttl_seconds * 1000))
         try:
-            await self._redis.set(key, value, px=max(1, int(ttl_seconds * 1000)))
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for key, value in values.items():
+                    pipeline.set(key, value, px=milliseconds)
+                await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             self._note(is_up=False, error=error)
         else:
