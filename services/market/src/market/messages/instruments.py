@@ -1,6 +1,7 @@
 """Instruments, and what symbols mean."""
 
 from bourse.market.v1 import instruments_pb2, quotes_pb2
+from market.domain.aliases import Aliases
 from market.domain.instruments import Instrument, Listing
 
 _LISTINGS = {
@@ -26,4 +27,14 @@ def instrument_message(instrument: Instrument) -> instruments_pb2.Instrument:
         kind=instruments_pb2.InstrumentKind.Value(f"INSTRUMENT_KIND_{instrument.kind.value}"),
         currency=instrument.currency,
         sector=instrument.sector,
+    )
+
+
+def described_message(instrument: Instrument, aliases: Aliases) -> instruments_pb2.DescribedInstrument:
+    """Describe an instrument with its other names."""
+    return instruments_pb2.DescribedInstrument(
+        instrument=instrument_message(instrument),
+        aliases=instruments_pb2.InstrumentAliases(
+            isin=aliases.isin, yahoo=aliases.yahoo, kite_token=aliases.kite_token, fmp=aliases.fmp
+        ),
     )

@@ -1,8 +1,10 @@
 """Prices as they stand."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 
 from bourse.market.v1 import quotes_pb2
+from market.domain.detailed_quotes import DetailedAnswer, DetailedQuote
 from market.domain.quote_board import QuoteAnswer
 from market.domain.quotes import Quote
 from market.domain.symbol_batches import Found, MissingSymbol
@@ -13,6 +15,12 @@ def quotes_message(answer: QuoteAnswer) -> quotes_pb2.GetQuotesResponse:
     """Answer with quotes and with what is missing."""
     quotes = [quote_message(each) for each in answer.quoted]
     return quotes_pb2.GetQuotesResponse(quotes=quotes, missing=missing_messages(answer.missing))
+
+
+def detailed_quotes_message(answer: DetailedAnswer) -> quotes_pb2.GetDetailedQuotesResponse:
+    """Answer with detailed quotes and with what is missing."""
+    quotes = [_detailed(each) for each in answer.quoted]
+    return quotes_pb2.GetDetailedQuotesResponse(quotes=quotes, missing=missing_messages(answer.missing))
 
 
 def quote_message(quoted: Found[Quote]) -> quotes_pb2.Quote:
@@ -38,3 +46,12 @@ def quote_message(quoted: Found[Quote]) -> quotes_pb2.Quote:
 def missing_messages(missing: Iterable[MissingSymbol]) -> list[quotes_pb2.MissingSymbol]:
     """Name the symbols without an answer."""
     return [quotes_pb2.MissingSymbol(symbol=each.symbol, code=each.reason) for each in missing]
+
+
+def _detailed(found: Found[DetailedQuote]) -> quotes_pb2.DetailedQuote:
+    quote = found.value.quote
+    return quotes_pb2.DetailedQuote(
+        quote=quote_message(Found(found.symbol, quote)),
+        exchange=quote.instrument.exchange,
+        **asdict(found.value.details),
+    )
