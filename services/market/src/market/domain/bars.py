@@ -60,6 +60,10 @@ class DailyBars:
         """Return the bars of sessions up to and with `session`."""
         return self._cut(slice(0, int(np.searchsorted(self.sessions, np.datetime64(session), side="right"))))
 
+    def since(self, session: date) -> Self:
+        """Return the bars of sessions from `session` on."""
+        return self._cut(slice(int(np.searchsorted(self.sessions, np.datetime64(session), side="left")), None))
+
     def tail(self, count: int) -> Self:
         """Return the newest `count` bars, or all when there are fewer."""
         return self._cut(slice(max(0, len(self) - count), None))
