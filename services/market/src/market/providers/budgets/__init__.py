@@ -1,0 +1,1 @@
+"""How often vendors were asked."""
