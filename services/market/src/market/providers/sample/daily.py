@@ -3,6 +3,9 @@
 The logarithm of a price wanders around its listed level and is drawn back to it (an AR(1) process); the day's step is
 shared in part with the venue and the sector, so that sectors move together. The process runs through every calendar
 day, whether or not it is a trading day: prices then depend on seed and date alone, not on a calendar's version.
+
+What lies before FIRST_DAY is made an instrument at a time, when it is asked for: the same process, which looks alike in
+both directions of time, runs backwards from there, along a trend that grows to the listed level.
 """
 
 from collections.abc import Sequence
@@ -19,6 +22,9 @@ from market.providers.reference.listing import Listed
 from market.providers.sample.noise import Floats, Hashes, Purpose, hashed, key_of, normal, uniform
 
 FIRST_DAY = date(2023, 1, 1)
+FIRST_PAST_DAY = date(2010, 1, 1)
+PAST_DAYS = (FIRST_DAY - FIRST_PAST_DAY).days
+DAYS_OF_YEAR = 365.25
 SATURDAY = 5
 
 PERSISTENCE = 0.985  # of yesterday's distance from the listed level; it halves in about 45 days
@@ -34,6 +40,13 @@ DAILY_VOLATILITY = {
     InstrumentKind.CURRENCY_PAIR: 0.0045,
 }
 TURNOVER_OF_CURRENCY = {"INR": 1.5e9, "USD": 6e8}
+# How much the trend grows a year before FIRST_DAY, in logarithms.
+GROWTH_OF_KIND = {
+    InstrumentKind.EQUITY: (0.02, 0.13),
+    InstrumentKind.FUND: (0.04, 0.09),
+    InstrumentKind.INDEX: (0.06, 0.10),
+    InstrumentKind.CURRENCY_PAIR: (0.0, 0.0),
+}
 KINDS_WITH_VOLUME = (InstrumentKind.EQUITY, InstrumentKind.FUND)
 
 Steps = npt.NDArray[np.int32]
@@ -70,22 +83,61 @@ class DailyPrices:
         before = np.vstack([np.zeros((1, len(listing))), level[:-1]]) * PERSISTENCE
         listed = np.array([each.price * each.steps_per_unit for each in listing])
         first, last = listed * np.exp(before + OVERNIGHT_SHARE * steps), listed * np.exp(level)
-        reach = REACH * volatility
-        ids = np.array([key_of(each.instrument.id) for each in listing])
-        up, down = (np.abs(normal(_draws(seed, days, ids, purpose))) for purpose in (Purpose.HIGH, Purpose.LOW))
+        return cls._around(first, last, _Drawn.make(listing, seed, seed, days))
+
+    @classmethod
+    def make_past(cls, listing: Sequence[Listed], seed: int) -> Self:
+        """Make the bars of every day from FIRST_PAST_DAY, row 0, to the last before FIRST_DAY."""
+        past = hashed(seed, Purpose.PAST)
+        days_back = np.arange(1, PAST_DAYS + 1)
+        steps = _daily_steps(listing, past, days_back) * _volatilities(listing, seed)
+        backwards = _wander(steps * _weights_of_days(-days_back)[:, None])
+        level = np.vstack([np.zeros((1, len(listing))), backwards])[::-1]
+        before, level = level[:-1] * PERSISTENCE, level[1:]
+        days_back = days_back[::-1]
+        trend = -growths_of(listing, seed) * (days_back / DAYS_OF_YEAR)[:, None]
+        listed = np.array([each.price * each.steps_per_unit for each in listing]) * np.exp(trend)
+        first, last = listed * np.exp(before + OVERNIGHT_SHARE * (level - before)), listed * np.exp(level)
+        return cls._around(first, last, _Drawn.make(listing, seed, past, days_back))
+
+    @classmethod
+    def _around(cls, first: Floats, last: Floats, drawn: "_Drawn") -> Self:
+        """Make bars from what they open and close at, not yet rounded."""
+        reach = REACH * drawn.volatility
         return cls(
             open=_rounded(first),
-            high=_rounded(np.maximum(first, last) * np.exp(reach * up)),
-            low=_rounded(np.minimum(first, last) * np.exp(-reach * down)),
+            high=_rounded(np.maximum(first, last) * np.exp(reach * drawn.up)),
+            low=_rounded(np.minimum(first, last) * np.exp(-reach * drawn.down)),
             close=_rounded(last),
-            volume=_volumes(listing, _draws(seed, days, ids, Purpose.VOLUME), seed),
-            volatility=volatility,
+            volume=drawn.volume,
+            volatility=drawn.volatility,
         )
 
     @property
     def last_day(self) -> date:
         """Return the last day there is a bar for."""
         return FIRST_DAY + timedelta(days=len(self.close) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What a bar has beside open and close: how far it reaches past them, in days' volatilities, and its volume."""
+
+    up: Floats
+    down: Floats
+    volume: Units
+    volatility: Floats
+
+    @classmethod
+    def make(cls, listing: Sequence[Listed], seed: int, stream: int | Hashes, days: npt.NDArray[np.int64]) -> Self:
+        """Draw from `stream` what differs from day to day, and from `seed` what does not."""
+        ids = np.array([key_of(each.instrument.id) for each in listing])
+        return cls(
+            up=np.abs(normal(_draws(stream, days, ids, Purpose.HIGH))),
+            down=np.abs(normal(_draws(stream, days, ids, Purpose.LOW))),
+            volume=_volumes(listing, _draws(stream, days, ids, Purpose.VOLUME), seed),
+            volatility=_volatilities(listing, seed),
+        )
 
 
 def day_number(day: date) -> int:
@@ -99,11 +151,19 @@ def company_of(listed: Listed) -> str:
     return f"{instrument.currency} {instrument.kind} {instrument.symbol}"
 
 
-def _draws(seed: int, days: npt.NDArray[np.int64], keys: Hashes, purpose: Purpose) -> Hashes:
+def growths_of(listing: Sequence[Listed], seed: int) -> Floats:
+    """Return how much the trend of each instrument grows in a year, in logarithms."""
+    companies = np.array([key_of(company_of(each)) for each in listing])
+    least, most = np.array([GROWTH_OF_KIND[each.instrument.kind] for each in listing]).T
+    growths: Floats = least + (most - least) * uniform(hashed(seed, Purpose.GROWTH, companies))
+    return growths
+
+
+def _draws(seed: int | Hashes, days: npt.NDArray[np.int64], keys: Hashes, purpose: Purpose) -> Hashes:
     return hashed(hashed(seed, purpose, days)[:, None], keys[None, :])
 
 
-def _daily_steps(listing: Sequence[Listed], seed: int, days: npt.NDArray[np.int64]) -> Floats:
+def _daily_steps(listing: Sequence[Listed], seed: int | Hashes, days: npt.NDArray[np.int64]) -> Floats:
     """Return each day's steps in units of the instrument's own volatility, shape [days, instruments]."""
     companies = np.array([key_of(company_of(each)) for each in listing])
     own = normal(_draws(seed, days, companies, Purpose.COMPANY_RETURN))
@@ -117,7 +177,7 @@ def _daily_steps(listing: Sequence[Listed], seed: int, days: npt.NDArray[np.int6
     return np.where(is_index, index, np.where(is_pair, own, mixed))
 
 
-def _shared(seed: int, days: npt.NDArray[np.int64], names: Sequence[str], purpose: Purpose) -> Floats:
+def _shared(seed: int | Hashes, days: npt.NDArray[np.int64], names: Sequence[str], purpose: Purpose) -> Floats:
     distinct = sorted(set(names))
     drawn = normal(_draws(seed, days, np.array([key_of(name) for name in distinct]), purpose))
     columns: Floats = drawn[:, [distinct.index(name) for name in names]]

@@ -35,6 +35,15 @@ class Purpose(IntEnum):
     PATH = 12
     BRIDGE = 13
     JITTER = 14
+    PAST = 15
+    GROWTH = 16
+    TRAIT = 17
+    BOOKS = 18
+    ESTIMATE = 19
+    RATING = 20
+    ARTICLE = 21
+    YIELD = 22
+    AFTER_MARKET = 23
 
 
 def key_of(text: str) -> np.uint64:

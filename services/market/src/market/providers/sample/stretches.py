@@ -141,7 +141,7 @@ class Stretches:
             close=daily.close[row, self._columns],
             volume=daily.volume[row, self._columns],
         )
-        keys = hashed(self._seed, Purpose.PATH, row, self._keys)
+        keys = session_keys(self._seed, row, self._keys)
         path = session_path(bar, (ends_at - begins_at) // self._tick_interval, keys)
         previous_close = daily.close[self._rows[key.position - 1], self._columns] if key.position else None
         return Stretch(key, begins_at, path, previous_close)
@@ -156,6 +156,17 @@ class Stretches:
             daily.open[next_row, self._columns],
             (ends_at - begins_at) // self._tick_interval,
             volatility=daily.volatility[self._columns],
-            keys=hashed(self._seed, Purpose.BRIDGE, row, self._keys),
+            keys=bridge_keys(self._seed, row, self._keys),
         )
         return Stretch(key, begins_at, path, previous_close=close)
+
+
+def session_keys(seed: int, row: int, keys: Hashes) -> Hashes:
+    """Return the randomness of the session of a day, counted from FIRST_DAY, for instruments with these keys."""
+    # A negative number has no place among what is hashed; its complement in 64 bits has.
+    return hashed(seed, Purpose.PATH, row % 2**64, keys)
+
+
+def bridge_keys(seed: int, row: int, keys: Hashes) -> Hashes:
+    """Return the randomness of the hours after the session of a day since FIRST_DAY."""
+    return hashed(seed, Purpose.BRIDGE, row, keys)

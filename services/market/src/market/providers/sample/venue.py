@@ -69,7 +69,7 @@ class VenuePrices:
         self._steps_per_unit = np.array([each.steps_per_unit for each in listing])
         self._has_volume = np.array([each.instrument.kind in KINDS_WITH_VOLUME for each in listing])
         self._tick_interval = tick_interval
-        self._phases = (uniform(hashed(seed, Purpose.PHASE, keys)) * tick_interval).astype(np.int64)
+        self._phases = phases_of(seed, keys, tick_interval)
         self._by_phase = np.argsort(self._phases, kind="stable")
         self._sorted_phases = self._phases[self._by_phase]
         self._rows: OrderedDict[tuple[int, int], _Row] = OrderedDict()
@@ -175,3 +175,9 @@ class VenuePrices:
         """Return prices that print as decimals do: each is one correctly rounded division of whole numbers."""
         prices: list[float] = (steps / self._steps_per_unit[members]).tolist()
         return prices
+
+
+def phases_of(seed: int, keys: Hashes, tick_interval: int) -> npt.NDArray[np.int64]:
+    """Return how far into each interval, in microseconds, instruments with these keys tick."""
+    phases: npt.NDArray[np.int64] = (uniform(hashed(seed, Purpose.PHASE, keys)) * tick_interval).astype(np.int64)
+    return phases
