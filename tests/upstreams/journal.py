@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 REDACTED = "[redacted]"
-SECRET_HEADERS = frozenset({"authorization", "x-sessiontoken", "x-checksum", "cookie"})
-SECRET_PARAMETERS = frozenset({"access_token", "api_secret", "request_token", "checksum"})
+SECRET_HEADERS = frozenset({"authorization", "x-sessiontoken", "x-checksum", "cookie", "apikey"})
+SECRET_PARAMETERS = frozenset({"access_token", "api_secret", "request_token", "checksum", "apikey"})
 
 
 @dataclass(frozen=True, slots=True)
