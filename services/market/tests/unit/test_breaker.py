@@ -70,3 +70,42 @@ async def test_it_rests_no_longer_than_what_failed_asks_for(
     assert not breaker.allows()
     await clock.advance(0.1)
     assert breaker.allows()
+
+
+def test_a_rest_refuses_every_call(breaker: CircuitBreaker) -> None:
+    breaker.rest(60.0)
+    assert breaker.is_open
+    assert not breaker.allows()
+
+
+async def test_after_a_rest_one_call_is_let_through(breaker: CircuitBreaker, clock: ManualClock) -> None:
+    breaker.rest(60.0)
+    await clock.advance(59.9)
+    assert not breaker.allows()
+    await clock.advance(0.1)
+    assert breaker.allows()
+    assert not breaker.allows()
+    breaker.note_success()
+    assert not breaker.is_open
+
+
+async def test_a_call_that_began_before_a_rest_neither_ends_nor_shortens_it(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    breaker.rest(60.0)
+    breaker.note_success()
+    breaker.note_failure(1.0)
+    await clock.advance(59.9)
+    assert not breaker.allows()
+    await clock.advance(0.1)
+    assert breaker.allows()
+
+
+async def test_a_rest_of_no_given_length_is_as_long_as_after_failures(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    breaker.rest()
+    await clock.advance(9.9)
+    assert not breaker.allows()
+    await clock.advance(0.1)
+    assert breaker.allows()
