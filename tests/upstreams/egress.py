@@ -30,6 +30,12 @@ VENDOR_HOSTS = (
     "api.icicidirect.com",
     "breezeapi.icicidirect.com",
     "directlink.icicidirect.com",
+    "fc.yahoo.com",
+    "guce.yahoo.com",
+    "consent.yahoo.com",
+    "finance.yahoo.com",
+    "query1.finance.yahoo.com",
+    "query2.finance.yahoo.com",
 )
 PART_BYTES = 65_536
 

@@ -28,6 +28,7 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+    cookie: str | None = None
 
 
 class Exchange:
@@ -49,6 +50,8 @@ class Exchange:
     async def start(self, answer: Answer) -> None:
         """Send the head of an answer, which promises its whole length."""
         headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.body))]
+        if answer.cookie is not None:
+            headers.append((b"set-cookie", answer.cookie.encode()))
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
 
     async def body(self, part: bytes, *, is_last: bool = True) -> None:

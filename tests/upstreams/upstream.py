@@ -99,7 +99,7 @@ class Upstream(ABC):
         await self._app(dict(scope), receive, send)
         head = {name.decode(): value.decode() for name, value in parts[0]["headers"]}
         whole = b"".join(part.get("body", b"") for part in parts[1:])
-        return Answer(parts[0]["status"], head.get("content-type", JSON_TYPE), whole)
+        return Answer(parts[0]["status"], head.get("content-type", JSON_TYPE), whole, head.get("set-cookie"))
 
 
 async def _whole_body(receive: Receive) -> bytes:
