@@ -410,6 +410,18 @@ async def test_who_has_waited_long_enough_gets_what_stands_in(clock: ManualClock
     assert not (await one(profiles)).is_stale
 
 
+async def test_of_many_what_another_source_brought_is_given_while_the_rest_is_waited_for(
+    clock: ManualClock, first: FakeSource, second: FakeSource
+) -> None:
+    profiles = make_desk(clock, first, second, patience_seconds=0.05).answers(Capability.PROFILES, str)
+    first.gate.clear()
+    del second.words[IBM.id]
+    assert await many(profiles, APPLE, IBM) == {APPLE.id: "Apple by second"}
+    first.gate.set()
+    await turns()
+    assert await many(profiles, APPLE, IBM) == {APPLE.id: "Apple by first", IBM.id: "IBM by first"}
+
+
 async def test_a_call_has_a_time_limit(clock: ManualClock, first: FakeSource) -> None:
     profiles = make_desk(clock, first, call_seconds=0.02).answers(Capability.PROFILES, str)
     first.gate.clear()

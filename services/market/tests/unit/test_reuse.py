@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -6,11 +6,14 @@ from chassis.clock import ManualClock
 from market.domain.instruments import Exchange, Instrument, InstrumentKind
 from market.domain.last_prices import LastPrices
 from market.domain.quotes import Freshness, Provenance, Quote
-from market.domain.reuse import CLOSED_SECONDS, TICKING_SECONDS, Reuse
+from market.domain.reuse import CLOSED_SECONDS, TICKING_SECONDS, VENDOR_SECONDS, Reuse
+from market.domain.sessions import Venue, VenueSessions
 from market.domain.ticks import Tick, microseconds_of
 
 NOON = datetime(2026, 1, 5, 6, 30, tzinfo=UTC)
 TCS = Instrument("NSE:TCS", Exchange.NSE, "TCS", "TCS Ltd.", InstrumentKind.EQUITY, "INR")
+
+UNKNOWN = date(2000, 1, 1)
 
 
 def quote(source: str) -> Quote:
@@ -76,3 +79,32 @@ def test_an_answer_is_judged_anew_each_time(reuse: Reuse, rule: OneFreshness) ->
     again = reuse.again(quote("icici"), 20.0)
     assert again is not None
     assert again.provenance.freshness is Freshness.STALE
+
+
+class ClosedOn:
+    """A calendar by which every venue is closed on a day, or, without one, of which nothing is known."""
+
+    def __init__(self, day: date | None) -> None:
+        self.day = day
+
+    def sessions_of(self, venue: Venue) -> VenueSessions:
+        return VenueSessions(venue, [], known_from=self.day or UNKNOWN, known_through=self.day or UNKNOWN)
+
+
+@pytest.mark.parametrize(("day", "seconds"), [(NOON.date(), CLOSED_SECONDS), (None, VENDOR_SECONDS)])
+def test_a_calendar_lets_an_old_price_of_a_closed_market_serve_as_long_as_a_new_one(
+    rule: OneFreshness, last_prices: LastPrices, day: date | None, seconds: float
+) -> None:
+    rule.freshness = Freshness.STALE
+    clock, calendar = ManualClock(NOON), ClosedOn(day)
+    reuse = Reuse({"yahoo": VENDOR_SECONDS}, last_prices=last_prices, rule=rule, clock=clock, calendar=calendar)
+    assert reuse.again(quote("yahoo"), seconds - 0.1) is not None
+    assert reuse.again(quote("yahoo"), seconds) is None
+
+
+def test_what_its_source_calls_delayed_stays_so_until_the_market_closes(reuse: Reuse, rule: OneFreshness) -> None:
+    delayed = quote("icici").judged(Freshness.DELAYED)
+    for rule.freshness in (Freshness.LIVE, Freshness.STALE):
+        assert reuse.again(delayed, 20.0) == delayed
+    rule.freshness = Freshness.CLOSED
+    assert reuse.again(delayed, 20.0) == delayed.judged(Freshness.CLOSED)

@@ -96,6 +96,9 @@ class AnswerDesk:
         patience_seconds: how long a caller waits at most.
         call_seconds: how long one call to a source may take.
 
+    Attributes:
+        guards: each source's circuit breakers by its name, for what else asks the same sources.
+
     Raises:
         SourcesMixed: some sources are real, some simulated.
         OrderInvalid: the order names a source that is not there or lacks the capability.
@@ -257,6 +260,8 @@ class Answers(Generic[Value]):
         landed, _ = await asyncio.wait(flights, timeout=self._patience_seconds)
         for flight in landed:
             outcomes |= {key: outcome for key, outcome in flight.result().items() if key in wanted}
+        # A flight that waits for its slowest may have brought others already.
+        outcomes |= self._serving([key for key in rest if key not in outcomes])
         late = tuple(SourceFailed(name, "has not answered yet") for name in self._asked_names)
         return outcomes | {key: self._stand_in(key, late) for key in rest if key not in outcomes}
 

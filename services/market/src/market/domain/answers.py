@@ -41,10 +41,6 @@ class Answer(Generic[Value]):
         freshness = Freshness.STALE if self.is_stale else Freshness.DELAYED
         return Provenance(self.source, self.answered_at, freshness)
 
-    def serves_at(self, moment: datetime) -> bool:
-        """Say whether this may be given at `moment` without asking again."""
-        return self.answered_at - LONGEST_AHEAD <= moment < self.serves_until
-
     def is_of(self, sources: Container[str], moment: datetime) -> bool:
         """Say whether this is a real answer of one of the sources, by name, that was not given after `moment`."""
         return self.source in sources and not self.is_simulated and self.answered_at - LONGEST_AHEAD <= moment

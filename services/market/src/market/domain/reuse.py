@@ -5,10 +5,14 @@ from datetime import timedelta
 
 from chassis.clock import Clock
 from market.domain.last_prices import LastPrices
-from market.domain.ports import FreshnessRule
+from market.domain.lives import PRICES_IN_HOURS, PRICES_OUTSIDE
+from market.domain.ports import Calendar, FreshnessRule
 from market.domain.quotes import Freshness, Quote
+from market.domain.sessions import venue_of
 
-CLOSED_SECONDS = 300.0
+CLOSED_SECONDS = PRICES_OUTSIDE.total_seconds()
+# How long the answers of a source serve that has no times of its own, such as the price of a call, to keep.
+VENDOR_SECONDS = PRICES_IN_HOURS.total_seconds()
 TICKING_SECONDS = 60.0
 TICKS_STOP_AFTER = timedelta(seconds=5)
 
@@ -21,15 +25,24 @@ class Reuse:
         last_prices: the ticks.
         rule: judges an answer anew each time it is given.
         clock: what the time is.
+        calendar: when the venues trade, so that old prices of closed markets serve as long as new ones; None goes by
+            the rule alone.
     """
 
     def __init__(
-        self, seconds_of_source: Mapping[str, float], *, last_prices: LastPrices, rule: FreshnessRule, clock: Clock
+        self,
+        seconds_of_source: Mapping[str, float],
+        *,
+        last_prices: LastPrices,
+        rule: FreshnessRule,
+        clock: Clock,
+        calendar: Calendar | None = None,
     ) -> None:
         self._seconds_of_source = dict(seconds_of_source)
         self._last_prices = last_prices
         self._rule = rule
         self._clock = clock
+        self._calendar = calendar
 
     def seconds_of(self, source: str) -> float:
         """Return how long answers of a source serve while its venue trades and no ticks come."""
@@ -45,13 +58,20 @@ class Reuse:
         freshness = self._rule.of(quote.instrument, quote.provenance.as_of)
         if age_seconds >= self._seconds(quote, freshness):
             return None
-        return quote.judged(freshness)
+        # The rule knows of no delay: what its source calls delayed stays so while the venue trades.
+        is_delayed = quote.provenance.freshness is Freshness.DELAYED and freshness is not Freshness.CLOSED
+        return quote if is_delayed else quote.judged(freshness)
 
     def _seconds(self, quote: Quote, freshness: Freshness) -> float:
-        if freshness is Freshness.CLOSED:
+        if freshness is Freshness.CLOSED or self._is_between_sessions(quote):
             return CLOSED_SECONDS
         source = quote.provenance.source
         ticked_at = self._last_prices.ticked_at(source, quote.instrument.id)
         if ticked_at is not None and self._clock.now() - ticked_at <= TICKS_STOP_AFTER:
             return TICKING_SECONDS
         return self.seconds_of(source)
+
+    def _is_between_sessions(self, quote: Quote) -> bool:
+        if self._calendar is None:
+            return False
+        return self._calendar.sessions_of(venue_of(quote.instrument)).is_open_at(self._clock.now()) is False
