@@ -79,7 +79,7 @@ DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 CIK = re.compile(r"\d{10}")
 YEAR = re.compile(r"\b1[5-9]\d{2}\b|\b20\d{2}\b")
 COUNTRY = re.compile(r",?\s*(U\.?\s?S\.?(A\.?)?|United States( of America)?)\s*$")
-COORDINATES = re.compile(r"\s*\d+°")
+COORDINATES = re.compile(r"\s*[\d.]+°")
 TOWN = re.compile(r"(?!.*(U\.S\.|Netherlands ))[^\d,:;]{3,24}, [^\d,:;]{3,20}")
 BUILDING = re.compile(r"^.*\b(Building|Headquarters|Cent(?:er|re|ral)|Tower|Plaza|Campus|Square|Park|Street)\s+(?=\S)")
 NEEDED = (

@@ -31,14 +31,20 @@ def test_the_indian_day_runs_from_quarter_past_nine_to_half_past_three(india: Ve
     assert on(day, india) == Session(day, ist(day, 9, 15), ist(day, 15, 30))
 
 
-@pytest.mark.parametrize("day", [date(2020, 2, 1), date(2025, 2, 1), date(2026, 2, 1), date(2024, 1, 20)])
+@pytest.mark.parametrize(
+    "day", [date(2015, 2, 28), date(2020, 2, 1), date(2025, 2, 1), date(2026, 2, 1), date(2024, 1, 20)]
+)
 def test_weekend_sessions_are_known(india: VenueSessions, day: date) -> None:
     assert india.is_open_at(ist(day, 12, 0))
 
 
 @pytest.mark.parametrize(
     ("day", "opens", "closes"),
-    [(date(2024, 11, 1), time(18, 0), time(19, 0)), (date(2025, 10, 21), time(13, 45), time(14, 45))],
+    [
+        (date(2013, 11, 3), time(18, 15), time(19, 30)),
+        (date(2024, 11, 1), time(18, 0), time(19, 0)),
+        (date(2025, 10, 21), time(13, 45), time(14, 45)),
+    ],
 )
 def test_muhurat_is_an_hour_on_a_closed_day(india: VenueSessions, day: date, opens: time, closes: time) -> None:
     assert on(day, india) == Session(day, ist(day, opens.hour, opens.minute), ist(day, closes.hour, closes.minute))
@@ -113,5 +119,5 @@ def test_the_calendar_holds_every_venue() -> None:
     calendar = load_calendar(date(2026, 1, 5))
     for venue in Venue:
         assert calendar.sessions_of(venue).venue is venue
-        assert calendar.sessions_of(venue).known_from == date(2020, 1, 1)
+        assert calendar.sessions_of(venue).known_from == date(2010, 1, 1)
     assert calendar.sessions_of(Venue.CURRENCIES).known_through == date(2027, 1, 6)

@@ -6,12 +6,13 @@ from typing import Any, Protocol, TypeVar
 
 from market.domain.answers import Answer
 from market.domain.bars import DailyBars
+from market.domain.exchanges import ExchangeFacts
 from market.domain.instruments import Instrument
 from market.domain.pattern_statistics import PatternStatistics
 from market.domain.quotes import Freshness, Quote
 from market.domain.raw_history import Coverage, RawHistory
 from market.domain.replays import ReplaySummary
-from market.domain.sessions import Venue, VenueSessions
+from market.domain.sessions import KnownSessions, Venue, VenueSessions
 from market.domain.signals import Signal
 from market.domain.splits import Split
 from market.domain.ticks import Tick
@@ -24,6 +25,14 @@ class Calendar(Protocol):
 
     def sessions_of(self, venue: Venue) -> VenueSessions:
         """Return the sessions of a venue over the days that are known."""
+        ...
+
+
+class ExchangeCalendars(Protocol):
+    """Knows when every exchange trades, those without instruments of ours too."""
+
+    async def sessions_of_exchange(self, exchange: ExchangeFacts) -> KnownSessions:
+        """Return the sessions of an exchange around today; the first question about one may take a second."""
         ...
 
 

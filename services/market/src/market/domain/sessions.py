@@ -56,34 +56,44 @@ class Session:
         date: the day it counts for, by the venue's own reckoning.
         opens_at: its first moment.
         closes_at: the first moment after it.
+        pauses_at: when its lunch break begins; None where there is none.
+        resumes_at: the first moment after the break; None where there is none.
     """
 
     date: date
     opens_at: datetime
     closes_at: datetime
+    pauses_at: datetime | None = None
+    resumes_at: datetime | None = None
 
     def is_open_at(self, moment: datetime) -> bool:
         """Say whether the session runs at `moment`."""
-        return self.opens_at <= moment < self.closes_at
+        return self.opens_at <= moment < self.closes_at and not self._pauses_at(moment)
+
+    def _pauses_at(self, moment: datetime) -> bool:
+        if self.pauses_at is None or self.resumes_at is None:
+            return False
+        return self.pauses_at <= moment < self.resumes_at
 
 
-class VenueSessions:
-    """The sessions of one venue over the days its calendar knows, both ends with.
+class KnownSessions:
+    """Sessions over the days that a calendar knows, both ends with.
 
     Args:
-        venue: whose they are.
+        timezone: by which the days are reckoned.
         sessions: in any order, one a date, not overlapping.
         known_from: the first date known.
         known_through: the last date known.
     """
 
-    def __init__(self, venue: Venue, sessions: Sequence[Session], *, known_from: date, known_through: date) -> None:
-        self.venue = venue
+    def __init__(
+        self, timezone: ZoneInfo, sessions: Sequence[Session], *, known_from: date, known_through: date
+    ) -> None:
+        self.timezone = timezone
         self.known_from = known_from
         self.known_through = known_through
         self.sessions = tuple(sorted(sessions, key=lambda session: session.opens_at))
         self._opens = [session.opens_at for session in self.sessions]
-        timezone = TIMEZONE_OF_VENUE[venue]
         self._known_from = datetime.combine(known_from, time.min, timezone)
         self._known_until = datetime.combine(known_through + timedelta(days=1), time.min, timezone)
 
@@ -122,3 +132,18 @@ class VenueSessions:
         if session is None or not session.is_open_at(moment):
             return None
         return session.closes_at
+
+
+class VenueSessions(KnownSessions):
+    """The sessions of one venue over the days its calendar knows, both ends with.
+
+    Args:
+        venue: whose they are.
+        sessions: in any order, one a date, not overlapping.
+        known_from: the first date known.
+        known_through: the last date known.
+    """
+
+    def __init__(self, venue: Venue, sessions: Sequence[Session], *, known_from: date, known_through: date) -> None:
+        super().__init__(TIMEZONE_OF_VENUE[venue], sessions, known_from=known_from, known_through=known_through)
+        self.venue = venue

@@ -10,6 +10,9 @@ from market.domain.answers import Answer
 # gateway then marks stale, for a minute.
 PUBLIC_PRICES = (("cache-control", "public, max-age=1, stale-while-revalidate=5, stale-if-error=60"),)
 
+# Facts of the package change with the package alone.
+REFERENCE_DATA = (("cache-control", "public, max-age=3600, stale-if-error=86400"),)
+
 SHORTEST_SECONDS = 1
 STALE_SECONDS = 600
 

@@ -6,12 +6,13 @@ meant for a worker thread.
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from market.domain.sessions import TIMEZONE_OF_VENUE, Session, Venue, VenueSessions
 from market.providers.calendars.corrections import CORRECTIONS, Correction
 
-HISTORY_FROM = date(2020, 1, 1)
+HISTORY_FROM = date(2010, 1, 1)
 CURRENCY_HORIZON = timedelta(days=366)
 CURRENCY_DAY_ENDS = time(17, 0)
 SATURDAY = 5
@@ -39,18 +40,35 @@ def load_calendar(today: date) -> ExchangeCalendar:
 
 
 def load_exchange(venue: Venue, corrections: Iterable[Correction] = CORRECTIONS) -> VenueSessions:
-    """Return an exchange's sessions from 2020 to the last date the library knows, corrected."""
+    """Return an exchange's sessions from 2010 to the last date the library knows, corrected."""
     import exchange_calendars  # noqa: PLC0415  # a second of imports that only this function needs
 
     calendar = exchange_calendars.get_calendar(LIBRARY_NAME_OF_VENUE[venue], start=HISTORY_FROM.isoformat())
-    schedule = calendar.schedule[["open", "close"]]
-    sessions = [
-        Session(date=day.date(), opens_at=opens.to_pydatetime(), closes_at=closes.to_pydatetime())
-        for day, opens, closes in schedule.itertuples()
-    ]
+    sessions = read_schedule(calendar.schedule)
     known_through = calendar.last_session.date()
     corrected = correct(venue, sessions, corrections, known_through=known_through)
     return VenueSessions(venue, corrected, known_from=HISTORY_FROM, known_through=known_through)
+
+
+def read_schedule(schedule: Any) -> list[Session]:
+    """Return the sessions of one of the library's schedules, lunch breaks with."""
+    columns = schedule[["open", "close", "break_start", "break_end"]]
+    return [
+        Session(
+            date=day.date(),
+            opens_at=opens.to_pydatetime(),
+            closes_at=closes.to_pydatetime(),
+            pauses_at=_known(pauses),
+            resumes_at=_known(resumes),
+        )
+        for day, opens, closes, pauses, resumes in columns.itertuples()
+    ]
+
+
+def _known(moment: Any) -> datetime | None:
+    """Return one of pandas' moments, of which a missing one is unequal to itself."""
+    known: datetime | None = moment.to_pydatetime() if moment == moment else None  # noqa: PLR0124  # says it is there
+    return known
 
 
 def correct(

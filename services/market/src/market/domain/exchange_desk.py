@@ -1,0 +1,97 @@
+"""Answers what exchanges there are, when they trade and what they list."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chassis.clock import Clock
+from chassis.errors import Code, ServiceError
+from market.domain.exchanges import ExchangeFacts, ExchangeHours, ExchangeList, hours_of
+from market.domain.instruments import Instrument, InstrumentDirectory
+from market.domain.ports import ExchangeCalendars
+
+MAX_EXCHANGES = 10
+
+
+class ExchangesEmpty(ServiceError):
+    """No exchange was asked for."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "EXCHANGES_EMPTY"
+
+    def __init__(self) -> None:
+        super().__init__("at least one exchange is needed")
+
+
+class TooManyExchanges(ServiceError):
+    """More exchanges were asked for than one answer holds."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "TOO_MANY_EXCHANGES"
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} exchanges were asked for; at most {MAX_EXCHANGES} are answered at once")
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedExchange:
+    """An exchange, and how many instruments of the directory it lists."""
+
+    facts: ExchangeFacts
+    instruments: int
+
+
+class ExchangeDesk:
+    """Knows the exchanges.
+
+    Args:
+        exchanges: all that can be asked about.
+        directory: the instruments.
+        calendars: when the exchanges trade.
+        clock: what the time is.
+    """
+
+    def __init__(
+        self, exchanges: ExchangeList, directory: InstrumentDirectory, *, calendars: ExchangeCalendars, clock: Clock
+    ) -> None:
+        self._exchanges = exchanges
+        self._calendars = calendars
+        self._clock = clock
+        self._counts = Counter(str(each.exchange) for each in directory.instruments)
+        self._listed = {each.exchange: _listed(directory, each) for each in exchanges.exchanges}
+
+    def describe(self) -> Sequence[DescribedExchange]:
+        """Return every exchange, by name."""
+        return [
+            DescribedExchange(each, self._counts[each.exchange])
+            for each in sorted(self._exchanges.exchanges, key=lambda facts: facts.exchange)
+        ]
+
+    async def hours(self, names: Sequence[str]) -> Sequence[ExchangeHours]:
+        """Return today's hours of exchanges, in the order asked; of all when none is named.
+
+        Raises:
+            NoSuchExchange: one of them is none.
+        """
+        wanted = self._exchanges.find_all(names)
+        now = self._clock.now()
+        return [hours_of(each, await self._calendars.sessions_of_exchange(each), now) for each in wanted]
+
+    def stocks(self, names: Sequence[str]) -> Mapping[str, Sequence[Instrument]]:
+        """Return what up to ten exchanges list, by symbol, under the exchanges' names in the order asked.
+
+        Raises:
+            ExchangesEmpty: none is named.
+            TooManyExchanges: more are.
+            NoSuchExchange: one of them is none.
+        """
+        if not names:
+            raise ExchangesEmpty
+        if len(names) > MAX_EXCHANGES:
+            raise TooManyExchanges(len(names))
+        return {each.exchange: self._listed[each.exchange] for each in self._exchanges.find_all(names)}
+
+
+def _listed(directory: InstrumentDirectory, exchange: ExchangeFacts) -> Sequence[Instrument]:
+    listed = [each for each in directory.instruments if each.exchange == exchange.exchange]
+    return sorted(listed, key=lambda instrument: instrument.symbol)
