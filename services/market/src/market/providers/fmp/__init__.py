@@ -1,0 +1,1 @@
+"""Financial Modeling Prep, a vendor of market data over HTTP."""
