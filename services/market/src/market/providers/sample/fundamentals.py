@@ -82,9 +82,11 @@ class Fundamentals:
         company = self.company(instrument)
         today = moment.astimezone(company.timezone).date()
         quarters = company.quarters_ended(today + timedelta(days=DAYS_OF_QUARTER))
-        amounts = dividends_a_share(make_course(company, self._seed, quarters))[1:]
-        paid = [(self._ex_date(instrument, quarter), amounts[quarter]) for quarter in np.flatnonzero(amounts).tolist()]
-        return [Dividend(day, float(amount), record_date=day) for day, amount in reversed(paid) if day <= today]
+        amounts = dividends_a_share(make_course(company, self._seed, quarters))[1:].tolist()
+        paid = [(self._ex_date(instrument, quarter), amount) for quarter, amount in enumerate(amounts) if amount]
+        return [
+            Dividend(day, amount, record_date=day) for day, amount in reversed(paid) if day is not None and day <= today
+        ]
 
     def details(self, quote: Quote, moment: datetime) -> QuoteDetails:
         """Return what stands beside the price of a share; averages and extremes follow from its bars."""
@@ -143,12 +145,14 @@ class Fundamentals:
             accepted_date=f"{filed} {company.reports_at}",
         )
 
-    def _ex_date(self, instrument: Instrument, quarter: int) -> date:
-        """Return the session, by the calendar, on which a share trades without a quarter's dividend."""
+    def _ex_date(self, instrument: Instrument, quarter: int) -> date | None:
+        """Return the session on which a share trades without a quarter's dividend; None before the first of all."""
         company = self.company(instrument)
-        wanted = company.quarter_end(quarter) - timedelta(days=company.dividend_days)
+        wanted = np.datetime64(company.quarter_end(quarter) - timedelta(days=company.dividend_days))
         dates = self._history.times_of(instrument).dates
-        session: date = dates[np.searchsorted(dates, np.datetime64(wanted))].astype(date)
+        if wanted < dates[0]:
+            return None
+        session: date = dates[np.searchsorted(dates, wanted)].astype(date)
         return session
 
 

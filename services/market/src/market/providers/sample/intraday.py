@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import pairwise
 
 import numpy as np
 
@@ -80,5 +81,6 @@ class Intraday:
 
 def _volumes(path: Path, ends: Ticks) -> Sequence[int | None]:
     """Return what is traded from each end before, without it, to the next."""
-    traded = [0, *(int(so_far[0]) for end in ends.tolist() if (so_far := path.traded(end)) is not None)]
-    return np.diff(traded).tolist()
+    traded = [path.traded(end) for end in ends.tolist()]
+    so_far = [0, *(int(each[0]) for each in traded if each is not None)]
+    return [after - before for before, after in pairwise(so_far)]
