@@ -8,6 +8,7 @@ import grpc
 
 from bourse.brokers.v1 import brokers_pb2, quotes_pb2, quotes_pb2_grpc
 from chassis.rpc_client import reason_of, retry_after_of
+from market.domain.capabilities import Capability
 from market.domain.instruments import Exchange, Instrument
 from market.domain.ports import FreshnessRule
 from market.domain.quote_sources import SourceRefused
@@ -59,6 +60,7 @@ class BrokerSource:
     """
 
     is_simulated = False
+    capabilities = frozenset({Capability.QUOTES})
 
     def __init__(
         self,
@@ -71,12 +73,17 @@ class BrokerSource:
         self.name = name
         self.answers_in_bulk = name in SOURCES_IN_BULK
         self._instruments = instruments
+        self._covered = frozenset(each.id for each in instruments)
         self._stub = stub
         self._rule = rule
 
     def instruments(self) -> Sequence[Instrument]:
         """Return every instrument the source has."""
         return self._instruments
+
+    def covers(self, capability: Capability, instrument: Instrument) -> bool:
+        """Say whether the broker may know something of an instrument."""
+        return capability in self.capabilities and instrument.id in self._covered
 
     async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
         """Return the quotes by instrument id; what the broker does not know is left out.
