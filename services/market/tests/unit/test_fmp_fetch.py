@@ -1,10 +1,21 @@
 """What an answer of Financial Modeling Prep means, by its status and its words."""
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 from market.domain.capabilities import NothingKnown
 from market.domain.source_failures import SourceRefused
-from market.providers.fmp.fetch import AWAY, NOT_SOLD, REFUSES_KEY, THROTTLED, UNREADABLE, read_rows
+from market.providers.fmp.fetch import (
+    AWAY,
+    NOT_SOLD,
+    REFUSES_KEY,
+    THROTTLED,
+    UNREADABLE,
+    FmpApi,
+    KeyUnusable,
+    read_rows,
+)
 
 PAGE = b"<html><body>Your subscription: invalid api key, limit reach</body></html>"
 
@@ -77,3 +88,16 @@ def test_a_refused_key_is_of_the_whole_source() -> None:
     with pytest.raises(SourceRefused) as refused:
         read_rows(401, b"")
     assert not refused.value.is_of_capability
+
+
+class NoBudget:
+    async def take(self, calls: int = 1) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("key", ["", " ", "loopback key", "loopback-key\n", "loopback-k\u00e9y"])
+async def test_a_key_that_cannot_be_sent_is_not_shown(key: str) -> None:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
+        with pytest.raises(KeyUnusable) as refused:
+            FmpApi(client, key=SecretStr(key), budget=NoBudget())
+    assert "loopback" not in str(refused.value)

@@ -6,6 +6,7 @@ says why; its own words go no further.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ BASE_URL = "https://financialmodelingprep.com/stable"
 CALL_SECONDS = 8.0
 CONNECT_SECONDS = 2.0
 MAX_BODY_BYTES = 32 * 1024 * 1024
+LONG_BODY_BYTES = 64 * 1024
 MAX_CALLS_AT_ONCE = 8
 ERROR_KEY = "Error Message"
 MAX_WORDS_BYTES = 1_000
@@ -35,6 +37,8 @@ THROTTLED = "limits how often it may be asked"
 UNREADABLE = "answered what cannot be read"
 AWAY = "is not answering"
 TOO_SLOW = "did not answer in time"
+
+_SENDABLE = re.compile(r"[!-~]+")
 
 # The vendor does not say when to come back. Its limits are by the minute or the day; a plan changes by hand.
 THROTTLED_SECONDS = 60.0
@@ -60,6 +64,15 @@ _PROBLEM_OF_WORDS = (
 _ONE_VALUE_NOT_SOLD = "premium query parameter"
 # So it words that the plan has the call, but not for this one symbol. Whoever asks for another is answered.
 _ONE_SYMBOL_NOT_SOLD = "'symbol'"
+
+
+class KeyUnusable(ValueError):
+    """The key cannot be sent, and whatever tried to would show it in its complaint."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the key of Financial Modeling Prep is no key: it should be letters, digits and signs of ASCII"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,9 @@ class FmpApi:
         base_url: where `/stable` is, with it.
         call_seconds: how long one call may take, from its turn to the last byte.
         max_body_bytes: how long an answer may be, unpacked.
+
+    Raises:
+        KeyUnusable: the key is empty, or has blanks or letters that a header cannot carry.
     """
 
     def __init__(
@@ -101,6 +117,8 @@ class FmpApi:
         call_seconds: float = CALL_SECONDS,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
+        if _SENDABLE.fullmatch(key.get_secret_value()) is None:
+            raise KeyUnusable
         self._client = client
         self._key = key
         self._budget = budget
@@ -137,7 +155,10 @@ class FmpApi:
             raise SourceRefused(UNREADABLE) from error
         except httpx.HTTPError as error:
             raise SourceRefused(AWAY) from error
-        return read_rows(status, body)
+        # Thousands of rows take long enough to keep everybody else waiting.
+        return (
+            await asyncio.to_thread(read_rows, status, body) if len(body) > LONG_BODY_BYTES else read_rows(status, body)
+        )
 
     async def _call(self, question: Question) -> tuple[int, bytes]:
         url, headers = f"{self._base_url}/{question.path}", {"apikey": self._key.get_secret_value()}

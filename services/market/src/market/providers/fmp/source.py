@@ -1,5 +1,6 @@
 """Financial Modeling Prep as a source of everything that a vendor can be asked."""
 
+import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
@@ -111,8 +112,9 @@ class FmpSource:
         if not any(answers):
             raise NothingKnown
         splits, dividends = answers[len(days) :] if events else ((), ())
+        rows = chain(*answers[: len(days)])
         return DailyHistory(
-            bars=parse.read_daily_bars(chain(*answers[: len(days)]), instrument, first, last_session),
+            bars=await asyncio.to_thread(parse.read_daily_bars, rows, instrument, first, last_session),
             splits=parse.read_splits(splits, instrument, first, self._today(instrument)),
             dividends=[each for each in parse.read_dividends(dividends) if first <= each.ex_date <= last],
         )
