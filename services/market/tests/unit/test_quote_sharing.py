@@ -169,6 +169,20 @@ async def test_a_rate_limit_on_quotes_leaves_the_vendor_alone_for_everything(
         await desk.answers(Capability.PROFILES, str).one(APPLE.id, never, instrument=APPLE)
 
 
+async def test_a_quote_nobody_waits_for_any_more_is_kept(calendar: Calendar, clock: ManualClock, yahoo: Vendor) -> None:
+    quotes = quotes_of(calendar, clock, yahoo)
+    yahoo.gate.clear()
+    reader = asyncio.create_task(quotes.latest([APPLE]))
+    while not yahoo.asked:
+        await asyncio.sleep(0)
+    reader.cancel()
+    yahoo.gate.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await quotes.latest([APPLE])
+    assert len(yahoo.asked) == 1
+
+
 # --- replicas
 
 
