@@ -317,6 +317,16 @@ async def test_a_tail_and_a_head_are_one_question(room: Room) -> None:
     assert room.store.covered[(TCS.id, "yahoo")].first == date(2010, 1, 1)
 
 
+async def test_a_head_does_not_put_off_the_tail(room: Room) -> None:
+    await room.clock.advance(DAY - 70 * 60.0)  # Friday, 14:50
+    await room.bars()
+    await room.clock.advance(50 * 60.0)
+    await room.bars("2010-01-01")
+    await room.clock.advance(11 * 60.0)
+    assert (await room.bars()).last_session == TODAY + timedelta(days=1)
+    assert [last for _, last in room.source.asked[1:]] == [date(2019, 5, 31), TODAY + timedelta(days=1)]
+
+
 async def test_no_call_is_made_before_a_session_has_finished(room: Room) -> None:
     await room.clock.advance(DAY)  # Friday evening
     await room.bars()
