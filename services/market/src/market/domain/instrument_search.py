@@ -44,7 +44,8 @@ class _Entry:
     instrument: Instrument
     names: frozenset[str]
     isin: str
-    words: Sequence[str]
+    # The words of the name, each after a space: a word that begins with `TAT` is where ` TAT` is.
+    words: str
     # What puts equally good matches in order: short symbols first, then as the directory has them.
     order: tuple[int, int]
 
@@ -78,7 +79,8 @@ class InstrumentSearch:
         if not words:
             raise QueryInvalid("has neither letters nor digits")
         count = read_limit(limit, default=DEFAULT_LIMIT)
-        matches = ((_match(entry, wanted, words), entry) for entry in self._entries)
+        parts = [f" {word}" for word in words]
+        matches = ((_match(entry, wanted, parts), entry) for entry in self._entries)
         found = sorted(
             (match, entry.order, position) for position, (match, entry) in enumerate(matches) if match is not None
         )
@@ -91,22 +93,25 @@ def _entry(names: InstrumentNames, instrument: Instrument, position: int) -> _En
         instrument=instrument,
         names=frozenset({instrument.id, instrument.symbol, *(name.upper() for name in aliases.names)}),
         isin=aliases.isin or "",
-        words=_WORD.findall(_plain(instrument.name)),
+        words=_after_spaces(_WORD.findall(_plain(instrument.name))),
         order=(len(instrument.symbol), position),
     )
 
 
-def _match(entry: _Entry, wanted: str, words: Sequence[str]) -> _Match | None:
+def _match(entry: _Entry, wanted: str, parts: Sequence[str]) -> _Match | None:
     if wanted in entry.names:
         return _Match.IS_NAMED_SO
     if entry.instrument.symbol.startswith(wanted) or (":" in wanted and entry.instrument.id.startswith(wanted)):
         return _Match.SYMBOL_BEGINS
-    if all(any(word.startswith(part) for word in entry.words) for part in words):
-        begins = len(entry.words) > 0 and entry.words[0].startswith(words[0])
-        return _Match.NAME_BEGINS if begins else _Match.WORDS_BEGIN
+    if parts[0] in entry.words and all(part in entry.words for part in parts):
+        return _Match.NAME_BEGINS if entry.words.startswith(parts[0]) else _Match.WORDS_BEGIN
     if len(wanted) >= SHORTEST_ISIN_PART and entry.isin.startswith(wanted):
         return _Match.ISIN_BEGINS
     return None
+
+
+def _after_spaces(words: Sequence[str]) -> str:
+    return "".join(f" {word}" for word in words)
 
 
 def _plain(text: str) -> str:
