@@ -1,6 +1,5 @@
 """The processes of `make run`, one by one: each can be killed and started again in place."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,7 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
-from urllib.request import urlopen
+
+import httpx
 
 from suite.plan import Plan, ProcessPlan, names_to_address, plan_suite, read_procfile
 from suite.ports import choose_ports, is_port_free
@@ -138,13 +138,10 @@ class RunningSuite:
     def _wait_until_all_hold(self) -> None:
         """Wait until each process has found the others too, which takes a moment more than serving."""
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            with urlopen(f"{self.gateway_url}/api/health", timeout=5) as answer:
-                health = json.load(answer)
-            if health["status"] == "healthy":
-                return
-            assert time.monotonic() < deadline, health
-            time.sleep(0.05)
+        with httpx.Client(base_url=self.gateway_url, timeout=5) as client:
+            while (health := client.get("/api/health").json())["status"] != "healthy":
+                assert time.monotonic() < deadline, health
+                time.sleep(0.05)
 
     def log_of(self, name: str) -> str:
         return self.processes[name].log.read_text(errors="replace")
