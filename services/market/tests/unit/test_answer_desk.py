@@ -417,6 +417,7 @@ async def test_of_many_what_another_source_brought_is_given_while_the_rest_is_wa
     first.gate.clear()
     del second.words[IBM.id]
     assert await many(profiles, APPLE, IBM) == {APPLE.id: "Apple by second"}
+    assert not (await one(profiles)).is_stale
     first.gate.set()
     await turns()
     assert await many(profiles, APPLE, IBM) == {APPLE.id: "Apple by first", IBM.id: "IBM by first"}
