@@ -21,6 +21,7 @@ APPLE = Instrument("NASDAQ:AAPL", Exchange.NASDAQ, "AAPL", "Apple", InstrumentKi
 TCS = Instrument("NSE:TCS", Exchange.NSE, "TCS", "TCS", InstrumentKind.EQUITY, "INR")
 EURO = Instrument("FX:EURUSD", Exchange.FX, "EURUSD", "Euro", InstrumentKind.CURRENCY_PAIR, "USD")
 Rows = list[dict[str, Any]]
+NOW = datetime(2025, 2, 4, 21, 0, 31, tzinfo=UTC)
 FIRST, LAST = date(2025, 1, 1), date(2025, 12, 31)
 
 QUOTE = {
@@ -74,9 +75,12 @@ ARTICLE = {
 }
 
 
-class AlwaysLive:
+class Always:
+    def __init__(self, freshness: Freshness = Freshness.LIVE) -> None:
+        self._freshness = freshness
+
     def of(self, instrument: Instrument, as_of: datetime) -> Freshness:
-        return Freshness.LIVE
+        return self._freshness
 
 
 def changed(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
 
 class TestQuotes:
     def test_a_quote(self) -> None:
-        quote = parse.read_quote(QUOTE, APPLE, AlwaysLive())
+        quote = parse.read_quote(QUOTE, APPLE, rule=Always(), now=NOW)
         assert quote is not None
         assert quote.provenance == Provenance("fmp", datetime(2025, 2, 4, 21, 0, 1, tzinfo=UTC), Freshness.LIVE)
         assert (quote.last_price, quote.previous_close, quote.open) == (232.8, 228.01, 227.2)
@@ -97,14 +101,14 @@ class TestQuotes:
 
     def test_numbers_may_be_strings(self) -> None:
         quote = parse.read_quote(
-            changed(QUOTE, price="232.80", volume="5", timestamp="1738702801"), APPLE, AlwaysLive()
+            changed(QUOTE, price="232.80", volume="5", timestamp="1738702801"), APPLE, rule=Always(), now=NOW
         )
         assert quote is not None
         assert (quote.last_price, quote.volume) == (232.8, 5)
 
     def test_what_has_not_happened_is_not_told_as_nothing(self) -> None:
         row = changed(without(QUOTE, "volume"), open=0, dayHigh=None, dayLow="", previousClose="NaN")
-        quote = parse.read_quote(row, APPLE, AlwaysLive())
+        quote = parse.read_quote(row, APPLE, rule=Always(), now=NOW)
         assert quote is not None
         assert (quote.open, quote.high, quote.low, quote.previous_close, quote.volume) == (None,) * 5
 
@@ -112,10 +116,28 @@ class TestQuotes:
         "row", [changed(QUOTE, price=0), changed(QUOTE, price=None), without(QUOTE, "timestamp"), {}]
     )
     def test_without_a_price_or_a_time_there_is_no_quote(self, row: dict[str, Any]) -> None:
-        assert parse.read_quote(row, APPLE, AlwaysLive()) is None
+        assert parse.read_quote(row, APPLE, rule=Always(), now=NOW) is None
+
+    @pytest.mark.parametrize(
+        ("minutes", "judged", "expected"),
+        [
+            (0, Freshness.LIVE, Freshness.DELAYED),
+            (16, Freshness.STALE, Freshness.DELAYED),
+            (21, Freshness.STALE, Freshness.STALE),
+            (-2, Freshness.STALE, Freshness.STALE),
+            (16, Freshness.CLOSED, Freshness.CLOSED),
+        ],
+    )
+    def test_prices_of_india_come_late(self, minutes: int, judged: Freshness, expected: Freshness) -> None:
+        row = changed(QUOTE, timestamp=int(NOW.timestamp()) - 60 * minutes)
+        indian = parse.read_quote(row, TCS, rule=Always(judged), now=NOW)
+        american = parse.read_quote(row, APPLE, rule=Always(judged), now=NOW)
+        assert indian is not None
+        assert american is not None
+        assert (indian.provenance.freshness, american.provenance.freshness) == (expected, judged)
 
     def test_a_pair_has_no_volume(self) -> None:
-        quote = parse.read_quote(QUOTE, EURO, AlwaysLive())
+        quote = parse.read_quote(QUOTE, EURO, rule=Always(), now=NOW)
         assert quote is not None
         assert quote.volume is None
 

@@ -5,7 +5,7 @@ Its `vwap` is not read: in its documented examples it is the mean of high, low a
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -30,8 +30,8 @@ from market.domain.instruments import Exchange, Instrument, InstrumentKind
 from market.domain.news import Article
 from market.domain.ports import FreshnessRule
 from market.domain.quote_details import QuoteDetails
-from market.domain.quotes import Provenance, Quote
-from market.domain.sessions import TIMEZONE_OF_VENUE, venue_of
+from market.domain.quotes import Freshness, Provenance, Quote
+from market.domain.sessions import TIMEZONE_OF_VENUE, Venue, venue_of
 from market.domain.splits import Split
 from market.domain.treasury import MATURITIES, TreasuryRates
 from market.providers.fmp.read import NEW_YORK, day, epoch, moment, number, price, text, truth, web_address, whole
@@ -44,6 +44,7 @@ Value = TypeVar("Value")
 
 NAME = "fmp"
 MILLISECONDS = 1_000
+AHEAD_AT_MOST, LATE_AT_MOST = timedelta(seconds=-60), timedelta(minutes=20)
 KINDS_WITH_VOLUME = (InstrumentKind.EQUITY, InstrumentKind.FUND)
 RECOMMENDATIONS = ("strongBuy", "buy", "hold", "sell", "strongSell")
 CONSENSUSES = ("Strong Buy", "Buy", "Hold", "Sell", "Strong Sell")
@@ -74,21 +75,34 @@ def by_instrument(
     return found
 
 
-def read_quote(row: Row, instrument: Instrument, rule: FreshnessRule) -> Quote | None:
-    """Read a row of `batch-quote`; None when its price is no price or has no time."""
+def read_quote(row: Row, instrument: Instrument, *, rule: FreshnessRule, now: datetime) -> Quote | None:
+    """Read a row of `batch-quote`; None when its price is no price or has no time.
+
+    Args:
+        row: what the vendor says.
+        instrument: what it is about.
+        rule: how far prices that are not delayed can be relied on.
+        now: when the answer came.
+    """
     last_price, as_of = price(row.get("price")), epoch(row.get("timestamp"))
     if last_price is None or as_of is None:
         return None
     return Quote(
         instrument=instrument,
         last_price=last_price,
-        provenance=Provenance(NAME, as_of, rule.of(instrument, as_of)),
+        provenance=Provenance(NAME, as_of, _freshness(instrument, rule.of(instrument, as_of), now - as_of)),
         previous_close=price(row.get("previousClose")),
         open=price(row.get("open")),
         high=price(row.get("dayHigh")),
         low=price(row.get("dayLow")),
         volume=_volume(row, instrument),
     )
+
+
+def _freshness(instrument: Instrument, judged: Freshness, age: timedelta) -> Freshness:
+    """Say how far a price can be relied on: the vendor has none of India as they are made, and does not say so."""
+    is_late = venue_of(instrument) is Venue.INDIA and judged in {Freshness.LIVE, Freshness.STALE}
+    return Freshness.DELAYED if is_late and AHEAD_AT_MOST <= age <= LATE_AT_MOST else judged
 
 
 def read_quote_details(row: Row) -> QuoteDetails | None:

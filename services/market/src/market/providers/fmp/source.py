@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -57,7 +58,7 @@ class FmpSource:
     Args:
         instruments: what it may be asked about; those that it has no name for are left out.
         api: its API.
-        rule: how far its prices can be relied on.
+        rule: how far prices that are not delayed can be relied on.
         calendar: when sessions are over.
         clock: what the time is.
     """
@@ -93,7 +94,8 @@ class FmpSource:
     async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
         """Return the quotes by instrument id; an instrument without a price is left out."""
         rows, asked = await self._batch("batch-quote", instruments)
-        return parse.by_instrument(rows, asked, lambda row, instrument: parse.read_quote(row, instrument, self._rule))
+        read = partial(parse.read_quote, rule=self._rule, now=self._clock.now())
+        return parse.by_instrument(rows, asked, read)
 
     async def quote_details(self, instruments: Sequence[Instrument]) -> Mapping[str, QuoteDetails]:
         """Return the figures beside a price by instrument id; one without any is left out."""
