@@ -64,6 +64,35 @@ ISIN_OF_CLASS = {
     "STE": "IE00BFY8C754",
     "TEAM": "US0494681010",
 }
+# Seats and years that pytickersymbols leaves out or has unclear, from the repository datasets/s-and-p-500-companies.
+SUPPLEMENT = "datasets-sp500-2024-06"
+SEATS = {
+    "ADM": ("Chicago, Illinois", "1902"),
+    "BNY": ("New York City, New York", "1784"),
+    "CPAY": ("Atlanta, Georgia", "2000"),
+    "DTE": ("Detroit, Michigan", "1995"),
+    "EG": ("Hamilton, Bermuda", "1973"),
+    "ES": ("Hartford, Connecticut", "1966"),
+    "GEN": ("Tempe, Arizona", "1982"),
+    "HD": ("Atlanta, Georgia", "1978"),
+    "JNJ": ("New Brunswick, New Jersey", "1886"),
+    "KDP": ("Burlington, Massachusetts", "1981"),
+    "MTD": ("Columbus, Ohio", "1945"),
+    "NSC": ("Atlanta, Georgia", "1881"),
+    "NXPI": ("Eindhoven, Netherlands", "1953"),
+    "PCG": ("San Francisco, California", "1905"),
+    "PNR": ("Worsley, United Kingdom", "1966"),
+    "PODD": ("Acton, Massachusetts", "2000"),
+    "RCL": ("Miami, Florida", "1997"),
+    "SBAC": ("Boca Raton, Florida", "1989"),
+    "SLB": ("Houston, Texas", "1926"),
+    "SYK": ("Kalamazoo, Michigan", "1941"),
+    "TROW": ("Baltimore, Maryland", "1937"),
+    "UBER": ("San Francisco, California", "2009"),
+    "VTR": ("Chicago, Illinois", "1998"),
+    "WYNN": ("Paradise, Nevada", "2002"),
+    "XYL": ("White Plains, New York", "2011"),
+}
 KITE_INDEX_NAMES = {
     "NIFTY 50": "NIFTY50",
     "NIFTY BANK": "BANKNIFTY",
@@ -79,6 +108,7 @@ DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 CIK = re.compile(r"\d{10}")
 YEAR = re.compile(r"\b1[5-9]\d{2}\b|\b20\d{2}\b")
 COUNTRY = re.compile(r",?\s*(U\.?\s?S\.?(A\.?)?|United States( of America)?)\s*$")
+TOWN_AND_PLACE = 2
 COORDINATES = re.compile(r"\s*[\d.]+°")
 TOWN = re.compile(r"(?!.*(U\.S\.|Netherlands ))[^\d,:;]{3,24}, [^\d,:;]{3,20}")
 BUILDING = re.compile(r"^.*\b(Building|Headquarters|Cent(?:er|re|ral)|Tower|Plaza|Campus|Square|Park|Street)\s+(?=\S)")
@@ -288,18 +318,22 @@ def _us_row(
     row, facts = ids[symbol], described.get(symbol)
     company = people.get(symbol, {}).get("metadata", {})
     sources = [PACKAGES["index_constitution"], PACKAGES["pitindex"] if facts else row["source"]]
+    seat = (head_quarter(company.get("headquarters") or ""), founded(company.get("founded") or ""))
     if company:
         sources.append(PACKAGES["pytickersymbols"])
+    if symbol in SEATS and not all(seat):
+        seat = (seat[0] or SEATS[symbol][0], seat[1] or SEATS[symbol][1])
+        sources.append(SUPPLEMENT)
     return {
         "index": index,
         "instrument": _id(row),
         "name": row["name"],
         "sector": facts["gics_sector"] if facts else row["sector"],
         "sub_sector": facts["gics_sub_industry"] if facts else "",
-        "head_quarter": head_quarter(company.get("headquarters") or ""),
+        "head_quarter": seat[0],
         "date_first_added": day,
         "cik": facts["cik"] if facts else "",
-        "founded": founded(company.get("founded") or ""),
+        "founded": seat[1],
         "source": "+".join(dict.fromkeys(sources)),
     }
 
@@ -311,7 +345,9 @@ def head_quarter(text: str) -> str:
     spaced = re.sub(r"\s+([,)])", r"\1", re.sub(r"\s+", " ", text))
     plain = COORDINATES.split(spaced)[0].split(" (")[0].split(" and ")[0].strip(" ,")
     parts = [part.strip() for part in COUNTRY.sub("", plain).split(",") if part.strip()]
-    seat = ", ".join([BUILDING.sub("", part) for part in parts[-2:]])
+    # Canada's towns come with their province, which stands between town and country.
+    shown = [parts[-3], parts[-1]] if len(parts) > TOWN_AND_PLACE and parts[-1] == "Canada" else parts[-TOWN_AND_PLACE:]
+    seat = ", ".join(BUILDING.sub("", part) for part in shown)
     return seat if TOWN.fullmatch(seat) else ""
 
 

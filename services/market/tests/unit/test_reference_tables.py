@@ -64,6 +64,7 @@ def test_what_comes_twice_or_is_missing_is_found(reference: ModuleType) -> None:
         ("55 Water Street , New York City , U.S.", "New York City, New York"),
         ("Seattle , Washington, and Arlington County, Virginia , U.S.", "Seattle, Washington"),
         ("Boise, Idaho , U.S. 43.61°N 116.20°W", "Boise, Idaho"),
+        ("Ottawa , Ontario, Canada", "Ottawa, Canada"),
         ("No headquarters : 16", ""),
         ("", ""),
     ],
