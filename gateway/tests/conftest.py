@@ -37,6 +37,7 @@ from chassis.errors import Code, ServiceError
 from chassis.health import Health
 from chassis.rpc_server import serving
 from chassis.testing import NatsServer, free_port, nats_server
+from fakes.other_market import OtherMarket
 from gateway.app import Gateway, build
 from gateway.settings import Settings
 
@@ -181,12 +182,27 @@ def provenance(freshness: int = quotes_pb2.FRESHNESS_LIVE) -> quotes_pb2.Provena
     return made
 
 
+EXCHANGES_OF_BARE_SYMBOLS = {
+    quotes_pb2.LISTING_INDIA: "NSE",
+    quotes_pb2.LISTING_UNITED_STATES: "NASDAQ",
+    quotes_pb2.LISTING_CURRENCIES: "FX",
+}
+
+
 class FakeMarket(Faults):
-    """Quotes by instrument, and a snapshot."""
+    """Quotes by instrument, and a snapshot; `other` is the rest of it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.prices = {"NSE:TCS": 3842.5, "NSE:INFY": 1500.0, "BSE:HDFCBANK": 1600.25, "NASDAQ:AAPL": 201.28}
+        self.other = OtherMarket(self.meet, self._allow_keeping)
+        self.prices = {
+            "NSE:TCS": 3842.5,
+            "NSE:INFY": 1500.0,
+            "BSE:HDFCBANK": 1600.25,
+            "NASDAQ:AAPL": 201.28,
+            "NASDAQ:MSFT": 415.5,
+            "FX:EURUSD": 1.08415,
+        }
         self.unpriced: set[str] = set()
         self.cache_control: str | None = None
         self.nifty_price = 22_500.5
@@ -194,10 +210,15 @@ class FakeMarket(Faults):
     async def GetQuotes(self, request: quotes_pb2.GetQuotesRequest, context: Any) -> quotes_pb2.GetQuotesResponse:
         await self.meet("GetQuotes", context)
         self._allow_keeping(context)
+        return self._quotes(request)
+
+    def _quotes(
+        self, request: quotes_pb2.GetQuotesRequest | quotes_pb2.GetDetailedQuotesRequest
+    ) -> quotes_pb2.GetQuotesResponse:
         reply = quotes_pb2.GetQuotesResponse()
         for symbol in request.symbols:
             upper = symbol.upper()
-            instrument = upper if ":" in upper else f"NSE:{upper}"
+            instrument = upper if ":" in upper else f"{EXCHANGES_OF_BARE_SYMBOLS[request.listing]}:{upper}"
             if instrument in self.unpriced:
                 reply.missing.add(symbol=symbol, code="NO_PRICE")
             elif instrument not in self.prices:
@@ -214,6 +235,23 @@ class FakeMarket(Faults):
         if not reply.quotes and not any(missing.code == "NO_PRICE" for missing in reply.missing):
             raise Refusal(Code.NOT_FOUND, "SYMBOL_UNKNOWN", f"no market knows {request.symbols[0]}")
         return reply
+
+    async def GetDetailedQuotes(
+        self, request: quotes_pb2.GetDetailedQuotesRequest, context: Any
+    ) -> quotes_pb2.GetDetailedQuotesResponse:
+        await self.meet("GetDetailedQuotes", context)
+        self._allow_keeping(context)
+        short = self._quotes(request)
+        detailed = [
+            quotes_pb2.DetailedQuote(
+                quote=quote,
+                exchange=quote.instrument.partition(":")[0],
+                year_high=quote.last_price * 1.5,
+                price_avg50=3.5,
+            )
+            for quote in short.quotes
+        ]
+        return quotes_pb2.GetDetailedQuotesResponse(quotes=detailed, missing=short.missing)
 
     async def GetSnapshot(self, _: Any, context: Any) -> snapshot_pb2.GetSnapshotResponse:
         await self.meet("GetSnapshot", context)
@@ -252,6 +290,7 @@ class FakeMarket(Faults):
         return [
             lambda server: quotes_pb2_grpc.add_QuoteServiceServicer_to_server(fake, server),
             lambda server: snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server(fake, server),
+            *self.other.registrations(),
         ]
 
 

@@ -41,6 +41,35 @@ DOCUMENTED = {
     "GET /icici/status",
     "POST /zerodha/activate",
     "POST /icici/activate",
+    "GET /api/stock/price/{symbols}",
+    "GET /api/stock/price/bulk",
+    "GET /api/stock/historical/{symbol}",
+    "GET /api/stock/historical-light/{symbol}",
+    "GET /api/stock/historical-chart/5min/{symbol}",
+    "GET /api/stock/profile/{symbol}",
+    "GET /api/stock/financials/{symbol}",
+    "GET /api/stock/aftermarket-quote/{symbol}",
+    "GET /api/stock/after-market-price",
+    "GET /api/stock/price-change/{symbol}",
+    "GET /api/stock/dividend/{symbol}",
+    "GET /api/stock/list/{exchanges}",
+    "GET /api/stock/ratings/{symbol}",
+    "GET /api/earnings",
+    "GET /api/forex/quote/{symbol}",
+    "GET /api/forex/quotes",
+    "GET /api/forex/historical/{symbol}",
+    "GET /api/news/latest",
+    "GET /api/news/press-releases",
+    "GET /api/news/stock/{symbols}",
+    "GET /api/exchange/hours/{exchange}",
+    "GET /api/exchange/hours",
+    "GET /api/exchanges",
+    "GET /api/exchanges/list",
+    "GET /api/index/constituents/{index_name}",
+    "GET /api/index/stock-prices/{index_name}",
+    "GET /api/treasury/rates",
+    "GET /api/instruments/search",
+    "GET /api/instruments/{instrument_id}",
 }
 
 
@@ -63,11 +92,46 @@ def test_errors_are_the_envelope_and_validation_is_400(name: str, operation: dic
 
 
 def test_every_answer_is_exact() -> None:
-    with_options = {"GoogleLogIn", "IciciActivation", "Registration", "ZerodhaActivation"}
+    with_options = {"EarningsReport", "GoogleLogIn", "IciciActivation", "Registration", "ZerodhaActivation"}
     for name, schema in DOCUMENT["components"]["schemas"].items():
         assert schema.get("additionalProperties") is False, name
         if name not in with_options:
             assert set(schema["required"]) == set(schema["properties"]), name
+
+
+def test_every_example_of_an_answer_has_its_fields_and_no_others() -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            assert set(schema["required"]) <= set(example) <= set(schema["properties"]), name
+
+
+def test_arrays_say_in_headers_where_they_come_from() -> None:
+    origin = {"X-Source", "X-As-Of", "X-Freshness"}
+    answers = {name: operation["responses"].get("200", {}) for name, operation in OPERATIONS}
+    told = {name: set(answer.get("headers", {})) for name, answer in answers.items()}
+
+    assert {name for name, headers in told.items() if headers >= origin} == {
+        "GET /api/earnings",
+        "GET /api/forex/historical/{symbol}",
+        "GET /api/index/stock-prices/{index_name}",
+        "GET /api/news/latest",
+        "GET /api/news/press-releases",
+        "GET /api/news/stock/{symbols}",
+        "GET /api/stock/dividend/{symbol}",
+        "GET /api/stock/financials/{symbol}",
+        "GET /api/stock/historical-chart/5min/{symbol}",
+        "GET /api/stock/historical-light/{symbol}",
+        "GET /api/stock/historical/{symbol}",
+        "GET /api/stock/price-change/{symbol}",
+        "GET /api/treasury/rates",
+    }
+    assert {name for name, headers in told.items() if "X-Missing-Symbols" in headers} == {
+        "GET /api/forex/quotes",
+        "GET /api/news/stock/{symbols}",
+        "GET /api/stock/after-market-price",
+        "GET /api/stock/price/bulk",
+        "GET /api/stock/price/{symbols}",
+    }
 
 
 def test_protected_operations_take_a_bearer_or_a_cookie() -> None:

@@ -21,7 +21,22 @@ from gateway.health import HealthPage, ServiceHealth
 from gateway.http_cache import MIN_COMPRESSED_BYTES, HttpCache
 from gateway.limits import Limits
 from gateway.openapi import as_text, describe
-from gateway.routes import alerts, auth, brokers, indices, portfolio, prices, system
+from gateway.routes import (
+    alerts,
+    auth,
+    brokers,
+    earnings,
+    exchanges,
+    forex,
+    indices,
+    instruments,
+    news,
+    portfolio,
+    prices,
+    stocks,
+    system,
+    treasury,
+)
 from gateway.security import Keyring, Revocations, Trust, Verifier
 from gateway.server import serving
 from gateway.settings import Settings, listed
@@ -40,6 +55,13 @@ ROUTERS = (
     brokers.router,
     indices.router,
     prices.router,
+    stocks.router,
+    earnings.router,
+    forex.router,
+    news.router,
+    exchanges.router,
+    treasury.router,
+    instruments.router,
     system.router,
 )
 COMPRESSION_LEVEL = 6

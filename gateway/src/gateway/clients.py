@@ -14,7 +14,30 @@ from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc, keys_pb2, keys_pb2_g
 from bourse.brokers.v1 import sessions_pb2 as broker_sessions_pb2
 from bourse.brokers.v1 import sessions_pb2_grpc as broker_sessions_pb2_grpc
 from bourse.brokers.v1 import syncs_pb2, syncs_pb2_grpc
-from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc, snapshot_pb2, snapshot_pb2_grpc
+from bourse.market.v1 import (
+    after_market_pb2,
+    after_market_pb2_grpc,
+    companies_pb2,
+    companies_pb2_grpc,
+    earnings_pb2,
+    earnings_pb2_grpc,
+    exchanges_pb2,
+    exchanges_pb2_grpc,
+    history_pb2,
+    history_pb2_grpc,
+    indices_pb2,
+    indices_pb2_grpc,
+    instruments_pb2,
+    instruments_pb2_grpc,
+    news_pb2,
+    news_pb2_grpc,
+    quotes_pb2,
+    quotes_pb2_grpc,
+    snapshot_pb2,
+    snapshot_pb2_grpc,
+    treasury_pb2,
+    treasury_pb2_grpc,
+)
 from bourse.portfolio.v1 import (
     holdings_pb2,
     holdings_pb2_grpc,
@@ -36,6 +59,15 @@ if TYPE_CHECKING:
     KeyStub = keys_pb2_grpc.KeyServiceAsyncStub
     QuoteStub = quotes_pb2_grpc.QuoteServiceAsyncStub
     SnapshotStub = snapshot_pb2_grpc.SnapshotServiceAsyncStub
+    AfterMarketStub = after_market_pb2_grpc.AfterMarketServiceAsyncStub
+    CompanyStub = companies_pb2_grpc.CompanyServiceAsyncStub
+    EarningsStub = earnings_pb2_grpc.EarningsServiceAsyncStub
+    ExchangeStub = exchanges_pb2_grpc.ExchangeServiceAsyncStub
+    HistoryStub = history_pb2_grpc.HistoryServiceAsyncStub
+    IndexStub = indices_pb2_grpc.IndexServiceAsyncStub
+    InstrumentStub = instruments_pb2_grpc.InstrumentServiceAsyncStub
+    NewsStub = news_pb2_grpc.NewsServiceAsyncStub
+    TreasuryStub = treasury_pb2_grpc.TreasuryServiceAsyncStub
     AlertStub = alerts_pb2_grpc.AlertServiceAsyncStub
     SyncStub = syncs_pb2_grpc.SyncServiceAsyncStub
     BrokerSessionStub = broker_sessions_pb2_grpc.SessionServiceAsyncStub
@@ -49,6 +81,15 @@ else:
     KeyStub = keys_pb2_grpc.KeyServiceStub
     QuoteStub = quotes_pb2_grpc.QuoteServiceStub
     SnapshotStub = snapshot_pb2_grpc.SnapshotServiceStub
+    AfterMarketStub = after_market_pb2_grpc.AfterMarketServiceStub
+    CompanyStub = companies_pb2_grpc.CompanyServiceStub
+    EarningsStub = earnings_pb2_grpc.EarningsServiceStub
+    ExchangeStub = exchanges_pb2_grpc.ExchangeServiceStub
+    HistoryStub = history_pb2_grpc.HistoryServiceStub
+    IndexStub = indices_pb2_grpc.IndexServiceStub
+    InstrumentStub = instruments_pb2_grpc.InstrumentServiceStub
+    NewsStub = news_pb2_grpc.NewsServiceStub
+    TreasuryStub = treasury_pb2_grpc.TreasuryServiceStub
     AlertStub = alerts_pb2_grpc.AlertServiceStub
     SyncStub = syncs_pb2_grpc.SyncServiceStub
     BrokerSessionStub = broker_sessions_pb2_grpc.SessionServiceStub
@@ -58,7 +99,19 @@ else:
     SyncedPortfolioStub = synced_portfolios_pb2_grpc.SyncedPortfolioServiceStub
 
 AUTH_CONTRACTS = [accounts_pb2.DESCRIPTOR, keys_pb2.DESCRIPTOR, sessions_pb2.DESCRIPTOR]
-MARKET_CONTRACTS = [quotes_pb2.DESCRIPTOR, snapshot_pb2.DESCRIPTOR]
+MARKET_CONTRACTS = [
+    after_market_pb2.DESCRIPTOR,
+    companies_pb2.DESCRIPTOR,
+    earnings_pb2.DESCRIPTOR,
+    exchanges_pb2.DESCRIPTOR,
+    history_pb2.DESCRIPTOR,
+    indices_pb2.DESCRIPTOR,
+    instruments_pb2.DESCRIPTOR,
+    news_pb2.DESCRIPTOR,
+    quotes_pb2.DESCRIPTOR,
+    snapshot_pb2.DESCRIPTOR,
+    treasury_pb2.DESCRIPTOR,
+]
 ALERTS_CONTRACTS = [alerts_pb2.DESCRIPTOR]
 BROKERS_CONTRACTS = [syncs_pb2.DESCRIPTOR, broker_sessions_pb2.DESCRIPTOR]
 PORTFOLIO_CONTRACTS = [
@@ -102,6 +155,15 @@ class Clients:
     keys: KeyStub
     quotes: QuoteStub
     snapshots: SnapshotStub
+    after_market: AfterMarketStub
+    companies: CompanyStub
+    earnings: EarningsStub
+    exchanges: ExchangeStub
+    history: HistoryStub
+    indices: IndexStub
+    instruments: InstrumentStub
+    news: NewsStub
+    treasury: TreasuryStub
     alerts: AlertStub
     syncs: SyncStub
     activations: BrokerSessionStub
@@ -140,6 +202,15 @@ async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
             keys=KeyStub(channels["auth"]),
             quotes=QuoteStub(channels["market"]),
             snapshots=SnapshotStub(channels["market"]),
+            after_market=AfterMarketStub(channels["market"]),
+            companies=CompanyStub(channels["market"]),
+            earnings=EarningsStub(channels["market"]),
+            exchanges=ExchangeStub(channels["market"]),
+            history=HistoryStub(channels["market"]),
+            indices=IndexStub(channels["market"]),
+            instruments=InstrumentStub(channels["market"]),
+            news=NewsStub(channels["market"]),
+            treasury=TreasuryStub(channels["market"]),
             alerts=AlertStub(channels["alerts"]),
             syncs=SyncStub(broker_work),
             activations=BrokerSessionStub(broker_work),
@@ -174,6 +245,42 @@ async def _quotes(clients: _Clients) -> QuoteStub:
 
 async def _snapshots(clients: _Clients) -> SnapshotStub:
     return clients.snapshots
+
+
+async def _after_market(clients: _Clients) -> AfterMarketStub:
+    return clients.after_market
+
+
+async def _companies(clients: _Clients) -> CompanyStub:
+    return clients.companies
+
+
+async def _earnings(clients: _Clients) -> EarningsStub:
+    return clients.earnings
+
+
+async def _exchanges(clients: _Clients) -> ExchangeStub:
+    return clients.exchanges
+
+
+async def _history(clients: _Clients) -> HistoryStub:
+    return clients.history
+
+
+async def _indices(clients: _Clients) -> IndexStub:
+    return clients.indices
+
+
+async def _instruments(clients: _Clients) -> InstrumentStub:
+    return clients.instruments
+
+
+async def _news(clients: _Clients) -> NewsStub:
+    return clients.news
+
+
+async def _treasury(clients: _Clients) -> TreasuryStub:
+    return clients.treasury
 
 
 async def _alerts(clients: _Clients) -> AlertStub:
@@ -212,6 +319,15 @@ Accounts = Annotated[AccountStub, Depends(_accounts)]
 Sessions = Annotated[SessionStub, Depends(_sessions)]
 Quotes = Annotated[QuoteStub, Depends(_quotes)]
 Snapshots = Annotated[SnapshotStub, Depends(_snapshots)]
+AfterMarket = Annotated[AfterMarketStub, Depends(_after_market)]
+Companies = Annotated[CompanyStub, Depends(_companies)]
+Earnings = Annotated[EarningsStub, Depends(_earnings)]
+Exchanges = Annotated[ExchangeStub, Depends(_exchanges)]
+History = Annotated[HistoryStub, Depends(_history)]
+Indices = Annotated[IndexStub, Depends(_indices)]
+Instruments = Annotated[InstrumentStub, Depends(_instruments)]
+News = Annotated[NewsStub, Depends(_news)]
+Treasury = Annotated[TreasuryStub, Depends(_treasury)]
 Alerts = Annotated[AlertStub, Depends(_alerts)]
 Syncs = Annotated[SyncStub, Depends(_syncs)]
 Activations = Annotated[BrokerSessionStub, Depends(_activations)]

@@ -44,9 +44,12 @@ EXPOSED_HEADERS = [
     "RateLimit-Remaining",
     "RateLimit-Reset",
     "Retry-After",
+    "X-As-Of",
     "X-Cache",
+    "X-Freshness",
     "X-Missing-Symbols",
     "X-Request-ID",
+    "X-Source",
 ]
 
 Answer = Callable[[Incoming], Finished | None]

@@ -46,6 +46,8 @@ _NO_GZIP = re.compile(rb"gzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)")
 _UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DIRECTIVE = re.compile(r"([a-z-]+)(?:=(\d+))?")
 _FRESHNESS = re.compile(rb'"freshness":"(?:live|delayed)"')
+_FRESHNESS_HEADER = b"x-freshness"
+_CURRENT = frozenset({b"live", b"delayed"})
 
 
 class UnsafeHeader(ValueError):
@@ -365,7 +367,7 @@ class HttpCache:
         if not kept.is_marked_stale:
             log.warning("serving stale", extra={"key": key, "status": failed.status})
             body = _FRESHNESS.sub(b'"freshness":"stale"', kept.plain.body)
-            kept = make_entry(body, kept.media_headers, kept.policy, kept.stored_at)
+            kept = make_entry(body, _marked_stale(kept.media_headers), kept.policy, kept.stored_at)
             kept.is_marked_stale = True
             self._keep(key, kept)
         kept.retry_at = now + RETRY_SECONDS
@@ -385,6 +387,13 @@ class HttpCache:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.size_bytes -= entry.size_bytes
+
+
+def _marked_stale(headers: list[Header]) -> list[Header]:
+    return [
+        (name, b"stale") if name.lower() == _FRESHNESS_HEADER and value in _CURRENT else (name, value)
+        for name, value in headers
+    ]
 
 
 def _normalised(query: bytes, names: frozenset[str]) -> str | None:

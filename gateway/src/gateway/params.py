@@ -30,8 +30,8 @@ class SymbolMalformed(InvalidRequest):
 class SymbolsMissing(InvalidRequest):
     """A list of symbols without any."""
 
-    def __init__(self) -> None:
-        super().__init__("Missing required field: symbols")
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Missing required field: {name}")
 
 
 class TooManySymbols(InvalidRequest):
@@ -66,8 +66,8 @@ SymbolText = Annotated[
 ]
 
 
-def symbols_from(text: str, limit: int) -> list[str]:
-    """Return the symbols of a comma list: order kept, duplicates folded.
+def symbols_from(text: str, limit: int, *, name: str = "symbols") -> list[str]:
+    """Return the symbols of a comma list, which callers know by a name: order kept, duplicates folded.
 
     Raises:
         SymbolsMissing: there is none.
@@ -76,7 +76,7 @@ def symbols_from(text: str, limit: int) -> list[str]:
     """
     symbols = split_symbols([text])
     if not symbols:
-        raise SymbolsMissing
+        raise SymbolsMissing(name)
     if len(symbols) > limit:
         raise TooManySymbols(len(symbols), limit)
     malformed = [symbol for symbol in symbols if not is_symbol(symbol)]

@@ -9,27 +9,42 @@ A field of a `Reply` is read from the message's field of the same name, or from 
 
 Timestamps become RFC 3339 text in UTC, enum values their short name in lower case, and what is absent becomes None.
 A path of names or a function in a marker is checked against the descriptor when the reader is compiled.
+
+JSON names are the fields' own; those of a `CamelReply` are in camel case unless a field sets its `serialization_alias`.
+What an answer says once for all its rows comes to each of them in a `Row`. A union of replies that bear their messages'
+names is told apart by `Discriminator(name_of_message)`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 Getter = Callable[[Any], Any]
+M_co = TypeVar("M_co", bound=Message, covariant=True)
 
 TIMESTAMP = "google.protobuf.Timestamp"
 FLOATING_TYPES = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_PRICE_DECIMALS = 6
 MAX_CHANGE_DECIMALS = 6
 MAX_PERCENT_DECIMALS = 2
+MAX_BAR_PERCENT_DECIMALS = 5
 
 
 class FieldNotInMessage(TypeError):
@@ -46,17 +61,66 @@ class From:
     source: str | Callable[[Any], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Says that a field is not in the message: its answer says it once for all rows, and `Row` brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[M_co]):
+    """One of an answer's messages, with what the answer says once for all of them, by field."""
+
+    message: M_co
+    shared: Mapping[str, Any]
+
+
+def rows_of(messages: Iterable[M_co], **shared: Any) -> list[Row[M_co]]:
+    """Return messages as rows that share some fields."""
+    return [Row(message, shared) for message in messages]
+
+
 class Reply(BaseModel):
-    """An answer's body; validates from a protobuf message, a mapping or keyword arguments."""
+    """An answer's body; validates from a protobuf message, a row, a mapping or keyword arguments."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
     def _read_message(cls, value: Any) -> Any:
-        if not isinstance(value, Message):
-            return value
-        return {name: read(value) for name, read in reader_of(cls, value.DESCRIPTOR)}
+        if isinstance(value, Row):
+            return {**fields_of(cls, value.message), **value.shared}
+        return fields_of(cls, value) if isinstance(value, Message) else value
+
+
+def camel_case(name: str) -> str:
+    """Return a field's name as most JSON writes it: `price_avg50` becomes `priceAvg50`."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+class CamelReply(Reply):
+    """An answer's body whose JSON names are in camel case."""
+
+    model_config = ConfigDict(alias_generator=AliasGenerator(serialization_alias=camel_case))
+
+
+def example(**values: Any) -> ConfigDict:
+    """Return the configuration of a model that shows an example in the OpenAPI document, by JSON names."""
+    return ConfigDict(json_schema_extra={"examples": [values]})
+
+
+def name_of_message(value: Any) -> str:
+    """Return which branch of a union of replies a value is for: the one that bears its message's name."""
+    return str(value.DESCRIPTOR.name) if isinstance(value, Message) else type(value).__name__
+
+
+def fields_of(reply: type[Reply], message: Message) -> dict[str, Any]:
+    """Read what a reply takes from a message, by field.
+
+    Raises:
+        FieldNotInMessage: the message is not one that the reply is for.
+    """
+    return {name: read(message) for name, read in reader_of(reply, message.DESCRIPTOR)}
 
 
 @lru_cache(maxsize=1024)
@@ -68,6 +132,8 @@ def reader_of(reply: type[Reply], descriptor: Descriptor) -> Sequence[tuple[str,
     """
     readers = []
     for name, field in reply.model_fields.items():
+        if any(isinstance(marker, Shared) for marker in field.metadata):
+            continue
         markers = [marker for marker in field.metadata if isinstance(marker, From)]
         source = markers[0].source if markers else name
         getter = source if callable(source) else _getter_of(reply, descriptor, source)
@@ -143,6 +209,11 @@ def rfc3339(seconds: int, microseconds: int = 0) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def itself(message: Any) -> Any:
+    """Return the message, for a marker: a nested reply is read from the same message as the one around it."""
+    return message
+
+
 def always(value: Any) -> From:
     """Return the marker of a field whose value does not depend on the message."""
     return From(lambda _: value)
@@ -162,14 +233,21 @@ def _whole_or_not(value: Decimal) -> int | float:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
+def _plain_number(value: float) -> int | float:
+    return int(value) if value.is_integer() else value
+
+
 def _rounded_to(decimals: int) -> AfterValidator:
     return AfterValidator(lambda value: rounded(value, decimals))
 
 
 Freshness = Literal["live", "delayed", "stale", "closed", "simulated"]
 DateTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Price = Annotated[float, _rounded_to(MAX_PRICE_DECIMALS)]
 Change = Annotated[float, _rounded_to(MAX_CHANGE_DECIMALS)]
 Percent = Annotated[float, _rounded_to(MAX_PERCENT_DECIMALS)]
+BarPercent = Annotated[float, _rounded_to(MAX_BAR_PERCENT_DECIMALS)]
+Amount = Annotated[float, PlainSerializer(_plain_number, return_type=int | float), WithJsonSchema({"type": "number"})]
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
 Quantity = Annotated[
     Decimal, PlainSerializer(_whole_or_not, return_type=int | float), WithJsonSchema({"type": "number"})

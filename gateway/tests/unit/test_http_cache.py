@@ -27,6 +27,7 @@ class Application:
         self.gate: asyncio.Event | None = None
         self.error: Exception | None = None
         self.requests: list[Any] = []
+        self.freshness: bytes | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.flights += 1
@@ -38,6 +39,8 @@ class Application:
         if self.policy is not None and note is not None and self.status == 200:
             note.policy = parse_policy(self.policy)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"999"), (b"x-missing-symbols", b"A")]
+        if self.freshness is not None:
+            headers.append((b"x-freshness", self.freshness))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
         if self.error is not None:
@@ -168,6 +171,25 @@ async def test_while_fetching_fails_the_last_good_answer_is_served_and_says_so(
     assert header(stale, b"x-cache") == b"STALE"
     assert stale.body == b'{"price":1,"freshness":"stale"}'
     assert header(stale, b"etag") != header(fresh, b"etag")
+
+
+@pytest.mark.parametrize(
+    ("freshness", "told"), [("live", "stale"), ("delayed", "stale"), ("closed", "closed"), ("simulated", "simulated")]
+)
+async def test_what_says_its_freshness_in_a_header_is_marked_there(
+    app: Application, clock: ManualClock, freshness: str, told: str
+) -> None:
+    cache = HttpCache(app, lambda path: (path, frozenset()), max_bytes=100_000, clock=clock)
+    app.body, app.freshness = b"[]", freshness.encode()
+    assert header(await get(cache), b"x-freshness") == freshness.encode()
+    await clock.advance(13)
+    app.status, app.body = 503, b'{"request_id":"x"}'
+
+    stale = await get(cache)
+
+    assert header(stale, b"x-freshness") == told.encode()
+    assert header(stale, b"x-missing-symbols") == b"A"
+    assert stale.body == b"[]"
 
 
 async def test_a_failing_service_is_asked_once_a_second_and_readers_do_not_wait(

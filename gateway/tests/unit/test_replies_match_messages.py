@@ -1,7 +1,7 @@
 """The contract between routes and services: every reply against the message that its route returns."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
@@ -9,22 +9,50 @@ from fastapi.routing import APIRoute
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from bourse.market.v1 import indices_pb2
 from gateway.app import api_routes
-from gateway.reply import TIMESTAMP, From, Reply, field_at, reader_of, short_names
+from gateway.models import indices
+from gateway.reply import TIMESTAMP, From, Reply, Row, Shared, field_at, itself, reader_of, short_names
 
 WHOLE = (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT32)
 FLOATING = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
 
 
-def message_type(route: APIRoute) -> type[Message] | None:
-    """Return the message a route returns, of a sequence its elements; None for a route without a service."""
-    annotation = route.endpoint.__annotations__.get("return")
-    if get_origin(annotation) is Sequence:
-        (annotation,) = get_args(annotation)
-    return annotation if isinstance(annotation, type) and issubclass(annotation, Message) else None
+def leaves(annotation: Any) -> list[Any]:
+    """Return what an annotation holds in the end: the elements of sequences, values of mappings, branches of unions."""
+    while hasattr(annotation, "__metadata__"):
+        annotation = annotation.__origin__
+    kind = get_origin(annotation)
+    if kind in (types.UnionType, Union):
+        return [leaf for branch in get_args(annotation) for leaf in leaves(branch)]
+    if kind in (Sequence, list, Row, Mapping, dict):
+        return leaves(get_args(annotation)[-1])
+    return [annotation]
 
 
-ROUTES = [route for route in api_routes() if message_type(route) is not None]
+def messages_of(route: APIRoute) -> list[type[Message]]:
+    """Return the messages a route may return, alone or in a sequence; none for a route without a service."""
+    found = leaves(route.endpoint.__annotations__.get("return"))
+    return [each for each in found if isinstance(each, type) and issubclass(each, Message)]
+
+
+def pairs_of(route: APIRoute) -> list[tuple[type[Reply], type[Message]]]:
+    """Return which reply is read from which message; of several messages each has the reply of its own name."""
+    messages, replies = messages_of(route), leaves(route.response_model)
+    if len(messages) == 1:
+        return [(reply, messages[0]) for reply in replies]
+    by_name = {reply.__name__: reply for reply in replies}
+    assert set(by_name) == {message.__name__ for message in messages}
+    return [(by_name[message.__name__], message) for message in messages]
+
+
+ROUTES = [route for route in api_routes() if messages_of(route)]
+# A table is no message, and its route reads the rows itself.
+READ_BY_ROUTES = [
+    (indices.Constituent, indices_pb2.Constituent),
+    (indices.ConstituentDetails, indices_pb2.Constituent),
+    (indices.ConstituentPrice, indices_pb2.ConstituentPrice),
+]
 
 
 def without_none(annotation: Any) -> tuple[Any, bool]:
@@ -59,8 +87,12 @@ def problems_of(reply: type[Reply], descriptor: Descriptor) -> list[str]:
     found = []
     reader_of(reply, descriptor)
     for name, info in reply.model_fields.items():
+        if any(isinstance(marker, Shared) for marker in info.metadata):
+            continue
         markers = [marker for marker in info.metadata if isinstance(marker, From)]
         path = markers[0].source if markers else name
+        if path is itself:
+            found += problems_of(plain(info.annotation), descriptor)
         if not isinstance(path, str):
             continue
         field = field_at(reply, descriptor, path)
@@ -103,19 +135,21 @@ def expected_kinds(field: FieldDescriptor) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{min(route.methods)} {route.path}")
 def test_each_reply_fits_the_message_of_its_route(route: APIRoute) -> None:
-    returned = message_type(route)
-    assert returned is not None
-    model = route.response_model
-    reply = get_args(model)[0] if get_origin(model) is list else model
-    assert isinstance(reply, type)
-    assert issubclass(reply, Reply)
+    for reply, message in pairs_of(route):
+        assert isinstance(reply, type)
+        assert issubclass(reply, Reply)
+        descriptor: Any = message.DESCRIPTOR
+        assert problems_of(reply, descriptor) == []
 
-    descriptor: Any = returned.DESCRIPTOR
+
+@pytest.mark.parametrize(("reply", "message"), READ_BY_ROUTES, ids=lambda kind: kind.__name__)
+def test_each_row_of_a_table_fits_its_message(reply: type[Reply], message: type[Message]) -> None:
+    descriptor: Any = message.DESCRIPTOR
     assert problems_of(reply, descriptor) == []
 
 
 def test_every_route_with_a_service_is_walked() -> None:
-    assert len(ROUTES) >= 19
+    assert len(ROUTES) >= 46
 
 
 def test_a_reply_that_hides_absence_is_found() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, ValidationError
 
 from bourse.alerts.v1 import alerts_pb2
 from bourse.auth.v1 import accounts_pb2
@@ -16,7 +17,23 @@ from gateway.models.alerts import Alert
 from gateway.models.auth import User
 from gateway.models.indices import Snapshot
 from gateway.models.prices import LivePrice
-from gateway.reply import FieldNotInMessage, From, Money, Quantity, Reply, reader_of, rfc3339, rounded
+from gateway.reply import (
+    Amount,
+    CamelReply,
+    FieldNotInMessage,
+    From,
+    Money,
+    Price,
+    Quantity,
+    Reply,
+    Shared,
+    camel_case,
+    name_of_message,
+    reader_of,
+    rfc3339,
+    rounded,
+    rows_of,
+)
 
 NOW = datetime(2026, 4, 7, 9, 0, 0, 123456, tzinfo=UTC)
 
@@ -174,3 +191,63 @@ def test_a_quantity_is_whole_where_it_is(text: str, json: str) -> None:
         quantity: Quantity
 
     assert Row(quantity=Decimal(text)).model_dump_json() == f'{{"quantity":{json}}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "json"),
+    [
+        ("price", "price"),
+        ("price_avg50", "priceAvg50"),
+        ("net_cash_provided_by_operating_activities", "netCashProvidedByOperatingActivities"),
+        ("weighted_average_shs_out_dil", "weightedAverageShsOutDil"),
+        ("is_etf", "isEtf"),
+    ],
+)
+def test_fields_become_camel_case(name: str, json: str) -> None:
+    assert camel_case(name) == json
+
+
+def test_a_name_of_its_own_wins_over_camel_case() -> None:
+    class Row(CamelReply):
+        last_price: float
+        as_of: Annotated[str, Field(serialization_alias="as_of")]
+
+    assert Row(last_price=1.5, as_of="x").model_dump_json(by_alias=True) == '{"lastPrice":1.5,"as_of":"x"}'
+
+
+def test_rows_bring_what_their_answer_says_once() -> None:
+    class Level(Reply):
+        symbol: Annotated[str, Shared()]
+        price: float
+
+    levels = [snapshot_pb2.IndexLevel(price=1.0), snapshot_pb2.IndexLevel(price=2.0)]
+
+    read = [Level.model_validate(row) for row in rows_of(levels, symbol="nifty")]
+
+    assert read == [Level(symbol="nifty", price=1.0), Level(symbol="nifty", price=2.0)]
+    with pytest.raises(ValidationError, match="symbol"):
+        Level.model_validate(levels[0])
+
+
+def test_a_branch_is_named_by_its_message_and_by_itself() -> None:
+    class Quote(Reply):
+        symbol: str
+
+    assert name_of_message(a_quote()) == name_of_message(Quote(symbol="TCS")) == "Quote"
+
+
+@pytest.mark.parametrize(
+    ("value", "json"), [(85e9, "85000000000"), (0.0, "0"), (-3.0, "-3"), (0.26, "0.26"), (1e300, str(int(1e300)))]
+)
+def test_an_amount_is_whole_where_it_is(value: float, json: str) -> None:
+    class Row(Reply):
+        amount: Amount
+
+    assert Row(amount=value).model_dump_json() == f'{{"amount":{json}}}'
+
+
+def test_a_price_has_no_binary_artefacts() -> None:
+    class Row(Reply):
+        price: Price
+
+    assert Row(price=0.1 + 0.2).model_dump_json() == '{"price":0.3}'

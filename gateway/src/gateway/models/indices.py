@@ -1,10 +1,24 @@
-"""The market at a glance as clients see it."""
+"""Indices and the market at a glance, as clients see them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from bourse.market.v1 import snapshot_pb2
-from gateway.reply import DateTime, Freshness, From, Percent, Reply, always
+from gateway.reply import (
+    CamelReply,
+    Change,
+    Date,
+    DateTime,
+    Freshness,
+    From,
+    Percent,
+    Price,
+    Reply,
+    always,
+    example,
+)
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 NOTICE = (
@@ -65,3 +79,65 @@ class Snapshot(Reply):
     as_of: Annotated[DateTime | None, From("provenance.as_of")]
     freshness: Annotated[Freshness | None, From("provenance.freshness")]
     notice: Annotated[str, always(NOTICE)]
+
+
+class Constituent(CamelReply):
+    """One member of an index."""
+
+    model_config = example(
+        symbol="AAPL",
+        name="Apple Inc.",
+        sector="Information Technology",
+        subSector="Technology Hardware, Storage & Peripherals",
+        headQuarter="Cupertino, California",
+        dateFirstAdded="1982-11-30",
+        cik="0000320193",
+        founded="1977",
+    )
+
+    symbol: str
+    name: str
+    sector: str | None
+    sub_sector: str | None
+    head_quarter: str | None
+    date_first_added: Date | None
+    cik: str | None
+    founded: str | None
+
+
+class ConstituentDetails(Constituent):
+    """One member of an index, which instrument it is, and where the row comes from as of which day."""
+
+    model_config = example(
+        symbol="AAPL",
+        name="Apple Inc.",
+        sector="Information Technology",
+        subSector="Technology Hardware, Storage & Peripherals",
+        headQuarter="Cupertino, California",
+        dateFirstAdded="1982-11-30",
+        cik="0000320193",
+        founded="1977",
+        instrument="NASDAQ:AAPL",
+        isin="US0378331005",
+        source="datasets/s-and-p-500-companies",
+        as_of="2026-04-01",
+    )
+
+    instrument: str
+    isin: str | None
+    source: str
+    as_of: Annotated[Date, Field(serialization_alias="as_of")]
+
+
+class ConstituentPrice(CamelReply):
+    """One member of an index and what it costs: a line of the table."""
+
+    symbol: Annotated[str, From("constituent.symbol")]
+    name: Annotated[str, From("constituent.name")]
+    price: Price | None
+    change: Change | None
+    change_percent: Percent | None
+    sector: Annotated[str | None, From("constituent.sector")]
+    sub_sector: Annotated[str | None, From("constituent.sub_sector")]
+    founded: Annotated[str | None, From("constituent.founded")]
+    head_quarter: Annotated[str | None, From("constituent.head_quarter")]

@@ -1,11 +1,13 @@
-"""Prices: a batch now, or a stream of them."""
+"""Prices: a batch now, or a stream of them; and how the routes of shares and of currency pairs ask for theirs."""
+
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
 from bourse.market.v1 import quotes_pb2 as pb
 from gateway.bodies import StrictRoute
 from gateway.clients import Quotes
-from gateway.errors import documented
+from gateway.errors import ApiError, documented
 from gateway.http_cache import CACHED
 from gateway.models.prices import LivePrices
 from gateway.params import QuotedSymbols, StreamedSymbols
@@ -16,6 +18,18 @@ router = APIRouter(prefix="/api", tags=["prices"], route_class=StrictRoute)
 
 LIVE_PRICES = "/api/portfolio/live-prices"
 STREAM_DESCRIPTION = "Events `snapshot`, `prices`, `stale`, `live`, `alert` and `end`, each with a JSON object."
+
+AnyQuoteMessage = pb.Quote | pb.DetailedQuote
+
+
+class PriceMissing(ApiError):
+    """An instrument that is known, and that no source has a price of."""
+
+    status = 404
+    code = "NOT_FOUND"
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"No source has a price of {symbol}")
 
 
 @router.get(
@@ -41,3 +55,23 @@ async def read_live_prices(symbols: QuotedSymbols, quotes: Quotes) -> pb.GetQuot
 async def stream(symbols: StreamedSymbols, caller: MaybeSignedIn, streams: OpenStreams) -> EventStream:
     """Prices of up to 200 instruments as Server-Sent Events; with a token, the user's fired alerts too."""
     return await streams.open(symbols, caller)
+
+
+async def quotes_of(
+    quotes: Quotes, symbols: Sequence[str], listing: pb.Listing.ValueType, *, long: bool
+) -> pb.GetQuotesResponse | pb.GetDetailedQuotesResponse:
+    """Ask for quotes, short or long."""
+    if long:
+        return await quotes.GetDetailedQuotes(pb.GetDetailedQuotesRequest(symbols=symbols, listing=listing))
+    return await quotes.GetQuotes(pb.GetQuotesRequest(symbols=symbols, listing=listing))
+
+
+def only_quote(reply: pb.GetQuotesResponse | pb.GetDetailedQuotesResponse) -> AnyQuoteMessage:
+    """Return the one quote that was asked for.
+
+    Raises:
+        PriceMissing: there is none.
+    """
+    if not reply.quotes:
+        raise PriceMissing(reply.missing[0].symbol)
+    return reply.quotes[0]

@@ -1,0 +1,29 @@
+"""What the United States pay for their debt."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from bourse.market.v1 import treasury_pb2 as pb
+from gateway.bodies import StrictRoute
+from gateway.clients import Treasury
+from gateway.errors import documented
+from gateway.http_cache import CACHED
+from gateway.market_params import Stretch
+from gateway.models.treasury import TreasuryRates
+from gateway.origin import ORIGIN_HEADERS, Headers, answered
+
+router = APIRouter(prefix="/api/treasury", tags=["treasury"], route_class=StrictRoute)
+
+
+@router.get(
+    "/rates",
+    response_model=list[TreasuryRates],
+    responses={**answered(ORIGIN_HEADERS), **documented(400, 429, 503, 504)},
+    **CACHED,
+)
+async def list_rates(days: Stretch, treasury: Treasury, headers: Headers) -> Sequence[pb.TreasuryRates]:
+    """Par yields by day, newest first; of ninety days without `from_date`, of five years at most."""
+    reply = await treasury.ListTreasuryRates(pb.ListTreasuryRatesRequest(from_date=days.first, to_date=days.last))
+    headers.tell_origin(reply.provenance)
+    return reply.rates
