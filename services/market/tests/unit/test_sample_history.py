@@ -172,7 +172,9 @@ async def test_it_knows_nothing_of_what_is_not_listed(source: SampleSource) -> N
     with pytest.raises(NothingKnown):
         await source.daily_history(STRANGER, date(2025, 1, 1), TODAY.date())
     with pytest.raises(NothingKnown):
-        await source.intraday_bars(STRANGER, date(2025, 1, 1), TODAY.date())
+        await source.intraday_bars(STRANGER, date(2026, 1, 4), date(2026, 1, 4))
+    with pytest.raises(NothingKnown):
+        await source.stock_news(STRANGER, page=0, limit=1)
     assert await source.quotes([STRANGER]) == {}
 
 

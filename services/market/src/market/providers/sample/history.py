@@ -74,8 +74,12 @@ class History:
         return self._columns[instrument.id]
 
     def times_of(self, instrument: Instrument) -> SessionTimes:
-        """Return when an instrument's venue trades."""
-        return self._times[venue_of(instrument)]
+        """Return when an instrument's venue trades.
+
+        Raises:
+            NothingKnown: the instrument is not in the listing.
+        """
+        return self._times[venue_of(self.listed(instrument).instrument)]
 
     def bars(self, instrument: Instrument, first: date, last: date, moment: datetime) -> DailyBars:
         """Return the bars from `first` to `last`, both with, of sessions that are finished at a moment."""

@@ -21,7 +21,7 @@ from market.domain.news import Article
 from market.domain.ports import Calendar
 from market.domain.quote_details import QuoteDetails
 from market.domain.quotes import Freshness, Provenance, Quote
-from market.domain.sessions import Venue, VenueSessions, venue_of
+from market.domain.sessions import Venue, venue_of
 from market.domain.ticks import Tick, microseconds_of, moment_of
 from market.domain.treasury import TreasuryRates
 from market.providers.reference.listing import Listed
@@ -105,9 +105,8 @@ class SampleSource:
             venue = venue_of(listed.instrument)
             self._places[listed.instrument.id] = (venue, len(members[venue]), column)
             members[venue].append(column)
-        sessions = {venue: simulated_sessions(calendar.sessions_of(venue), today) for venue in members}
-        self._venues = {venue: self._open(sessions[venue], columns) for venue, columns in members.items()}
-        times = {venue: SessionTimes.of(known) for venue, known in sessions.items()}
+        times = {venue: SessionTimes.of(simulated_sessions(calendar.sessions_of(venue), today)) for venue in members}
+        self._venues = {venue: self._open(times[venue], columns) for venue, columns in members.items()}
         self._history = History(listing, times, daily=self._daily_until, seed=seed)
         self._fundamentals = Fundamentals(self._history, seed=seed)
         self._profiles = Profiles(self._history, self._fundamentals)
@@ -239,7 +238,12 @@ class SampleSource:
         return self._news.latest(self._clock.now(), page=page, limit=limit)
 
     async def stock_news(self, instrument: Instrument, *, page: int, limit: int) -> Sequence[Article]:
-        """Return a page of made-up articles about an instrument, newest first."""
+        """Return a page of made-up articles about an instrument, newest first.
+
+        Raises:
+            NothingKnown: the instrument is not in the listing.
+        """
+        self._require(Capability.STOCK_NEWS, instrument)
         return self._news.about(instrument, self._clock.now(), page=page, limit=limit)
 
     async def press_releases(self, *, page: int, limit: int) -> Sequence[Article]:
@@ -317,11 +321,11 @@ class SampleSource:
         if not self.covers(capability, instrument):
             raise NothingKnown(instrument.id)
 
-    def _open(self, sessions: VenueSessions, columns: Sequence[int]) -> VenuePrices:
+    def _open(self, times: SessionTimes, columns: Sequence[int]) -> VenuePrices:
         listing = [self._listing[column] for column in columns]
         keys = np.array([key_of(each.instrument.id) for each in listing])
         stretches = Stretches(
-            sessions,
+            times,
             columns=np.array(columns),
             keys=keys,
             daily=self._daily_until,

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from market.domain.sessions import VenueSessions
-from market.domain.ticks import microseconds_of
-from market.providers.sample.daily import FIRST_DAY, DailyPrices, Steps, day_number
+from market.providers.sample.daily import DailyPrices, Steps
+from market.providers.sample.hours import SessionTimes
 from market.providers.sample.noise import Hashes, Purpose, hashed
 from market.providers.sample.path import DayBar, Path, bridge_path, session_path
 
@@ -53,7 +52,7 @@ class Stretches:
     """The stretches of one venue from FIRST_DAY on, each made when it is first asked for.
 
     Args:
-        sessions: when the venue trades.
+        times: when the venue trades.
         columns: its instruments' columns in the daily prices.
         keys: its instruments' randomness.
         daily: returns daily prices that reach a given row.
@@ -64,7 +63,7 @@ class Stretches:
 
     def __init__(
         self,
-        sessions: VenueSessions,
+        times: SessionTimes,
         *,
         columns: Positions,
         keys: Hashes,
@@ -79,11 +78,9 @@ class Stretches:
         self._seed = seed
         self._tick_interval = tick_interval
         self._is_always_open = is_always_open
-        trading = [each for each in sessions.sessions if each.date >= FIRST_DAY]
-        self._dates = np.array([each.date for each in trading], dtype="datetime64[D]")
-        self._rows = np.array([day_number(each.date) for each in trading], dtype=np.int64)
-        self._opens = np.array([microseconds_of(each.opens_at) for each in trading], dtype=np.int64)
-        self._closes = np.array([microseconds_of(each.closes_at) for each in trading], dtype=np.int64)
+        since = slice(int(np.searchsorted(times.rows, 0)), None)
+        self._dates, self._rows = times.dates[since], times.rows[since]
+        self._opens, self._closes = times.opens[since], times.closes[since]
         self._made: OrderedDict[StretchKey, Stretch] = OrderedDict()
 
     def at(self, moment: int) -> Stretch | None:
