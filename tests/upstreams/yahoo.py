@@ -29,6 +29,7 @@ from upstreams.yahoo_market import DAY, Issue, YahooMarket
 COOKIE = "A3"
 COOKIE_SECONDS = 365 * 24 * 3600
 SYMBOLS_AT_ONCE = 500
+SCREEN_SIZE = 25
 KEPT_INTRADAY = timedelta(days=60)
 DAYS_OF_RANGE = {"1d": 1, "5d": 5, "1mo": 31, "3mo": 92, "6mo": 183, "1y": 365, "2y": 730, "5y": 1826}
 CONSENT_PAGE = """<html><body><form><input name="csrfToken" value="made-up"/>
@@ -178,13 +179,14 @@ class YahooUpstream(Upstream):
         self._require_crumb(request)
         body = await request.json()
         region = re.findall(r'"region", "([a-z]+)"', json.dumps(body["query"]))
+        size = min(body.get("size") or body.get("count") or SCREEN_SIZE, 250)
         return payloads.screened(
-            self.market, region=region[0] if region else "us", offset=body["offset"], size=min(body["size"], 250)
+            self.market, region=region[0] if region else "us", offset=body.get("offset") or 0, size=size
         )
 
     async def _saved_screen(self, request: Request) -> Any:
         self._require_crumb(request)
-        size = int(request.query_params.get("count", 25))
+        size = int(request.query_params.get("count", SCREEN_SIZE))
         return payloads.screened(self.market, region="us", offset=0, size=size)
 
     def _issue(self, request: Request, envelope: str, description: str) -> Issue:

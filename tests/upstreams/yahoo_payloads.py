@@ -439,10 +439,13 @@ def _article(issue: Issue, at: datetime, kind: str) -> Json:
 EARNINGS_COLUMNS = (
     ("Symbol", "STRING"),
     ("Company Name", "STRING"),
+    ("Market Cap (Intraday)", "NUMBER"),
+    ("Event Name", "STRING"),
     ("Event Start Date", "DATE"),
     ("Event Start Date", "STRING"),
     ("EPS Estimate", "NUMBER"),
     ("Reported EPS", "NUMBER"),
+    ("Surprise (%)", "NUMBER"),
 )
 # When, in days from today, the companies of a market report, in their order; each a second time as another event.
 REPORT_DAYS = (1, -1, 5)
@@ -451,9 +454,9 @@ OTHERS_A_DAY = 9
 
 def earnings(market: YahooMarket, first: str, until: str, *, offset: int, size: int) -> Json:
     """Return a page of the calendar, from a day to the first moment of another."""
-    lines = [line for line in _reports(market) if first <= line[2] <= until + "T00:00:00.000Z"]
+    lines = [line for line in _reports(market) if first <= line[4] <= until + "T00:00:00.000Z"]
     columns = [{"label": label, "type": kind} for label, kind in EARNINGS_COLUMNS]
-    page = sorted(lines, key=lambda line: (line[2], line[0]))[offset : offset + size]
+    page = sorted(lines, key=lambda line: (-line[2], line[0], line[4]))[offset : offset + size]
     return held("finance", [{"documents": [{"columns": columns, "rows": page}], "total": len(lines)}])
 
 
@@ -474,7 +477,9 @@ def _reports(market: YahooMarket) -> list[list[Any]]:
 def _report(symbol: str, name: str, day: date, today: date) -> list[Any]:
     # In the evening in New York, which is the next day in UTC.
     at = datetime.combine(day, time(20, 15), ZoneInfo("America/New_York")).astimezone(UTC)
-    return [symbol, name, f"{at:%Y-%m-%dT%H:%M:%S.000Z}", "AMC", 1.25, 1.31 if day < today else 0.0]
+    is_made = day < today
+    worth, figures = len(name) * 1_000_000_000, [1.25, 1.31 if is_made else 0.0, 4.8 if is_made else 0.0]
+    return [symbol, name, worth, f"Q3 {day.year} Earnings", f"{at:%Y-%m-%dT%H:%M:%S.000Z}", "AMC", *figures]
 
 
 def screened(market: YahooMarket, *, region: str, offset: int, size: int) -> Json:

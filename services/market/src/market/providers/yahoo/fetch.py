@@ -99,12 +99,12 @@ class YahooClient:
         return await self._post(f"{SITE}/xhr/ncp", {"queryRef": kind, "serviceKey": "ncp_fin"}, body)
 
     async def earnings(self, first: date, until: date, *, offset: int) -> Any:
-        """Ask for a page of the reports in the United States from a day to the first moment of another, in UTC."""
+        """Ask for a page of American reports from a day to the first moment of another, in UTC; largest firms first."""
         kinds = [{"operator": "EQ", "operands": ["eventtype", kind]} for kind in ("EAD", "ERA")]
         body = {
-            "sortType": "ASC",
+            "sortType": "DESC",
             "entityIdType": "sp_earnings",
-            "sortField": "startdatetime",
+            "sortField": "intradaymarketcap",
             "includeFields": ["ticker", "startdatetime", "startdatetimetype", "epsestimate", "epsactual"],
             "size": EARNINGS_PER_PAGE,
             "offset": offset,

@@ -1,6 +1,7 @@
 """Yahoo's quotes, made ours: prices, the figures beside them, and trading outside sessions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -15,6 +16,16 @@ NAME = "yahoo"
 _OPEN = "REGULAR"
 
 
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """A row with a price, and whose it is."""
+
+    row: Wire
+    instrument: Instrument
+    last_price: float
+    at: datetime
+
+
 def quotes_of(
     answer: Any, asked: Mapping[str, Instrument], *, rule: FreshnessRule, now: datetime
 ) -> Mapping[str, Quote]:
@@ -26,19 +37,18 @@ def quotes_of(
         rule: judges what is not delayed.
         now: when the answer came.
     """
-    found = (_quote(row, instrument, rule, now) for row, instrument in _priced(answer, asked))
-    return {quote.instrument.id: quote for quote in found}
+    return {each.instrument.id: _quote(each, rule, now) for each in _priced(answer, asked)}
 
 
 def details_of(answer: Any, asked: Mapping[str, Instrument]) -> Mapping[str, QuoteDetails]:
     """Return the figures beside the prices of an answer by instrument id."""
-    return {instrument.id: _details(row) for row, instrument in _priced(answer, asked)}
+    return {each.instrument.id: _details(each.row) for each in _priced(answer, asked)}
 
 
 def after_market_trades_of(answer: Any, asked: Mapping[str, Instrument]) -> Mapping[str, AfterMarketTrade]:
     """Return the last trades outside sessions of an answer by instrument id; what has none is left out."""
-    found = ((instrument.id, _last_trade_outside(row)) for row, instrument in _priced(answer, asked))
-    return {instrument: trade for instrument, trade in found if trade is not None}
+    found = {each.instrument.id: _last_trade_outside(each.row) for each in _priced(answer, asked)}
+    return {instrument: trade for instrument, trade in found.items() if trade is not None}
 
 
 def after_market_quote_of(answer: Any, asked: Mapping[str, Instrument]) -> AfterMarketQuote | None:
@@ -47,34 +57,31 @@ def after_market_quote_of(answer: Any, asked: Mapping[str, Instrument]) -> After
     It is dated by the newest trade, the only moments that Yahoo gives. Sizes are left out: they come in lots of a size
     that is not told.
     """
-    for row, _ in _priced(answer, asked):
-        bid, ask = price(row.get("bid")), price(row.get("ask"))
-        trade, regular_at = _last_trade_outside(row), moment(row.get("regularMarketTime"))
-        times = [at for at in (regular_at, trade.at if trade else None) if at is not None]
-        if times and (bid is not None or ask is not None):
-            return AfterMarketQuote(at=max(times), bid_price=bid, ask_price=ask)
+    for priced in _priced(answer, asked):
+        bid, ask = price(priced.row.get("bid")), price(priced.row.get("ask"))
+        trade = _last_trade_outside(priced.row)
+        if bid is not None or ask is not None:
+            at = priced.at if trade is None else max(priced.at, trade.at)
+            return AfterMarketQuote(at=at, bid_price=bid, ask_price=ask)
     return None
 
 
-def _priced(answer: Any, asked: Mapping[str, Instrument]) -> list[tuple[Wire, Instrument]]:
-    rows = ((row, asked.get(text(row.get("symbol")) or "")) for row in result_of(answer, "quoteResponse"))
-    return [(row, instrument) for row, instrument in rows if instrument is not None and _is_priced(row, instrument)]
+def _priced(answer: Any, asked: Mapping[str, Instrument]) -> Iterator[_Priced]:
+    """Yield the rows with a price; a symbol that means another listing than ours shows by its currency."""
+    for row in result_of(answer, "quoteResponse"):
+        instrument = asked.get(text(row.get("symbol")) or "")
+        last_price, at = price(row.get("regularMarketPrice")), moment(row.get("regularMarketTime"))
+        if instrument is None or last_price is None or at is None:
+            continue
+        if text(row.get("currency")) in (None, instrument.currency):
+            yield _Priced(row, instrument, last_price, at)
 
 
-def _is_priced(row: Wire, instrument: Instrument) -> bool:
-    if price(row.get("regularMarketPrice")) is None or moment(row.get("regularMarketTime")) is None:
-        return False
-    # A symbol that means another listing than ours has another currency, so far as it can be told at all.
-    return text(row.get("currency")) in (None, instrument.currency)
-
-
-def _quote(row: Wire, instrument: Instrument, rule: FreshnessRule, now: datetime) -> Quote:
-    last_price, as_of = price(row.get("regularMarketPrice")), moment(row.get("regularMarketTime"))
-    if last_price is None or as_of is None:
-        raise AssertionError(row)
+def _quote(priced: _Priced, rule: FreshnessRule, now: datetime) -> Quote:
+    row, instrument, as_of = priced.row, priced.instrument, priced.at
     return Quote(
         instrument=instrument,
-        last_price=last_price,
+        last_price=priced.last_price,
         provenance=Provenance(NAME, as_of, _freshness(row, rule.of(instrument, as_of), as_of, now)),
         previous_close=price(row.get("regularMarketPreviousClose")),
         open=price(row.get("regularMarketOpen")),

@@ -112,7 +112,7 @@ class YahooSource:
         Raises:
             NothingKnown: nobody bids or asks.
         """
-        asked = by_symbol([instrument])
+        asked = {_symbol(instrument): instrument}
         quote = after_market_quote_of(await self._client.quotes(list(asked)), asked)
         if quote is None:
             raise NothingKnown
