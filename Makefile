@@ -15,10 +15,11 @@ CODE := protos/build.py chassis gateway services suite tests bench scripts
 OWN_MODULES := bourse-chassis=chassis,bourse-protos=bourse
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test check bench demo long format protos openapi lock clean contracts-compatible
+.PHONY: help run sandbox test check check-page bench demo long format protos examples openapi lock clean \
+	contracts-compatible
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(STAMPS)/members ## serve everything at http://127.0.0.1:8000 (GATEWAY_PORT, RUN_DIR); Ctrl-C ends it
 	@exec $(BIN)/python -m suite
@@ -50,6 +51,9 @@ contracts-compatible: $(STAMPS)/dev
 		$(BIN)/buf breaking protos --against '.git#ref=$(CONTRACTS_AGAINST),subdir=protos'; \
 	else echo "buf breaking: SKIPPED, there is no earlier commit to compare with"; fi
 
+check-page: $(STAMPS)/dev ## look at the documentation page in headless Chromium (SCREENSHOTS=folder keeps pictures)
+	@$(BIN)/python scripts/check_page.py
+
 bench: $(STAMPS)/dev ## measure against bare limits, each as a ratio in one run
 	$(BIN)/python bench/run.py
 
@@ -65,6 +69,9 @@ format: $(STAMPS)/dev ## put the code into shape
 
 protos: $(STAMPS)/run ## compile the contracts again
 	$(UV) install --python $(BIN)/python --no-deps --no-build-isolation --reinstall -e protos
+
+examples: $(STAMPS)/dev ## record the documentation's examples that are missing or stale (ALL=1: all of them)
+	$(BIN)/python scripts/record_examples.py
 
 openapi: $(STAMPS)/members ## write the agreed description of the API anew; read its difference
 	$(BIN)/python -m gateway openapi > tests/contract/openapi.json.new

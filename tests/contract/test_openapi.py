@@ -20,6 +20,8 @@ OPERATIONS = [
     for method, operation in operations.items()
 ]
 DOCUMENTED = {
+    "GET /",
+    "GET /api",
     "POST /api/auth/register",
     "POST /api/auth/login",
     "POST /api/auth/refresh",

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -20,11 +21,13 @@ from gateway.errors import exception_handlers
 from gateway.health import HealthPage, ServiceHealth
 from gateway.http_cache import MIN_COMPRESSED_BYTES, HttpCache
 from gateway.limits import Limits
-from gateway.openapi import as_text, describe
+from gateway.openapi import describe
+from gateway.pages.examples import read_examples
 from gateway.routes import (
     alerts,
     auth,
     brokers,
+    documentation,
     earnings,
     exchanges,
     forex,
@@ -45,6 +48,7 @@ from gateway.wire import Application
 
 log = logging.getLogger(__name__)
 
+TITLE = "Bourse"
 VERSION = "0.1.0"
 DESCRIPTION = "Market data, portfolios and price alerts for Indian and US markets."
 ROUTERS = (
@@ -62,6 +66,7 @@ ROUTERS = (
     exchanges.router,
     treasury.router,
     instruments.router,
+    documentation.router,
     system.router,
 )
 COMPRESSION_LEVEL = 6
@@ -90,7 +95,7 @@ def api_routes() -> list[APIRoute]:
 def create_api() -> FastAPI:
     """Return the framework's part: routes, errors and the OpenAPI document; it has no services yet."""
     api = FastAPI(
-        title="Bourse",
+        title=TITLE,
         version=VERSION,
         description=DESCRIPTION,
         openapi_url=None,
@@ -103,8 +108,17 @@ def create_api() -> FastAPI:
     routes = api_routes()
     # The table answers; the routes after it are there for the OpenAPI document.
     api.router.routes[:] = [RouteTable(routes), *routes]
-    api.state.openapi_text = as_text(describe(api))
+    api.state.documents = describe_api()
+    api.state.openapi_text = api.state.documents.openapi.text
     return api
+
+
+@cache
+def describe_api() -> documentation.Documents:
+    """Make what describes the API, which is the same for every gateway of a process and takes a moment to make."""
+    examples = read_examples()
+    description = describe(api_routes(), examples, title=TITLE, version=VERSION, description=DESCRIPTION)
+    return documentation.make_documents(description, examples)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""How the system stands, as clients see it."""
+"""The system itself, as clients see it: what it offers and how it stands."""
 
 from typing import Literal
 
@@ -65,3 +65,14 @@ class Liveness(Reply):
     """That the process runs, or is ready for traffic."""
 
     status: Literal["ok"]
+
+
+class Information(Reply):
+    """That the server runs, and the address of every operation by group and name."""
+
+    status: Literal["success"]
+    message: str
+    version: str
+    documentation: str
+    endpoints: dict[str, dict[str, str]]
+    example: str

@@ -1,11 +1,6 @@
-"""The gateway itself: health, readiness, and the page that describes the API."""
+"""The gateway itself: health and readiness."""
 
-from base64 import b64encode
-from hashlib import sha256
-from importlib.resources import files
-
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter
 
 from gateway.bodies import StrictRoute
 from gateway.errors import UpstreamUnavailable, documented
@@ -40,31 +35,3 @@ async def read_readiness(page: Page) -> Liveness:
     if not page.is_ready:
         raise NotReady
     return Liveness(status="ok")
-
-
-DOCS_PAGE = files("gateway").joinpath("docs.html").read_text(encoding="utf-8")
-
-
-def _hash_of(element: str) -> str:
-    content = DOCS_PAGE.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
-    return b64encode(sha256(content.encode()).digest()).decode()
-
-
-DOCS_POLICY = (
-    f"default-src 'none'; connect-src 'self'; script-src 'sha256-{_hash_of('script')}'; "
-    f"style-src 'sha256-{_hash_of('style')}'; base-uri 'none'; frame-ancestors 'none'"
-)
-
-
-@router.get("/docs", include_in_schema=False, response_class=HTMLResponse)
-async def read_docs() -> Response:
-    """Show the API's description; the page loads nothing from anywhere else."""
-    headers = {"Content-Security-Policy": DOCS_POLICY, "Cache-Control": "public, max-age=300"}
-    return HTMLResponse(DOCS_PAGE, headers=headers)
-
-
-@router.get("/openapi.json", include_in_schema=False)
-async def read_openapi(request: Request) -> Response:
-    """Return the API's OpenAPI document."""
-    headers = {"Cache-Control": "public, max-age=300"}
-    return Response(request.app.state.openapi_text, headers=headers, media_type="application/json")
