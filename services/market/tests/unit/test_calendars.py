@@ -41,7 +41,7 @@ def test_weekend_sessions_are_known(india: VenueSessions, day: date) -> None:
 @pytest.mark.parametrize(
     ("day", "opens", "closes"),
     [
-        (date(2013, 11, 3), time(18, 15), time(19, 30)),
+        (date(2014, 10, 23), time(18, 30), time(19, 30)),
         (date(2024, 11, 1), time(18, 0), time(19, 0)),
         (date(2025, 10, 21), time(13, 45), time(14, 45)),
     ],

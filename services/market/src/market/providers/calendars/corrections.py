@@ -41,12 +41,13 @@ CORRECTIONS = (
     # A full Saturday session in place of Monday 2024-01-22, a public holiday declared days before.
     Correction(Venue.INDIA, date(2024, 1, 20), INDIA_OPENS, INDIA_CLOSES),
     Correction(Venue.INDIA, date(2024, 1, 22), None, None),
-    # Muhurat trading on Diwali: an hour or so on an otherwise closed day, mostly in the evening.
-    Correction(Venue.INDIA, date(2010, 11, 5), time(18, 15), time(19, 15)),
+    # Muhurat trading on Diwali: an hour or so on an otherwise closed day, mostly in the evening. That there was a session
+    # in 2010 and in 2013 is certain; its hours are as brokers told their clients.
+    Correction(Venue.INDIA, date(2010, 11, 5), time(18, 0), time(19, 0)),
     Correction(Venue.INDIA, date(2011, 10, 26), time(16, 45), time(18, 0)),
     Correction(Venue.INDIA, date(2012, 11, 13), time(15, 45), time(17, 0)),
     Correction(Venue.INDIA, date(2013, 11, 3), time(18, 15), time(19, 30)),
-    Correction(Venue.INDIA, date(2014, 10, 23), time(18, 15), time(19, 30)),
+    Correction(Venue.INDIA, date(2014, 10, 23), time(18, 30), time(19, 30)),
     Correction(Venue.INDIA, date(2015, 11, 11), time(17, 45), time(18, 45)),
     Correction(Venue.INDIA, date(2016, 10, 30), time(18, 30), time(19, 30)),
     Correction(Venue.INDIA, date(2017, 10, 19), time(18, 30), time(19, 30)),
