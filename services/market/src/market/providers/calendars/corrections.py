@@ -41,8 +41,8 @@ CORRECTIONS = (
     # A full Saturday session in place of Monday 2024-01-22, a public holiday declared days before.
     Correction(Venue.INDIA, date(2024, 1, 20), INDIA_OPENS, INDIA_CLOSES),
     Correction(Venue.INDIA, date(2024, 1, 22), None, None),
-    # Muhurat trading on Diwali: an hour or so on an otherwise closed day, mostly in the evening. That there was a session
-    # in 2010 and in 2013 is certain; its hours are as brokers told their clients.
+    # Muhurat trading on Diwali: an hour or so on an otherwise closed day, mostly in the evening. The hours of 2010 and
+    # 2013 are to a quarter of an hour: no announcement of the exchanges was at hand.
     Correction(Venue.INDIA, date(2010, 11, 5), time(18, 0), time(19, 0)),
     Correction(Venue.INDIA, date(2011, 10, 26), time(16, 45), time(18, 0)),
     Correction(Venue.INDIA, date(2012, 11, 13), time(15, 45), time(17, 0)),
