@@ -1,17 +1,23 @@
 """What operators can set for market."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from chassis.settings import ProcessSettings
+from market.domain.budgets import Window, parse_budget
+from market.domain.capabilities import Capability
+from market.domain.source_order import parse_order
 
 SIMULATED = ("sample", "replay")
 BROKERS = ("zerodha", "icici")
 FULL_SPEED = "max"
 KNOWN_PROVIDERS = (*SIMULATED, *BROKERS, "yahoo", "fmp")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _names(value: object) -> object:
@@ -31,6 +37,12 @@ class Settings(ProcessSettings):
         market_migrate_on_start: False refuses to start on an old schema instead of migrating it.
         market_providers: the sources of prices, comma-separated, the preferred one first; `sample` or `replay` stand
             alone, since nothing real falls back to made-up prices.
+        market_providers_of: another order, or fewer of them, for some kinds of question, such as
+            `news=fmp,yahoo;quotes=zerodha,yahoo`; the kinds are those of `domain/capabilities.py`.
+        yahoo_budget: how often Yahoo may be asked, by all replicas that share a Redis: `60/minute;1500/hour`.
+        fmp_api_key: the key of Financial Modeling Prep.
+        fmp_base_url: where its `/stable` is, with it.
+        fmp_budget: how often it may be asked, by the plan of the key.
         market_splits_path: a CSV file of splits and bonus issues; unset means that none are known.
         brokers_address: where brokers serves gRPC, which is asked for the quotes of `zerodha` and `icici`.
         market_publisher_id: names this replica's ticks to those who watch for holes; different for each replica.
@@ -46,7 +58,12 @@ class Settings(ProcessSettings):
     market_database_url: SecretStr | None = None
     market_migrate_on_start: bool = True
     market_providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ("sample",)
+    market_providers_of: str = ""
     market_splits_path: Path | None = None
+    yahoo_budget: str = "60/minute;1500/hour"
+    fmp_api_key: SecretStr = SecretStr("")
+    fmp_base_url: str = "https://financialmodelingprep.com/stable"
+    fmp_budget: str = "300/minute;250/day"
     brokers_address: str = "127.0.0.1:7104"
     market_publisher_id: str = Field(default="market", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
     sample_seed: int = Field(default=7, ge=0, lt=2**63)
@@ -67,13 +84,60 @@ class Settings(ProcessSettings):
             raise ValueError("MARKET_PROVIDERS names a provider twice")
         if len(names) > 1 and not set(names).isdisjoint(SIMULATED):
             raise ValueError("MARKET_PROVIDERS: sample and replay stand alone, nothing real falls back to them")
-        missing = [name for name in names if name not in (*SIMULATED, *BROKERS)]
-        if missing:
-            listed, existing = ", ".join(missing), "only sample, replay, zerodha and icici"
-            raise ValueError(f"MARKET_PROVIDERS: this version has no {listed} yet, {existing}")
         if "replay" in names and self.replay_path is None:
             raise ValueError("MARKET_PROVIDERS is replay, so REPLAY_PATH must name the file")
+        if "fmp" in names and not self.fmp_api_key.get_secret_value():
+            raise ValueError("MARKET_PROVIDERS names fmp, so FMP_API_KEY must hold its key")
         return self
+
+    @model_validator(mode="after")
+    def _order_names_providers(self) -> Self:
+        wanted = {name for names in self.source_order.values() for name in names}
+        strange = sorted(wanted - set(self.market_providers))
+        if strange:
+            raise ValueError(f"MARKET_PROVIDERS_OF names {', '.join(strange)}, which MARKET_PROVIDERS does not")
+        return self
+
+    @field_validator("market_providers_of")
+    @classmethod
+    def _is_an_order(cls, text: str) -> str:
+        parse_order(text)
+        return text
+
+    @field_validator("yahoo_budget", "fmp_budget")
+    @classmethod
+    def _is_a_budget(cls, text: str) -> str:
+        parse_budget(text)
+        return text
+
+    @field_validator("fmp_base_url")
+    @classmethod
+    def _keeps_the_key_to_itself(cls, address: str) -> str:
+        parts = urlsplit(address)
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        if not is_safe or not parts.hostname:
+            raise ValueError("should begin with https://, since the key goes there; http:// is for loopback alone")
+        return address
+
+    @property
+    def is_simulated(self) -> bool:
+        """Say whether prices are made up or replayed."""
+        return not set(self.market_providers).isdisjoint(SIMULATED)
+
+    @property
+    def source_order(self) -> Mapping[Capability, Sequence[str]]:
+        """Return another order of the providers for some kinds of question."""
+        return parse_order(self.market_providers_of)
+
+    @property
+    def yahoo_windows(self) -> Sequence[Window]:
+        """Return how often Yahoo may be asked."""
+        return parse_budget(self.yahoo_budget)
+
+    @property
+    def fmp_windows(self) -> Sequence[Window]:
+        """Return how often Financial Modeling Prep may be asked."""
+        return parse_budget(self.fmp_budget)
 
     @property
     def broker_names(self) -> tuple[str, ...]:

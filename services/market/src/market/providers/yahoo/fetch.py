@@ -5,13 +5,13 @@ dates are local, and a cache that keeps errors for as long as the process lives.
 """
 
 import asyncio
+import importlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -185,7 +185,7 @@ class YahooClient:
             return _document(error.body)
         except self._library.YFRateLimitError:
             raise VendorLimits from None
-        except VendorFailed:
+        except (VendorFailed, self._library.YFException):
             raise SourceRefused("is not answering") from None
         except errors.Timeout:
             raise SourceRefused("did not answer in time") from None
@@ -228,10 +228,10 @@ def _open_library(folder: Path) -> tuple[Any, Any]:
     for name in _NOISY_LOGGERS:
         # At lower levels it logs crumbs and whole addresses, and what it reports as errors is raised as well.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    library = import_module("yfinance")
+    library = importlib.import_module("yfinance")
     library.config.debug.hide_exceptions = False
     library.set_tz_cache_location(str(folder))
-    data = import_module("yfinance.data")
+    data = importlib.import_module("yfinance.data")
     return data, data.new_session()
 
 

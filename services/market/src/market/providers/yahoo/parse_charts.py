@@ -37,6 +37,8 @@ from market.providers.yahoo.wire import (
 # How long after its close a session's bar may still change.
 SETTLED_AFTER = timedelta(minutes=30)
 FIVE_MINUTES = timedelta(minutes=5)
+# What Yahoo calls these two lengths.
+DAY_INTERVAL, FIVE_MINUTES_INTERVAL = "1d", "5m"
 LARGEST_PART = 10_000
 
 
@@ -59,7 +61,7 @@ def daily_history_of(answer: Any, instrument: Instrument, *, first: date, last: 
         NothingKnown: Yahoo has no chart of it.
         SourceRefused, AnswerUnreadable: the answer is none.
     """
-    chart = _chart(answer)
+    chart = _chart(answer, DAY_INTERVAL)
     zone = _zone(chart)
     by_day = _finished_days(chart, zone, now)
     days = [(day, row) for day, row in sorted(by_day.items()) if first <= day <= last]
@@ -72,7 +74,7 @@ def daily_history_of(answer: Any, instrument: Instrument, *, first: date, last: 
 
 def dividends_of(answer: Any) -> Sequence[Dividend]:
     """Return all dividends of a chart, newest first."""
-    chart = _chart(answer)
+    chart = _chart(answer, DAY_INTERVAL)
     return sorted(_dividends(chart, _zone(chart)), key=lambda each: each.ex_date, reverse=True)
 
 
@@ -91,7 +93,7 @@ def intraday_bars_of(
         zone: where days begin at midnight.
         now: when the answer came.
     """
-    chart = _chart(answer)
+    chart = _chart(answer, FIVE_MINUTES_INTERVAL)
     sessions = _trading_periods(chart)
     return [
         IntradayBar(
@@ -111,7 +113,7 @@ def treasury_rates_of(answers: Mapping[str, Any], *, first: date, last: date, no
     """Return the closing yields of finished days, by charts of days by maturity; in percent, as Yahoo has them."""
     by_day: dict[date, dict[str, float]] = {}
     for maturity, answer in answers.items():
-        chart = _chart(answer)
+        chart = _chart(answer, DAY_INTERVAL)
         zone = _zone(chart)
         running = _running_day(chart, zone, now)
         for at, close in _closes(chart):
@@ -121,10 +123,13 @@ def treasury_rates_of(answers: Mapping[str, Any], *, first: date, last: date, no
     return [TreasuryRates(day, yields) for day, yields in sorted(by_day.items())]
 
 
-def _chart(answer: Any) -> Wire:
+def _chart(answer: Any, interval: str) -> Wire:
+    """Return the chart of an answer; Yahoo may choose longer bars than were asked for, which would pass for others."""
     results = result_of(answer, "chart")
     if not results:
         raise NothingKnown
+    if mapping(results[0].get("meta")).get("dataGranularity", interval) != interval:
+        raise AnswerUnreadable
     return results[0]
 
 

@@ -21,7 +21,14 @@ from market.domain.quotes import Quote
 from market.domain.sessions import TIMEZONE_OF_VENUE, venue_of
 from market.domain.treasury import TreasuryRates
 from market.providers.yahoo.fetch import EARNINGS_PER_PAGE, YahooClient
-from market.providers.yahoo.parse_charts import daily_history_of, dividends_of, intraday_bars_of, treasury_rates_of
+from market.providers.yahoo.parse_charts import (
+    DAY_INTERVAL,
+    FIVE_MINUTES_INTERVAL,
+    daily_history_of,
+    dividends_of,
+    intraday_bars_of,
+    treasury_rates_of,
+)
 from market.providers.yahoo.parse_companies import (
     PROFILE_MODULES,
     RATINGS_MODULES,
@@ -139,12 +146,14 @@ class YahooSource:
         now = self._clock.now()
         # A day of the exchange may begin on the day before in UTC.
         begin = datetime.combine(first, time.min, UTC) - DAY
-        answer = await self._client.chart(_symbol(instrument), max(begin, BEGINNING), now + DAY, interval="1d")
+        answer = await self._client.chart(_symbol(instrument), max(begin, BEGINNING), now + DAY, interval=DAY_INTERVAL)
         return await asyncio.to_thread(daily_history_of, answer, instrument, first=first, last=last, now=now)
 
     async def dividends(self, instrument: Instrument) -> Sequence[Dividend]:
         """Return all dividends, newest first; the days on which holders are entitled Yahoo does not say."""
-        answer = await self._client.chart(_symbol(instrument), BEGINNING, self._clock.now() + DAY, interval="1d")
+        answer = await self._client.chart(
+            _symbol(instrument), BEGINNING, self._clock.now() + DAY, interval=DAY_INTERVAL
+        )
         return await asyncio.to_thread(dividends_of, answer)
 
     async def intraday_bars(self, instrument: Instrument, first: date, last: date) -> Sequence[IntradayBar]:
@@ -158,14 +167,14 @@ class YahooSource:
         end = datetime.combine(last + DAY, time.min, zone)
         if end <= begin:
             raise NothingKnown
-        answer = await self._client.chart(_symbol(instrument), begin, end, interval="5m")
+        answer = await self._client.chart(_symbol(instrument), begin, end, interval=FIVE_MINUTES_INTERVAL)
         return intraday_bars_of(answer, instrument, first=first, last=last, zone=zone, now=now)
 
     async def treasury_rates(self, first: date, last: date) -> Sequence[TreasuryRates]:
         """Return the yields of the four maturities that Yahoo has, in one call each."""
         now = self._clock.now()
         begin, end = datetime.combine(first, time.min, UTC) - DAY, datetime.combine(last + 2 * DAY, time.min, UTC)
-        calls = [self._client.chart(each, begin, end, interval="1d") for each in SYMBOL_OF_MATURITY.values()]
+        calls = [self._client.chart(each, begin, end, interval=DAY_INTERVAL) for each in SYMBOL_OF_MATURITY.values()]
         answers = dict(zip(SYMBOL_OF_MATURITY, await asyncio.gather(*calls), strict=True))
         return treasury_rates_of(answers, first=first, last=last, now=now)
 
