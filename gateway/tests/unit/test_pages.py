@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.app import create_api, describe_api
-from gateway.pages.documentation import documentation, error_codes
+from gateway.pages.documentation import MEANINGS, documentation, error_codes
 from gateway.pages.examples import Example, read_examples
 from gateway.pages.finished import policy_of
 from gateway.pages.markup import Html, code_of, prose, tag
@@ -173,6 +173,7 @@ def test_markup_escapes_what_is_not_markup() -> None:
 def test_every_error_code_is_explained() -> None:
     words = PAGES["/"].words
     assert {"INVALID_REQUEST", "BROKER_TOKEN_INVALID", "INTERNAL", "TOKEN_EXPIRED"} <= set(error_codes())
+    assert set(error_codes()) == MEANINGS.keys()
     assert set(error_codes()) <= set(words)
 
 

@@ -131,7 +131,7 @@ def _own_rows() -> list[Row]:
 
 def _error_row(code: str, statuses: set[int]) -> Html:
     shown = ", ".join(str(status) for status in sorted(statuses))
-    return tag("tr", tag("td", tag("code", code)), tag("td", shown), tag("td", prose(MEANINGS[code])))
+    return tag("tr", tag("td", tag("code", code)), tag("td", shown), tag("td", prose(MEANINGS.get(code, ""))))
 
 
 # --- operations ---------------------------------------------------------------------------------------------------
