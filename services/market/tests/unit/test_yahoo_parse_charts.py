@@ -173,6 +173,12 @@ class TestDays:
         with pytest.raises(AnswerUnreadable):
             history(chart([opening(day) for day in THREE_DAYS], THREE_BARS[:2], session=THURSDAY))
 
+    def test_bars_of_another_length_are_not_taken_for_days(self) -> None:
+        times = [opening(day) for day in THREE_DAYS]
+        assert len(sessions(chart(times, THREE_BARS, session=THURSDAY, meta={"dataGranularity": "1d"}))) == 3
+        with pytest.raises(AnswerUnreadable):
+            history(chart(times, THREE_BARS, session=THURSDAY, meta={"dataGranularity": "1mo"}))
+
     def test_missing_columns_are_gaps(self) -> None:
         answer = chart([opening(day) for day in THREE_DAYS], THREE_BARS, session=THURSDAY)
         answer["chart"]["result"][0]["indicators"] = {"quote": []}

@@ -28,12 +28,13 @@ class Client:
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.bid = 9.0
         self.pages: list[list[list[Any]]] = []
 
     async def quotes(self, symbols: Sequence[str]) -> Any:
         self.asked.append(list(symbols))
         rows = [
-            {"symbol": each, "regularMarketPrice": 10.0, "regularMarketTime": NOW.timestamp(), "bid": 9.0}
+            {"symbol": each, "regularMarketPrice": 10.0, "regularMarketTime": NOW.timestamp(), "bid": self.bid}
             for each in symbols
         ]
         return {"quoteResponse": {"result": rows, "error": None}}
@@ -86,6 +87,13 @@ async def test_what_yahoo_lacks_is_not_asked_for(source: YahooSource, client: Cl
     with pytest.raises(NothingKnown):
         await source.after_market_quote(STRANGE)
     assert client.asked == []
+
+
+async def test_where_nobody_bids_or_asks_nothing_is_known(source: YahooSource, client: Client) -> None:
+    assert (await source.after_market_quote(APPLE)).bid_price == 9.0
+    client.bid = 0.0
+    with pytest.raises(NothingKnown):
+        await source.after_market_quote(APPLE)
 
 
 async def test_a_chart_reaches_to_now(source: YahooSource, client: Client) -> None:
