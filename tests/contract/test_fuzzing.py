@@ -50,7 +50,15 @@ LOG_IN = "POST /api/auth/login"
 # `user` object may hold a control character is, but no schema can say it. And brokers know none of the credentials.
 SYNCS = {"POST /api/portfolio/sync", "POST /api/portfolio/icici-sync"}
 ACTIVATIONS = {"POST /zerodha/activate", "POST /icici/activate"}
-FREER_THAN_TAKEN = {REGISTER, LOG_IN, *SYNCS, *ACTIVATIONS}
+# That the first of two days is not after the last, or not too long before it, no schema can say either.
+STRETCHES = {
+    "GET /api/stock/historical/{symbol}",
+    "GET /api/stock/historical-light/{symbol}",
+    "GET /api/stock/historical-chart/5min/{symbol}",
+    "GET /api/forex/historical/{symbol}",
+    "GET /api/treasury/rates",
+}
+FREER_THAN_TAKEN = {REGISTER, LOG_IN, *SYNCS, *ACTIVATIONS, *STRETCHES}
 GOOGLE_IS_OFF = "Google sign-in is not configured on this server"
 
 ANYBODY = described()

@@ -82,21 +82,18 @@ def _matching(pattern: str, what: str) -> AfterValidator:
 
 
 def _whole(first: int, last: int) -> BeforeValidator:
-    def check(text: Any) -> Any:
-        if isinstance(text, str) and (WHOLE_NUMBER.fullmatch(text) is None or not first <= int(text) <= last):
+    def check(text: str) -> str:
+        if WHOLE_NUMBER.fullmatch(text) is None or not first <= int(text) <= last:
             raise ValueError(f"must be a whole number from {first} to {last:,}")
         return text
 
     return BeforeValidator(check)
 
 
-def _switch(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return SWITCHES[text.lower()]
-    except KeyError:
-        raise ValueError("must be true or false") from None
+def _switch(text: str) -> bool:
+    if text.lower() not in SWITCHES:
+        raise ValueError("must be true or false")
+    return SWITCHES[text.lower()]
 
 
 def _day(text: str) -> str:

@@ -630,6 +630,32 @@ async def test_each_route_is_kept_as_long_as_the_service_says(running: Any, addr
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.parametrize(
+    ("address", "query"),
+    [
+        ("/api/stock/historical/AAPL", "adjusted=raw"),
+        ("/api/stock/historical/AAPL", "from_date=2024-01-01"),
+        ("/api/stock/historical/AAPL", "to_date=2024-01-01"),
+        ("/api/stock/price/AAPL", "long=true"),
+        ("/api/stock/price/AAPL", "symbols=MSFT"),
+        ("/api/stock/financials/AAPL", "type=cash-flow"),
+        ("/api/stock/financials/AAPL", "period=Q1"),
+        ("/api/index/constituents/SP500", "format=csv"),
+        ("/api/index/constituents/SP500", "include_metadata=true"),
+        ("/api/news/latest", "page=1"),
+        ("/api/news/latest", "limit=1"),
+    ],
+)
+async def test_whatever_a_route_reads_makes_another_answer(running: Any, address: str, query: str) -> None:
+    running.market.cache_control = "public, max-age=60"
+    await get(running, address)
+
+    other = await get(running, f"{address}?{query}&utm=1")
+
+    assert other.headers["x-cache"] == "MISS"
+    assert (await get(running, f"{address}?utm=2&{query}")).headers["x-cache"] == "HIT"
+
+
 async def test_what_is_kept_of_arrays_is_marked_stale_in_its_header(running: Any) -> None:
     running.market.cache_control = "public, max-age=1, stale-if-error=60"
     await get(running, "/api/stock/dividend/AAPL")
