@@ -206,8 +206,6 @@ def test_no_recorded_example_is_stale(name: str) -> None:
     assert why_stale(EXAMPLES[name], described(name), DOCUMENT) is None, "run: make examples"
 
 
-# Strict: once `make examples` records them all, this says so, and the mark has to go.
-@pytest.mark.xfail(reason="the market service does not answer all of its operations yet")
 def test_every_operation_has_a_recorded_example() -> None:
     assert {operation.name for operation in OPERATIONS} == EXAMPLES.keys(), "run: make examples"
 
