@@ -176,6 +176,17 @@ class TestPrices:
         assert quote.bid_price < ask("quotes", [APPLE])[APPLE.id].last_price < quote.ask_price
         assert (quote.bid_size, quote.ask_size, quote.volume) == (None, None, None)
 
+    def test_trading_after_a_session_is_shown(
+        self, ask: Program, market: YahooMarket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        evening = datetime(2026, 1, 14, 22, tzinfo=UTC)
+        monkeypatch.setattr(market, "now", lambda: evening)
+        trades = ask("after_market_trades", [APPLE, NVIDIA])
+        assert trades.keys() == {APPLE.id, NVIDIA.id}
+        assert trades[APPLE.id].at == evening - timedelta(seconds=4)
+        assert trades[APPLE.id].size is None
+        assert ask("after_market_quote", APPLE).at == trades[APPLE.id].at
+
 
 class TestHistory:
     def test_finished_sessions_come_with_splits_and_dividends(

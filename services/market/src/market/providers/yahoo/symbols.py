@@ -52,7 +52,8 @@ _KINDS_OF_CAPABILITY = {
 }
 _AFTER_MARKET = (Capability.AFTER_MARKET_TRADES, Capability.AFTER_MARKET_QUOTES)
 
-CAPABILITIES = frozenset(Capability)
+_OF_NO_INSTRUMENT = (Capability.EARNINGS, Capability.NEWS, Capability.PRESS_RELEASES, Capability.TREASURY)
+CAPABILITIES = frozenset((*_KINDS_OF_CAPABILITY, *_OF_NO_INSTRUMENT))
 
 
 def symbol_of(instrument: Instrument) -> str | None:
