@@ -125,7 +125,11 @@ class Browser:
         await self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=is_phone
         )
-        features = [{"name": "prefers-color-scheme", "value": theme}]
+        features = [
+            {"name": "prefers-color-scheme", "value": theme},
+            # What scrolls at once is where it should be when it is looked at.
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         await self.send("Emulation.setEmulatedMedia", features=features)
 
     async def picture(self, name: str) -> None:
@@ -208,10 +212,7 @@ async def look_at_all(page: Browser, url: str) -> None:
                 wide = await page.run("document.documentElement.scrollWidth")
                 require(wide <= width, f"{path} is {wide} wide on a {size} of {width}")
             await page.open(f"{url}/")
-            await page.run(
-                "document.documentElement.style.scrollBehavior = 'auto';"
-                "document.getElementById('get-api-index-snapshot').scrollIntoView()"
-            )
+            await page.run("document.getElementById('get-api-index-snapshot').scrollIntoView()")
             await page.picture(f"operation-{size}-{theme}")
             await page.run("document.getElementById('menu').click()")
             await page.picture(f"contents-{size}-{theme}")

@@ -264,7 +264,8 @@ def _example(operation: Operation, example: Example | None) -> Html:
         _copy_button(),
     ]
     answer = code_of(example.answer) if example.media_type == "application/json" else joined(str(example.answer))
-    shown = tag("pre", tag("code", answer), tabindex="0")
+    is_wrapped = example.media_type == STREAM
+    shown = tag("pre", tag("code", answer), class_="wrapped" if is_wrapped else None, tabindex="0")
     headers = [tag("li", tag("b", name), f" {value}") for name, value in example.headers.items()]
     cuts = ", ".join(f"{place or 'the answer'} has {count:,}" for place, count in example.left_out.items())
     return joined(

@@ -246,6 +246,7 @@ class Trial {
     this.box.hidden = false;
     const code = this.box.firstElementChild;
     code.textContent = "";
+    this.box.classList.add("wrapped");
     let events = 0;
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
