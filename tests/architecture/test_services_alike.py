@@ -8,7 +8,7 @@ from honcho.environ import parse_procfile
 ROOT = Path(__file__).parents[2]
 SERVICES = sorted(path.name for path in (ROOT / "services").iterdir() if (path / "pyproject.toml").exists())
 DEPLOYABLES = {"gateway": ROOT / "gateway"} | {name: ROOT / "services" / name for name in SERVICES}
-PARTS = {"__pycache__", "domain", "feed", "handlers", "providers", "storage"}
+PARTS = {"__pycache__", "domain", "feed", "handlers", "messages", "providers", "storage"}
 MIGRATION = re.compile(r"^\d{4}_[a-z0-9_]+\.py$")
 
 

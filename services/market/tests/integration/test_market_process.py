@@ -58,10 +58,10 @@ def test_migrate_makes_the_schema_and_ends(environment: dict[str, str], tmp_path
     assert (tmp_path / "market.sqlite3").exists()
 
 
-def test_providers_that_do_not_exist_yet_stop_the_start_and_are_named(environment: dict[str, str]) -> None:
-    ended = run({**environment, "MARKET_PROVIDERS": "zerodha,yahoo"})
+def test_a_vendor_without_its_key_stops_the_start_and_is_named(environment: dict[str, str]) -> None:
+    ended = run({**environment, "MARKET_PROVIDERS": "zerodha,fmp", "FMP_API_KEY": ""})
     assert ended.returncode == EXIT_MISCONFIGURED
-    assert "this version has no yahoo yet, only sample, replay, zerodha and icici" in ended.stderr
+    assert "MARKET_PROVIDERS names fmp, so FMP_API_KEY must hold its key" in ended.stderr
 
 
 @pytest.mark.parametrize(

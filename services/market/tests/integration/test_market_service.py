@@ -163,7 +163,7 @@ async def test_sessions_splits_and_instruments_are_listed(settings: Settings, tm
         )
         assert [each.date for each in sessions.sessions] == ["2026-02-01", "2026-02-02"]
         assert sessions.sessions[0].opens_at.ToDatetime(tzinfo=UTC) == datetime(2026, 2, 1, 3, 45, tzinfo=UTC)
-        assert (sessions.known_from, sessions.known_through) == ("2020-01-01", "2026-12-31")
+        assert (sessions.known_from, sessions.known_through) == ("2010-01-01", "2026-12-31")
         for exchange, day, reason in (("LSE", "2026-02-02", "EXCHANGE_UNKNOWN"), ("NSE", "2.2.26", "DATES_INVALID")):
             request = calendars_pb2.ListSessionsRequest(exchange=exchange, from_date=day, to_date=day)
             refused = await refusal(asyncio.ensure_future(list_sessions(request)))

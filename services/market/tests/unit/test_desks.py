@@ -1,5 +1,6 @@
 """The desks that resolve a symbol and ask whichever source has the capability."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
@@ -92,6 +93,7 @@ class Library:
         self.details: dict[str, QuoteDetails] = {}
         self.prices: dict[str, float] = {}
         self.failing: set[str] = set()
+        self.slow: set[str] = set()
 
     def instruments(self) -> Sequence[Instrument]:
         return DIRECTORY.instruments
@@ -125,6 +127,8 @@ class Library:
     async def stock_news(self, instrument: Instrument, *, page: int, limit: int) -> Sequence[Article]:
         if instrument.id in self.failing:
             raise SourceRefused("is on holiday")
+        if instrument.id in self.slow:
+            await asyncio.Event().wait()
         if instrument.id not in self.articles:
             raise NothingKnown
         return self.articles[instrument.id]
@@ -290,6 +294,15 @@ async def test_news_of_stocks_fail_when_every_source_does(desk: AnswerDesk, libr
     library.failing = {AAPL.id, MSFT.id}
     with pytest.raises(SourcesUnavailable):
         await NewsDesk(DIRECTORY, desk).of_stocks(["AAPL", "MSFT"], US, page=0, limit=5)
+
+
+async def test_news_that_take_too_long_are_left_out(desk: AnswerDesk, library: Library) -> None:
+    library.articles = {AAPL.id: [article("apple", 1)], IBM.id: [article("ibm", 0)]}
+    library.slow = {IBM.id}
+    answer = await NewsDesk(DIRECTORY, desk, all_seconds=0.05).of_stocks(["IBM", "AAPL"], US, page=0, limit=5)
+    assert [each.symbol for each in answer.found] == ["AAPL"]
+    assert answer.missing == [MissingSymbol("IBM", Missing.NO_ANSWER)]
+    await desk.close()
 
 
 # --- after the session

@@ -1,10 +1,11 @@
 """Answers what was published lately."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chassis.tasks import end
 from market.domain.answer_desk import AnswerDesk, NoAnswer
 from market.domain.answers import Answer
 from market.domain.capabilities import Capability
@@ -16,6 +17,8 @@ from market.domain.symbol_batches import Found, Missing, MissingSymbol, read_sym
 
 DEFAULT_ARTICLES = 20
 AT_ONCE = 8
+# The first eight have answered, or have said why not, before; callers wait five seconds.
+ALL_SECONDS = 4.7
 
 Articles = tuple[Article, ...]
 
@@ -37,14 +40,16 @@ class NewsDesk:
     Args:
         directory: what symbols mean.
         desk: all sources.
+        all_seconds: how long the news of several instruments may take, all together.
     """
 
-    def __init__(self, directory: InstrumentDirectory, desk: AnswerDesk) -> None:
+    def __init__(self, directory: InstrumentDirectory, desk: AnswerDesk, *, all_seconds: float = ALL_SECONDS) -> None:
         self._directory = directory
         self._latest = desk.answers(Capability.NEWS, Articles)
         self._releases = desk.answers(Capability.PRESS_RELEASES, Articles)
         self._of_stock = desk.answers(Capability.STOCK_NEWS, Articles)
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._all_seconds = all_seconds
 
     async def latest(self, *, page: int, limit: int) -> Answer[Articles]:
         """Return a page of the latest news, newest first."""
@@ -73,17 +78,23 @@ class NewsDesk:
         """
         page, count = read_page(page), read_limit(limit, default=DEFAULT_ARTICLES)
         batch = read_symbols(self._directory, symbols, listing)
-        results = await asyncio.gather(*(self._of(each, page, count) for each in batch.instruments))
-        answers: dict[str, Answer[Articles]] = {}
-        failures: list[SourcesUnavailable] = []
-        for instrument, result in zip(batch.instruments, results, strict=True):
-            if isinstance(result, SourcesUnavailable):
-                failures.append(result)
-            elif result is not None:
-                answers[instrument.id] = result
+        results = await self._of_all(batch.instruments, page, count)
+        answers = {instrument: result for instrument, result in results.items() if isinstance(result, Answer)}
+        failures = [result for result in results.values() if isinstance(result, SourcesUnavailable)]
         if failures and not answers:
             raise failures[0]
         return StockNewsAnswer(batch.found(answers), batch.missing(answers, Missing.NO_ANSWER))
+
+    async def _of_all(
+        self, instruments: Sequence[Instrument], page: int, limit: int
+    ) -> Mapping[str, Answer[Articles] | SourcesUnavailable | None]:
+        """Return what there is of each within the time; what takes longer goes on, and is there for who asks next."""
+        tasks = {each.id: asyncio.create_task(self._of(each, page, limit)) for each in instruments}
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=self._all_seconds)
+        landed = {instrument: task.result() for instrument, task in tasks.items() if task.done()}
+        await end(*tasks.values())
+        return landed
 
     async def _of(self, instrument: Instrument, page: int, limit: int) -> Answer[Articles] | SourcesUnavailable | None:
         async def ask(source: Any) -> Articles:
