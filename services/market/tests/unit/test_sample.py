@@ -172,7 +172,11 @@ def test_always_open_moves_on_a_sunday_from_friday_s_close_to_monday_s_open(
     assert len({tick.last_price for tick in ticks}) > 100
     quote = always_open.quotes_at([tcs], SUNDAY)["NSE:TCS"]
     assert quote.previous_close == bars.close[0]
-    assert (quote.open, quote.high, quote.low, quote.volume) == (None, None, None, None)
+    # The range since the close; nothing is said to be traded.
+    assert (quote.open, quote.volume) == (bars.close[0], None)
+    assert quote.low is not None
+    assert quote.high is not None
+    assert quote.low <= quote.last_price <= quote.high
 
 
 def test_right_after_the_open_what_has_not_ticked_yet_stands_where_it_stood(

@@ -121,10 +121,8 @@ class VenuePrices:
             for member, phase, first, high, low in columns
         }
 
-    def _session_so_far(self, stretch: Stretch, number: int, members: Members) -> Sequence[Sequence[float | None]]:
-        """Return opens, highs and lows; all None between sessions."""
-        if not stretch.is_session:
-            return [[None] * len(members)] * 3
+    def _session_so_far(self, stretch: Stretch, number: int, members: Members) -> Sequence[Sequence[float]]:
+        """Return opens, highs and lows; between sessions, those since the last one closed."""
         low, high = stretch.path.price_range(number, members)
         first = stretch.path.pivots[0][members]
         return [self._in_currency(each, members) for each in (first, high, low)]
