@@ -39,7 +39,7 @@ JSON_HEADERS: list[Header] = [(b"content-type", JSON)]
 # What market takes as a symbol, at most MAX_SYMBOL_LENGTH characters of it.
 _ONE_SYMBOL = "(?:[A-Za-z]{2,10}:)?[A-Za-z0-9][A-Za-z0-9.&_-]{0,20}"
 SYMBOL_PATTERN = f"^{_ONE_SYMBOL}$"
-SYMBOL_LIST_PATTERN = f"^[ ,]*{_ONE_SYMBOL}(?:,[ ,]*{_ONE_SYMBOL})*[ ,]*$"
+SYMBOL_LIST_PATTERN = f"^[ ,]*{_ONE_SYMBOL}(?: *,[ ,]*{_ONE_SYMBOL})*[ ,]*$"
 
 _SYMBOL = re.compile(SYMBOL_PATTERN)
 _FRESHNESS_NAMES = short_names(quotes_pb2.Freshness.DESCRIPTOR)

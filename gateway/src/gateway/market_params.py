@@ -21,8 +21,9 @@ MAX_EXCHANGES = 10
 MAX_NAME_LENGTH = 40
 MAX_QUERY_LENGTH = 64
 
-NAME_PATTERN = "^[A-Za-z][A-Za-z0-9_-]{0,15}$"
-EXCHANGE_LIST_PATTERN = "^[ ,]*[A-Za-z][A-Za-z0-9_-]{0,15}(?:,[ ,]*[A-Za-z][A-Za-z0-9_-]{0,15})*[ ,]*$"
+_NAME = "[A-Za-z][A-Za-z0-9_-]{0,15}"
+NAME_PATTERN = f"^{_NAME}$"
+EXCHANGE_LIST_PATTERN = f"^[ ,]*{_NAME}(?: *,[ ,]*{_NAME}){{0,{MAX_EXCHANGES - 1}}}[ ,]*$"
 INSTRUMENT_NAME_PATTERN = "^(?:[A-Za-z]{2,10}:)?[A-Za-z0-9^][A-Za-z0-9.&_=^-]{0,28}$"
 SEARCH_PATTERN = "^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$"
 DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -96,6 +97,13 @@ def _switch(text: str) -> bool:
     return SWITCHES[text.lower()]
 
 
+def _plain(text: str) -> str:
+    # What is split at commas is stripped, and Python takes more for blanks than the lists' schemas do.
+    if any(character.isspace() and character != " " for character in text):
+        raise ValueError("has a blank that is no space")
+    return text
+
+
 def _day(text: str) -> str:
     if _DAY.fullmatch(text) is not None:
         try:
@@ -137,14 +145,15 @@ _STOCKS = f"Comma list of 1 to {MAX_QUOTED_SYMBOLS} symbols; a bare one means a 
 _MORE = f"Comma list of symbols beside those of the path, at most {MAX_QUOTED_SYMBOLS} with them."
 _PAIRS = f"Comma list of 1 to {MAX_QUOTED_SYMBOLS} currency pairs."
 
-_StocksInPath = Annotated[str, _list_of(Path, "symbols", _STOCKS, "AAPL,MSFT")]
-_StocksInQuery = Annotated[str, _list_of(Query, "symbols", _STOCKS, "AAPL,MSFT")]
+_ListText = Annotated[str, AfterValidator(_plain)]
+_StocksInPath = Annotated[_ListText, _list_of(Path, "symbols", _STOCKS, "AAPL,MSFT")]
+_StocksInQuery = Annotated[_ListText, _list_of(Query, "symbols", _STOCKS, "AAPL,MSFT")]
 _MoreStocks = Annotated[
-    str | None,
+    _ListText | None,
     _list_of(Query, "symbols", _MORE, "MSFT,GOOGL"),
     WithJsonSchema({"type": "string", "pattern": SYMBOL_LIST_PATTERN, "maxLength": MAX_LIST_LENGTH}),
 ]
-_PairsInQuery = Annotated[str, _list_of(Query, "pairs", _PAIRS, "EURUSD,GBPUSD")]
+_PairsInQuery = Annotated[_ListText, _list_of(Query, "pairs", _PAIRS, "EURUSD,GBPUSD")]
 
 
 async def _stocks(text: _StocksInPath) -> list[str]:
@@ -274,7 +283,7 @@ SearchText = Annotated[
     _matching(SEARCH_PATTERN, "something to search for"),
 ]
 _ExchangeList = Annotated[
-    str,
+    _ListText,
     Path(
         alias="exchanges",
         max_length=1_000,

@@ -826,6 +826,14 @@ BAD = [
     f"/api/stock/price/{TWENTY_SIX}?symbols={TWENTY_FIVE_MORE}",
     "/api/stock/price/AAPL?symbols=",
     "/api/stock/price/,",
+    *(
+        f"{route}%C2%85AAPL,%09MSFT"
+        for route in ("/api/stock/price/", "/api/stock/price/AAPL?symbols=", "/api/stock/list/")
+    ),
+    *(
+        f"{route}AAPL%0A"
+        for route in ("/api/news/stock/", "/api/stock/price/bulk?symbols=", "/api/forex/quotes?pairs=")
+    ),
     "/api/stock/after-market-price",
     f"/api/stock/after-market-price?symbols={FIFTY_ONE}",
     "/api/forex/quotes",
