@@ -23,6 +23,7 @@ from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Health
 from chassis.rpc_server import Register, serving
+from chassis.tasks import running
 from market.domain.after_market_desk import AfterMarketDesk
 from market.domain.aliases import InstrumentNames
 from market.domain.company_desk import CompanyDesk
@@ -57,6 +58,7 @@ from market.world import World, open_world
 
 SNAPSHOT_WARMER = "warmer:index:snapshot"
 FIRST_SNAPSHOT_SECONDS = 10.0
+WARM_CALENDARS_AFTER_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class _Desks:
     snapshot: SnapshotDesk
     board: QuoteBoard
     history: HistoryDesk
+    calendars: WorldCalendars
 
 
 @asynccontextmanager
@@ -120,22 +123,26 @@ async def _open_desks(world: World, prices: Prices, stack: AsyncExitStack) -> _D
         clock=world.clock,
     )
     stack.push_async_callback(library.close)
+    calendars = WorldCalendars(world.calendar, world.clock)
+    await stack.enter_async_context(running(_warm(calendars, world)))
     return _Desks(
         snapshot=await stack.enter_async_context(snapshot.running()),
         board=QuoteBoard(prices.directory, prices.quotes, prices.last_prices),
         history=HistoryDesk(prices.directory, prices.answers, library),
+        calendars=calendars,
     )
+
+
+async def _warm(calendars: WorldCalendars, world: World) -> None:
+    """Read all exchanges' calendars once the start is over, which takes some seconds of a processor."""
+    await world.clock.sleep(WARM_CALENDARS_AFTER_SECONDS)
+    await calendars.warm(world.tables.exchanges.exchanges)
 
 
 def _price_services(world: World, prices: Prices, desks: _Desks) -> list[Register]:
     """Return what answers with prices, and with facts that no source has to be asked for."""
     names = InstrumentNames(prices.directory, world.tables.identifiers)
-    exchanges = ExchangeDesk(
-        world.tables.exchanges,
-        prices.directory,
-        calendars=WorldCalendars(world.calendar, world.clock),
-        clock=world.clock,
-    )
+    exchanges = ExchangeDesk(world.tables.exchanges, prices.directory, calendars=desks.calendars, clock=world.clock)
     indices = IndexDesk(
         world.tables.constituents, prices.directory, sources=prices.quotes, last_prices=prices.last_prices
     )

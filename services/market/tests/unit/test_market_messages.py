@@ -14,14 +14,11 @@ from market.domain.snapshot import IndexLevel, MarketState, SectorChange, Snapsh
 from market.domain.splits import Split
 from market.domain.symbol_batches import Found, Missing, MissingSymbol
 from market.domain.trading_days import TradingDays
-from market.messages import (
-    instrument_message,
-    listing_of,
-    quotes_message,
-    snapshot_message,
-    splits_message,
-    trading_days_message,
-)
+from market.messages.calendars import trading_days_message
+from market.messages.corporate_actions import splits_message
+from market.messages.instruments import instrument_message, listing_of
+from market.messages.quotes import quotes_message
+from market.messages.snapshot import snapshot_message
 
 NOON = datetime(2026, 1, 5, 12, 0, 0, 500_000, tzinfo=UTC)
 TCS = Instrument("NSE:TCS", Exchange.NSE, "TCS", "TCS Ltd.", InstrumentKind.EQUITY, "INR", "Information Technology")

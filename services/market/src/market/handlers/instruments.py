@@ -9,6 +9,7 @@ from bourse.market.v1 import instruments_pb2, instruments_pb2_grpc
 from market.domain.aliases import InstrumentNames
 from market.domain.instrument_search import InstrumentSearch
 from market.domain.instruments import Instrument, InstrumentDirectory
+from market.handlers import REFERENCE_DATA
 from market.messages.instruments import described_message, instrument_message, listing_of
 
 
@@ -41,19 +42,22 @@ class InstrumentService(instruments_pb2_grpc.InstrumentServiceServicer):
     async def SearchInstruments(  # the contract's name
         self,
         request: instruments_pb2.SearchInstrumentsRequest,
-        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+        context: ServicerContext[Any, Any],
     ) -> instruments_pb2.SearchInstrumentsResponse:
         """Find instruments."""
         found = self._search.search(request.query, request.limit)
+        await context.send_initial_metadata(REFERENCE_DATA)
         return instruments_pb2.SearchInstrumentsResponse(results=map(self._described, found))
 
     async def GetInstrument(  # the contract's name
         self,
         request: instruments_pb2.GetInstrumentRequest,
-        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+        context: ServicerContext[Any, Any],
     ) -> instruments_pb2.GetInstrumentResponse:
         """Read one instrument by any of its names."""
-        return instruments_pb2.GetInstrumentResponse(described=self._described(self._names.resolve(request.name)))
+        instrument = self._names.resolve(request.name)
+        await context.send_initial_metadata(REFERENCE_DATA)
+        return instruments_pb2.GetInstrumentResponse(described=self._described(instrument))
 
     async def ListInstruments(  # the contract's name
         self,

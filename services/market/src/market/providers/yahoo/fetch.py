@@ -156,7 +156,7 @@ class YahooClient:
         try:
             return await asyncio.shield(answer)
         except VendorLimits as error:
-            raise SourceRefused(LIMITS, retry_after_seconds=REST_SECONDS) from error
+            raise SourceRefused(LIMITS, retry_after_seconds=REST_SECONDS, opens_at_once=True) from error
 
     def _land(self, answer: "asyncio.Future[Any]") -> None:
         """Take in what came, whether or not somebody still waits for it: until now the thread was taken."""
@@ -168,7 +168,7 @@ class YahooClient:
     def _require_no_rest(self) -> None:
         left = 0.0 if self._rests_until is None else self._rests_until - self._clock.monotonic()
         if left > 0:
-            raise SourceRefused(LIMITS, retry_after_seconds=left)
+            raise SourceRefused(LIMITS, retry_after_seconds=left, opens_at_once=True)
 
     def _read(self, send: Callable[[], Any]) -> Any:
         """Ask in a worker's thread, and read what came.
