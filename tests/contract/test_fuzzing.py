@@ -58,7 +58,9 @@ STRETCHES = {
     "GET /api/forex/historical/{symbol}",
     "GET /api/treasury/rates",
 }
-FREER_THAN_TAKEN = {REGISTER, LOG_IN, *SYNCS, *ACTIVATIONS, *STRETCHES}
+# Nor that the symbols of the path and of the query together are at most fifty.
+TWO_LISTS = {"GET /api/stock/price/{symbols}"}
+FREER_THAN_TAKEN = {REGISTER, LOG_IN, *SYNCS, *ACTIVATIONS, *STRETCHES, *TWO_LISTS}
 GOOGLE_IS_OFF = "Google sign-in is not configured on this server"
 
 ANYBODY = described()

@@ -18,7 +18,7 @@ from gateway.params import MAX_LIST_LENGTH, MAX_SYMBOL_LENGTH, symbols_from
 MAX_LIMIT = 50
 MAX_PAGE = 1_000
 MAX_EXCHANGES = 10
-MAX_NAME_LENGTH = 40
+MAX_NAME_LENGTH = 32
 MAX_QUERY_LENGTH = 64
 
 _NAME = "[A-Za-z][A-Za-z0-9_-]{0,15}"

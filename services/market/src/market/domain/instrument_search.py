@@ -64,22 +64,21 @@ class InstrumentSearch:
         """Return up to `limit` instruments (1 to 50; 0 means 10), the best match first; always in the same order.
 
         Best is who is named exactly so, then whose symbol begins so, then whose name does, then in whose name every
-        word of the query begins a word, then whose ISIN begins so.
+        word of the query begins a word, then whose ISIN begins so. Nothing but marks finds nothing.
 
         Raises:
-            QueryInvalid: it is empty, too long, or nothing but marks.
+            QueryInvalid: it is empty or too long.
             LimitInvalid: the limit is not 0 to 50.
         """
-        wanted = _plain(query.strip())
-        if not wanted:
+        if not query.strip():
             raise QueryInvalid("is empty")
         if len(query) > MAX_QUERY_LENGTH:
             raise QueryInvalid(f"has {len(query)} characters")
-        words = _WORD.findall(wanted)
-        if not words:
-            raise QueryInvalid("has neither letters nor digits")
         count = read_limit(limit, default=DEFAULT_LIMIT)
-        parts = [f" {word}" for word in words]
+        wanted = _plain(query.strip())
+        parts = [f" {word}" for word in _WORD.findall(wanted)]
+        if not parts:
+            return []
         matches = ((_match(entry, wanted, parts), entry) for entry in self._entries)
         found = sorted(
             (match, entry.order, position) for position, (match, entry) in enumerate(matches) if match is not None
