@@ -115,8 +115,8 @@ class Scene:
 @asynccontextmanager
 async def market(address: str) -> AsyncIterator[None]:
     services = [
-        partial(add_InstrumentServiceServicer_to_server, SmallMarket()),
-        partial(add_CalendarServiceServicer_to_server, SmallMarket()),
+        partial(add_InstrumentServiceServicer_to_server, SmallMarket()),  # type: ignore[abstract]  # what it isn't asked it doesn't answer
+        partial(add_CalendarServiceServicer_to_server, SmallMarket()),  # type: ignore[abstract]  # what it isn't asked it doesn't answer
     ]
     settings = ProcessSettings(shutdown_grace_seconds=0)
     async with serving(address, services, health=Health(), settings=settings):

@@ -117,7 +117,7 @@ class Suite:
         return list((await self.quotes.GetBrokerQuotes(request, timeout=20)).quotes)
 
     async def start_market(self) -> Market:
-        market = Market()
+        market = Market()  # type: ignore[abstract]  # what it isn't asked it doesn't answer
         server = grpc.aio.server()
         instruments_pb2_grpc.add_InstrumentServiceServicer_to_server(market, server)
         calendars_pb2_grpc.add_CalendarServiceServicer_to_server(market, server)
