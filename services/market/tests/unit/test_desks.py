@@ -361,6 +361,36 @@ async def test_yields_are_of_the_stretch_newest_first(desk: AnswerDesk, library:
 
 
 @pytest.mark.parametrize(
+    ("from_date", "to_date", "asked"),
+    [
+        ("0001-01-01", "0003-01-01", (date(1962, 1, 1), date(1962, 1, 1))),
+        ("9998-01-01", "9999-12-31", (date(2026, 1, 5), date(2026, 1, 5))),
+        ("2026-01-02", "2027-01-01", (date(2026, 1, 2), date(2026, 1, 5))),
+    ],
+)
+async def test_no_source_is_asked_for_yields_of_days_that_cannot_have_any(
+    library: Library, desk: AnswerDesk, clock: ManualClock, *, from_date: str, to_date: str, asked: tuple[date, date]
+) -> None:
+    library.rates = [TreasuryRates(date(2026, 1, day), {"year10": float(day)}) for day in (1, 2, 3)]
+    answer = await TreasuryDesk(desk, clock).rates(from_date, to_date)
+    assert library.asked == [asked]
+    assert all(from_date <= str(each.on) <= to_date for each in answer.value)
+
+
+async def test_whoever_asks_for_many_stretches_of_yields_does_not_fill_the_memory(
+    library: Library, desk: AnswerDesk, clock: ManualClock
+) -> None:
+    treasury = TreasuryDesk(desk, clock)
+    stretches = [f"2021-{month:02}-{day:02}" for month in range(1, 5) for day in range(1, 11)]
+    for first in stretches:
+        await treasury.rates(first, "2026-01-02")
+    await treasury.rates(stretches[-1], "2026-01-02")
+    assert len(library.asked) == len(stretches)  # the newest is kept
+    await treasury.rates(stretches[0], "2026-01-02")
+    assert len(library.asked) == len(stretches) + 1  # the oldest is not
+
+
+@pytest.mark.parametrize(
     ("first", "last"),
     [("2026-01-03", "2026-01-02"), ("2019-01-01", "2026-01-01"), ("yesterday", ""), ("", "2026-02-30")],
 )

@@ -33,8 +33,13 @@ PATIENCE_SECONDS = 4.5
 # A call that takes longer than callers wait is let finish, so that its answer is there for the next.
 CALL_SECONDS = 8.0
 MAX_ENTRIES = 2_000
-# Bars and statements are large; a history's bars have a store of their own.
-MAX_ENTRIES_OF = {Capability.DAILY_HISTORY: 64, Capability.INTRADAY_BARS: 128, Capability.STATEMENTS: 500}
+# Bars and statements are large, and five years of yields are a megabyte; a history's bars have a store of their own.
+MAX_ENTRIES_OF = {
+    Capability.DAILY_HISTORY: 64,
+    Capability.INTRADAY_BARS: 128,
+    Capability.STATEMENTS: 500,
+    Capability.TREASURY: 32,
+}
 
 Keys = Collection[str]
 Question = Callable[[Any, Sequence[str]], Awaitable[Mapping[str, Value]]]

@@ -1,7 +1,7 @@
 """Answers what treasuries yield."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from chassis.clock import Clock
@@ -13,6 +13,8 @@ from market.domain.treasury import TreasuryRates
 
 USUAL_STRETCH = timedelta(days=90)
 LONGEST_STRETCH = timedelta(days=5 * 366)
+# No source has yields of days before, and there are none of days to come: neither is asked for.
+EARLIEST = date(1962, 1, 1)
 
 Rates = tuple[TreasuryRates, ...]
 
@@ -41,13 +43,13 @@ class TreasuryDesk:
             CapabilityMissing: no source has yields.
             SourcesUnavailable: no source answers.
         """
-        first, last = read_stretch(
-            from_date, to_date, today=self._clock.now().date(), usual=USUAL_STRETCH, longest=LONGEST_STRETCH
-        )
+        today = self._clock.now().date()
+        first, last = read_stretch(from_date, to_date, today=today, usual=USUAL_STRETCH, longest=LONGEST_STRETCH)
+        begin, end = (min(max(each, EARLIEST), today) for each in (first, last))
 
         async def ask(source: Any) -> Rates:
-            return tuple(await source.treasury_rates(first, last))
+            return tuple(await source.treasury_rates(begin, end))
 
-        answer = await self._answers.one(f"{first}:{last}", ask)
+        answer = await self._answers.one(f"{begin}:{end}", ask)
         days = [each for each in answer.value if first <= each.on <= last]
         return replace(answer, value=tuple(sorted(days, key=lambda each: each.on, reverse=True)))
