@@ -53,7 +53,10 @@ def test_counts(value: Any, expected: int | None) -> None:
     assert whole(value) == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [(" A ", "A"), ("", None), ("  ", None), (None, None), (5, None)])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(" A ", "A"), ("", None), ("  ", None), (None, None), (5, None), ("cut \ud83d", "cut"), ("\ud83d", None)],
+)
 def test_texts(value: Any, expected: str | None) -> None:
     assert text(value) == expected
 

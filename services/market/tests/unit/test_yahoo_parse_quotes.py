@@ -222,6 +222,10 @@ class TestEnvelopes:
         with pytest.raises(SourceRefused, match="refused the question"):
             result_of({"chart": {"result": None, "error": error}}, "chart")
 
+    def test_a_text_that_was_cut_in_the_middle_of_a_character(self) -> None:
+        assert text("up \ud83d") == "up"
+        assert text("\ud83d") is None
+
     def test_values_are_read_with_care(self) -> None:
         assert [number(each) for each in (1, 2.5, {"raw": 3}, None, {}, False, "4")] == [
             1,
@@ -232,7 +236,8 @@ class TestEnvelopes:
             None,
             None,
         ]
-        assert [count(each) for each in (3.9, -1, None)] == [3, None, None]
+        assert number(10**400) is None
+        assert [count(each) for each in (3.9, -1, None, 2**63)] == [3, None, None, None]
         assert [text(each) for each in (" a ", "  ", 3)] == ["a", None, None]
         assert moment({"raw": 0}) == datetime(1970, 1, 1, tzinfo=UTC)
         assert moment("x") is None

@@ -41,8 +41,8 @@ def whole(value: Any) -> int | None:
 
 
 def text(value: Any) -> str | None:
-    """Return a text without blanks around it; None when it is empty or none."""
-    return value.strip() or None if isinstance(value, str) else None
+    """Return a text without blanks around it or half characters, which JSON has of a text that was cut; else None."""
+    return value.encode(errors="ignore").decode().strip() or None if isinstance(value, str) else None
 
 
 def web_address(value: Any) -> str | None:

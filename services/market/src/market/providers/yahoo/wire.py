@@ -10,6 +10,7 @@ from market.domain.quote_sources import SourceRefused
 
 Wire = Mapping[str, Any]
 
+_MOST = 2**63
 _NOTHING = ("not found", "no data found", "data doesn't exist", "no fundamentals data found")
 
 
@@ -62,7 +63,11 @@ def number(value: object) -> float | None:
         value = value.get("raw")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def price(value: object) -> float | None:
@@ -72,14 +77,14 @@ def price(value: object) -> float | None:
 
 
 def count(value: object) -> int | None:
-    """Return a whole number from 0 on."""
+    """Return a whole number from 0 on, of as many as fit into 63 bits."""
     found = number(value)
-    return int(found) if found is not None and found >= 0 else None
+    return int(found) if found is not None and 0 <= found < _MOST else None
 
 
 def text(value: object) -> str | None:
-    """Return a text that says something."""
-    return value.strip() or None if isinstance(value, str) else None
+    """Return a text that says something, without half characters: where a text was cut, JSON may have some."""
+    return value.encode(errors="ignore").decode().strip() or None if isinstance(value, str) else None
 
 
 def moment(value: object) -> datetime | None:
