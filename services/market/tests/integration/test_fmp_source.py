@@ -265,6 +265,16 @@ class TestPrices:
         paths = [path for path, _ in asked(fmp)[:3]]
         assert sorted(paths) == ["dividends", "historical-price-eod/full", "splits"]
 
+    async def test_a_session_counts_half_an_hour_after_its_close(
+        self, open_source: Open, fmp: RunningFmp, clock: ManualClock
+    ) -> None:
+        source = open_source()
+        await clock.advance((datetime(2026, 11, 20, 21, 29, tzinfo=UTC) - clock.now()).total_seconds())
+        await source.daily_history(APPLE, date(2026, 11, 16), TODAY)
+        await clock.advance(60)
+        await source.daily_history(APPLE, date(2026, 11, 16), TODAY)
+        assert [each["to"] for path, each in asked(fmp) if "full" in path] == ["2026-11-19", "2026-11-20"]
+
     async def test_history_says_what_was_split_since(self, source: FmpSource) -> None:
         history = await source.daily_history(NVIDIA, date(2021, 1, 1), date(2022, 12, 31))
         ratios = [(each.ex_date, each.new_units, each.old_units) for each in history.splits]

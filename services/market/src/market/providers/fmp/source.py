@@ -37,6 +37,8 @@ TREASURY_SPAN = timedelta(days=90)
 MAX_EARNINGS_A_CALL = 4_000
 MAX_EVENTS = 1_000
 EVENTS = ("splits", "dividends")
+# How long after its close a session's bar may still change: prices of India come late, and bars are kept for good.
+SETTLED_AFTER = timedelta(minutes=30)
 LAST_PAGE = 100
 
 PATH_OF_STATEMENT = {
@@ -223,10 +225,10 @@ class FmpSource:
         return self._clock.now().astimezone(TIMEZONE_OF_VENUE[venue_of(instrument)]).date()
 
     def _last_finished(self, instrument: Instrument) -> date:
-        """Return the date of the newest session that is over; yesterday where the calendar does not reach."""
+        """Return the date of the newest session that is over and settled; yesterday where the calendar ends."""
         now = self._clock.now()
         sessions = self._calendar.sessions_of(venue_of(instrument))
-        session = sessions.last_finished(now) if sessions.knows(now) else None
+        session = sessions.last_finished(now - SETTLED_AFTER) if sessions.knows(now) else None
         return self._today(instrument) - timedelta(days=1) if session is None else session.date
 
 
