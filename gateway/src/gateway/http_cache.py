@@ -113,10 +113,10 @@ class Entry:
     retry_at: float = 0.0
     _compressed: Representation | None = None
 
-    @property
-    def size_bytes(self) -> int:
-        """Return about how much memory the entry takes, its compressed twin included."""
-        return 2 * len(self.plain.body) + 1024
+    def size_under(self, key: str) -> int:
+        """Return about how much memory the entry takes under a key, its compressed twin included."""
+        head = sum(len(name) + len(value) for name, value in self.media_headers)
+        return 2 * (len(self.plain.body) + head) + len(key) + 1024
 
     @property
     def servable_seconds(self) -> float:
@@ -272,6 +272,8 @@ class HttpCache:
         normalised = _normalised(query, names)
         if normalised is None:
             return None
+        # A path comes decoded: a question mark that it holds must not pass for the one before a query.
+        plain_path = plain_path.replace("%", "%25").replace("?", "%3F")
         key = f"{plain_path}?{normalised}" if normalised else plain_path
         if len(path) + len(query) <= MAX_ALIAS_LENGTH:
             if len(self._aliases) >= MAX_ALIASES:
@@ -375,18 +377,19 @@ class HttpCache:
 
     def _keep(self, key: str, entry: Entry) -> None:
         self._forget(key)
-        if entry.size_bytes > self._max_bytes:
+        size = entry.size_under(key)
+        if size > self._max_bytes:
             return
         self._entries[key] = entry
-        self.size_bytes += entry.size_bytes
+        self.size_bytes += size
         while self.size_bytes > self._max_bytes:
-            _, evicted = self._entries.popitem(last=False)
-            self.size_bytes -= evicted.size_bytes
+            oldest, evicted = self._entries.popitem(last=False)
+            self.size_bytes -= evicted.size_under(oldest)
 
     def _forget(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self.size_bytes -= entry.size_bytes
+            self.size_bytes -= entry.size_under(key)
 
 
 def _marked_stale(headers: list[Header]) -> list[Header]:

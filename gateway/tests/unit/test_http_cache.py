@@ -338,6 +338,18 @@ async def test_other_paths_and_absurd_queries_are_not_kept(cache: HttpCache) -> 
     assert cache.key_of(PATH, b"&".join(b"a=1" for _ in range(200))) is None
 
 
+async def test_a_path_cannot_pass_for_a_path_with_a_query(cache: HttpCache, app: Application) -> None:
+    await get(cache, incoming(query=b"symbols=A"))
+    app.status = 400
+    app.body = b"{}"
+
+    # What `%3F` and `%253F` in an address come to, decoded.
+    forged = [await get(cache, incoming(path=f"{PATH}{mark}symbols=A")) for mark in ("?", "%3F")]
+
+    assert [each.status for each in forged] == [400, 400]
+    assert (await get(cache, incoming(query=b"symbols=A"))).status == 200
+
+
 async def test_a_flight_carries_nobodys_credentials(cache: HttpCache, app: Application) -> None:
     await get(cache, incoming(authorization=b"Bearer x", cookie=b"a=b", accept_encoding=b"gzip", accept=b"*/*"))
 
@@ -354,6 +366,15 @@ async def test_the_least_recently_used_goes_first(cache: HttpCache, app: Applica
     assert cache.size_bytes <= 100_000
     assert cache.answer(incoming(query=b"symbols=A")) is not None
     assert cache.answer(incoming(query=b"symbols=B")) is None
+
+
+async def test_long_keys_and_headers_take_their_room_too(cache: HttpCache, app: Application) -> None:
+    app.freshness = b"x" * 5_000
+    for number in range(100):
+        await get(cache, incoming(query=b"symbols=%d" % number + b"," * 2_000))
+
+    assert len(cache) < 10
+    assert cache.size_bytes <= 100_000
 
 
 async def test_an_answer_larger_than_the_cache_is_given_and_not_kept(cache: HttpCache, app: Application) -> None:
