@@ -8,7 +8,6 @@ from functools import cache
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.middleware.gzip import GZipMiddleware
 
 from chassis.bus import Bus
 from chassis.clock import Clock, SystemClock
@@ -16,7 +15,7 @@ from gateway.access_log import routes_alone
 from gateway.board import TICKS_SUBJECT, Board
 from gateway.clients import KeyStub, open_clients
 from gateway.dispatch import RouteTable
-from gateway.edge import Edge, EnvelopedCors
+from gateway.edge import Edge, EnvelopedCors, Packing
 from gateway.errors import exception_handlers
 from gateway.health import HealthPage, ServiceHealth
 from gateway.http_cache import MIN_COMPRESSED_BYTES, HttpCache
@@ -160,7 +159,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         api.state.streams = streams
         api.state.health_page = page
         edge = Edge(
-            GZipMiddleware(api, minimum_size=MIN_COMPRESSED_BYTES, compresslevel=COMPRESSION_LEVEL),
+            Packing(api, minimum_size=MIN_COMPRESSED_BYTES, compresslevel=COMPRESSION_LEVEL),
             answers={prices.LIVE_PRICES: board.answer},
             cache=cache,
             limits=limits,

@@ -10,11 +10,12 @@ from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
 from chassis.logs import request_id
 from gateway.errors import ApiError, InvalidRequest, RateLimited, Unexpected
-from gateway.http_cache import HttpCache
+from gateway.http_cache import HttpCache, accepts_gzip
 from gateway.limits import Limits
 from gateway.protocol import send_finished
 from gateway.security import CSRF_HEADER, Verifier, credential_of, identify
@@ -30,6 +31,7 @@ from gateway.wire import (
     Scope,
     Send,
     finished_error,
+    incoming_of,
 )
 
 log = logging.getLogger(__name__)
@@ -212,6 +214,15 @@ class _Completing:
                 headers.append((b"cache-control", b"no-store"))
             message = {**message, "headers": headers}
         await self._send(message)
+
+
+class Packing(GZipMiddleware):
+    """Compression of answers that are made for one request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Compress for who takes it; the middleware alone takes `gzip;q=0` for a wish."""
+        wanted = scope["type"] == "http" and accepts_gzip(incoming_of(scope).headers)
+        await (super().__call__ if wanted else self.app)(scope, receive, send)
 
 
 class EnvelopedCors(CORSMiddleware):

@@ -8,7 +8,7 @@ PATHS = ("/", "/docs", "/api", "/openapi.json")
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+@pytest.mark.parametrize("encoding", ["gzip", "identity", "gzip;q=0"])
 async def test_a_page_is_not_sent_twice(running: Any, path: str, encoding: str) -> None:
     headers = {"Accept-Encoding": encoding}
     first = await running.http.get(path, headers=headers)
@@ -18,9 +18,19 @@ async def test_a_page_is_not_sent_twice(running: Any, path: str, encoding: str) 
     assert first.headers["cache-control"] == "public, max-age=300"
     assert first.headers["vary"] == "Accept-Encoding"
     assert (first.headers.get("content-encoding") == "gzip") == (encoding == "gzip")
+    assert again.headers["vary"] == "Accept-Encoding"
     assert again.status_code == 304
     assert again.content == b""
     assert again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_who_has_any_version_or_asks_for_the_head_alone_gets_no_page(running: Any, path: str) -> None:
+    known = await running.http.get(path, headers={"If-None-Match": "*"})
+    head = await running.http.head(path, headers={"Accept-Encoding": "identity"})
+
+    assert known.status_code == 304
+    assert (head.status_code, head.content, head.headers["vary"]) == (200, b"", "Accept-Encoding")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -8,6 +8,9 @@ from hashlib import blake2b, sha256
 
 from fastapi import Request, Response
 
+from gateway.http_cache import accepts_gzip, matches_etag
+from gateway.wire import incoming_of
+
 CACHE_CONTROL = "public, max-age=300"
 COMPRESSION_LEVEL = 9
 
@@ -23,23 +26,22 @@ class FinishedPage:
     headers: dict[str, str] = field(default_factory=dict)
     _plain: bytes = field(init=False)
     _packed: bytes = field(init=False)
-    _etag: str = field(init=False)
+    _etags: tuple[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute what every answer shares."""
         self._plain = self.text.encode()
         self._packed = gzip.compress(self._plain, COMPRESSION_LEVEL, mtime=0)
-        self._etag = blake2b(self._plain, digest_size=12).hexdigest()
+        digest = blake2b(self._plain, digest_size=12).hexdigest()
+        self._etags = f'"{digest}"', f'"{digest}-gzip"'
 
     def answer(self, request: Request) -> Response:
         """Return the page as this client reads it, or 304 when it has it."""
-        is_packed = "gzip" in request.headers.get("accept-encoding", "")
-        etag = f'"{self._etag}-gzip"' if is_packed else f'"{self._etag}"'
-        headers = {**self.headers, "Cache-Control": CACHE_CONTROL, "ETag": etag}
-        if is_packed:
-            # To what is not packed the middleware that packs adds the same.
-            headers["Vary"] = "Accept-Encoding"
-        if etag in request.headers.get("if-none-match", ""):
+        asked = incoming_of(request.scope).headers
+        is_packed = accepts_gzip(asked)
+        etag = self._etags[is_packed]
+        headers = {**self.headers, "Cache-Control": CACHE_CONTROL, "ETag": etag, "Vary": "Accept-Encoding"}
+        if matches_etag(asked, etag.encode()):
             return Response(status_code=304, headers=headers)
         if is_packed:
             headers["Content-Encoding"] = "gzip"
