@@ -305,6 +305,25 @@ async def test_news_that_take_too_long_are_left_out(desk: AnswerDesk, library: L
     await desk.close()
 
 
+async def test_whoever_waits_for_slow_news_keeps_nobody_from_what_is_known(
+    desk: AnswerDesk, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market.domain.news_desk.AT_ONCE", 1)
+    news = NewsDesk(DIRECTORY, desk, all_seconds=0.05)
+    library.articles = {AAPL.id: [article("apple", 1)], MSFT.id: [article("microsoft", 1)]}
+    await news.of_stocks(["AAPL"], US, page=0, limit=5)
+    library.slow = {IBM.id}
+    waiting = asyncio.create_task(news.of_stocks(["IBM"], US, page=0, limit=5))
+    await asyncio.sleep(0)
+    known = await news.of_stocks(["AAPL"], US, page=0, limit=5)
+    assert [each.symbol for each in known.found] == ["AAPL"]
+    with pytest.raises(SourcesUnavailable, match="library has not answered yet"):
+        await news.of_stocks(["MSFT"], US, page=0, limit=5)  # not an empty answer, as if there were no news of it
+    with pytest.raises(SourcesUnavailable):
+        await waiting
+    await desk.close()
+
+
 # --- after the session
 
 

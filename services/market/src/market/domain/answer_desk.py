@@ -246,6 +246,15 @@ class Answers(Generic[Value]):
             raise SourcesUnavailable(list(by_source.values()), wanted=_words(self._capability))
         return answers
 
+    def kept(self, key: str) -> Answer[Value] | None:
+        """Return the answer to a question that serves now; None when sources would have to be asked."""
+        outcome = self._serving([key]).get(key)
+        return outcome if isinstance(outcome, Answer) else None
+
+    def not_yet(self) -> SourcesUnavailable:
+        """Return what to tell who cannot wait any longer."""
+        return SourcesUnavailable(self._late(), wanted=_words(self._capability))
+
     async def close(self) -> None:
         """End the calls that are under way."""
         await end(*self._flights.under_way, *self._calls)
@@ -267,8 +276,11 @@ class Answers(Generic[Value]):
             outcomes |= {key: outcome for key, outcome in flight.result().items() if key in wanted}
         # A flight that waits for its slowest may have brought others already.
         outcomes |= self._serving([key for key in rest if key not in outcomes])
-        late = tuple(SourceFailed(name, "has not answered yet") for name in self._asked_names)
+        late = self._late()
         return outcomes | {key: self._stand_in(key, late) for key in rest if key not in outcomes}
+
+    def _late(self) -> tuple[SourceFailed, ...]:
+        return tuple(SourceFailed(name, "has not answered yet") for name in self._asked_names)
 
     def _serving(self, keys: Keys) -> dict[str, Answer[Value] | _Unanswered]:
         now = self._clock.now()

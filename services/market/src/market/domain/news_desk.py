@@ -90,19 +90,24 @@ class NewsDesk:
     ) -> Mapping[str, Answer[Articles] | SourcesUnavailable | None]:
         """Return what there is of each within the time; what takes longer goes on, and is there for who asks next."""
         tasks = {each.id: asyncio.create_task(self._of(each, page, limit)) for each in instruments}
-        if tasks:
-            await asyncio.wait(tasks.values(), timeout=self._all_seconds)
-        landed = {instrument: task.result() for instrument, task in tasks.items() if task.done()}
-        await end(*tasks.values())
-        return landed
+        try:
+            if tasks:
+                await asyncio.wait(tasks.values(), timeout=self._all_seconds)
+            late = self._of_stock.not_yet()
+            return {instrument: task.result() if task.done() else late for instrument, task in tasks.items()}
+        finally:
+            await end(*tasks.values())
 
     async def _of(self, instrument: Instrument, page: int, limit: int) -> Answer[Articles] | SourcesUnavailable | None:
         async def ask(source: Any) -> Articles:
             return _newest(await source.stock_news(instrument, page=page, limit=limit))
 
+        key = f"{instrument.id}:{page}:{limit}"
+        if (kept := self._of_stock.kept(key)) is not None:
+            return kept  # without a turn, for which others may be waiting
         async with self._turns:
             try:
-                return await self._of_stock.one(f"{instrument.id}:{page}:{limit}", ask, instrument=instrument)
+                return await self._of_stock.one(key, ask, instrument=instrument)
             except NoAnswer:
                 return None
             except SourcesUnavailable as failure:
