@@ -108,3 +108,10 @@ def test_what_its_source_calls_delayed_stays_so_until_the_market_closes(reuse: R
         assert reuse.again(delayed, 20.0) == delayed
     rule.freshness = Freshness.CLOSED
     assert reuse.again(delayed, 20.0) == delayed.judged(Freshness.CLOSED)
+
+
+def test_what_a_source_calls_closed_does_not_come_alive(reuse: Reuse, rule: OneFreshness) -> None:
+    closed = quote("icici").judged(Freshness.CLOSED)  # by Yahoo's word, on a day off that no calendar knows
+    assert reuse.again(closed, 20.0) == closed
+    rule.freshness = Freshness.STALE
+    assert reuse.again(closed, 20.0) == closed.judged(Freshness.STALE)

@@ -58,9 +58,7 @@ class Reuse:
         freshness = self._rule.of(quote.instrument, quote.provenance.as_of)
         if age_seconds >= self._seconds(quote, freshness):
             return None
-        # The rule knows of no delay: what its source calls delayed stays so while the venue trades.
-        is_delayed = quote.provenance.freshness is Freshness.DELAYED and freshness is not Freshness.CLOSED
-        return quote if is_delayed else quote.judged(freshness)
+        return quote if _is_known_better(quote.provenance.freshness, freshness) else quote.judged(freshness)
 
     def _seconds(self, quote: Quote, freshness: Freshness) -> float:
         if freshness is Freshness.CLOSED or self._is_between_sessions(quote):
@@ -75,3 +73,10 @@ class Reuse:
         if self._calendar is None:
             return False
         return self._calendar.sessions_of(venue_of(quote.instrument)).is_open_at(self._clock.now()) is False
+
+
+def _is_known_better(told: Freshness, judged: Freshness) -> bool:
+    """Say whether a source knows more than the rule: of its delay while the venue trades, and of days off."""
+    if told is Freshness.DELAYED:
+        return judged is not Freshness.CLOSED
+    return told is Freshness.CLOSED and judged is Freshness.LIVE
