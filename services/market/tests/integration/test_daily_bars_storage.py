@@ -170,6 +170,17 @@ async def test_a_tail_and_a_head_are_joined(store: DailyBarStore) -> None:
     assert await store.coverages(TCS) == {"yahoo": Coverage(sessions[0], sessions[29], later)}
 
 
+async def test_long_history_is_written_in_parts_and_read_whole(
+    store: DailyBarStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("market.storage.daily_bars.ROWS_AT_ONCE", 3)
+    raw = history()
+    for _ in range(2):
+        await store.append("yahoo", raw, COVERAGE)
+    assert told_of(await store.read(TCS, "yahoo", first=LONG_AGO)) == told_of(raw)
+    assert store.differing_rows == 0
+
+
 async def test_what_is_kept_is_never_changed(store: DailyBarStore, caplog: pytest.LogCaptureFixture) -> None:
     kept = history()
     close = kept.bars.close.copy()

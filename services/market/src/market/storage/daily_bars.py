@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 # Sources round, and some keep prices in single precision.
 SAME_WITHIN = 1e-6
 
+# Fifty years of rows at once would keep everybody else waiting for a tenth of a second.
+ROWS_AT_ONCE = 1_000
+
 _Rows = Sequence[Mapping[str, Any]]
 
 
@@ -93,7 +96,8 @@ class DailyBarStore:
         differing = 0
         async with self._database.transaction() as connection:
             for table, rows in _rows_by_table(raw):
-                differing += await _add(connection, table, key, rows)
+                for begin in range(0, len(rows), ROWS_AT_ONCE):
+                    differing += await _add(connection, table, key, rows[begin : begin + ROWS_AT_ONCE])
             await connection.execute(_widening(connection), [{**key, **_coverage_row(coverage)}])
         if differing:
             self.differing_rows += differing
