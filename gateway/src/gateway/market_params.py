@@ -9,7 +9,7 @@ from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import Depends, Path, Query
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.board import MAX_QUOTED_SYMBOLS, SYMBOL_LIST_PATTERN, SYMBOL_PATTERN
 from gateway.errors import InvalidRequest
@@ -24,7 +24,7 @@ MAX_QUERY_LENGTH = 64
 _NAME = "[A-Za-z][A-Za-z0-9_-]{0,15}"
 NAME_PATTERN = f"^{_NAME}$"
 EXCHANGE_LIST_PATTERN = f"^[ ,]*{_NAME}(?: *,[ ,]*{_NAME}){{0,{MAX_EXCHANGES - 1}}}[ ,]*$"
-INSTRUMENT_NAME_PATTERN = "^(?:[A-Za-z]{2,10}:)?[A-Za-z0-9^][A-Za-z0-9.&_=^-]{0,28}$"
+INSTRUMENT_NAME_PATTERN = "^(?:[A-Za-z]{2,10}:|\\^)?[A-Za-z0-9][A-Za-z0-9.&_-]{0,28}(?:=[Xx])?$"
 SEARCH_PATTERN = "^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$"
 DAY_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 WHOLE_NUMBER = re.compile("0|[1-9][0-9]{0,5}")
@@ -145,7 +145,8 @@ _STOCKS = f"Comma list of 1 to {MAX_QUOTED_SYMBOLS} symbols; a bare one means a 
 _MORE = f"Comma list of symbols beside those of the path, at most {MAX_QUOTED_SYMBOLS} with them."
 _PAIRS = f"Comma list of 1 to {MAX_QUOTED_SYMBOLS} currency pairs."
 
-_ListText = Annotated[str, AfterValidator(_plain)]
+# The length is looked at first, so that what is said of it is said of a text.
+_ListText = Annotated[str, Field(min_length=1, max_length=MAX_LIST_LENGTH), AfterValidator(_plain)]
 _StocksInPath = Annotated[_ListText, _list_of(Path, "symbols", _STOCKS, "AAPL,MSFT")]
 _StocksInQuery = Annotated[_ListText, _list_of(Query, "symbols", _STOCKS, "AAPL,MSFT")]
 _MoreStocks = Annotated[
@@ -283,7 +284,8 @@ SearchText = Annotated[
     _matching(SEARCH_PATTERN, "something to search for"),
 ]
 _ExchangeList = Annotated[
-    _ListText,
+    str,
+    AfterValidator(_plain),
     Path(
         alias="exchanges",
         max_length=1_000,

@@ -529,6 +529,13 @@ async def test_every_form_of_a_name_reaches_the_directory(running: Any, name: st
     await get(running, f"/api/instruments/{name}")
 
 
+@pytest.mark.parametrize("name", ["NSE:%5ENSEI", "tt%5Ebp", "A%3DB", "%5E%5EA", "%3DX", "%5E"])
+async def test_what_the_directory_takes_for_no_name_is_not_even_asked_for(running: Any, name: str) -> None:
+    response = await running.http.get(f"/api/instruments/{name}")
+
+    assert (response.status_code, "GetInstrument" in running.market.other.requests) == (400, False)
+
+
 # --- indices --------------------------------------------------------------------------------------------------------
 
 CONSTITUENT = ["symbol", "name", "sector", "subSector", "headQuarter", "dateFirstAdded", "cik", "founded"]
@@ -849,6 +856,15 @@ BAD = [
     "/api/instruments/search?q=a%00b",
     f"/api/instruments/search?q={'a' * 65}",
 ]
+
+
+@pytest.mark.parametrize(
+    "address", ["/api/stock/price/bulk?symbols=", "/api/stock/price/A?symbols=", "/api/forex/quotes?pairs="]
+)
+async def test_an_empty_list_is_told_as_a_text(running: Any, address: str) -> None:
+    error = running.error_of(await running.http.get(address))
+
+    assert error["message"].endswith(": String should have at least 1 character")
 
 
 async def test_whatever_is_wrong_is_400_before_any_service_is_asked(running: Any) -> None:
