@@ -47,6 +47,7 @@ async def test_the_front_page_is_html_under_its_own_policy(running: Any) -> None
 
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "script-src 'sha256-" in response.headers["content-security-policy"]
+    assert "require-trusted-types-for 'script'; trusted-types 'none'" in response.headers["content-security-policy"]
     assert response.headers["ratelimit-limit"]
 
 

@@ -61,5 +61,5 @@ def policy_of(text: str) -> str:
     return (
         f"default-src 'none'; connect-src 'self'; img-src data:; script-src {' '.join(hashes['script'])}; "
         f"style-src {' '.join(hashes['style'])}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'"
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     )
