@@ -137,7 +137,13 @@ class Browser:
         folder = os.environ.get("SCREENSHOTS")
         if folder:
             shot = await self.send("Page.captureScreenshot", format="png")
-            await asyncio.to_thread((Path(folder) / f"{name}.png").write_bytes, base64.b64decode(shot["data"]))
+            await asyncio.to_thread(keep, Path(folder) / f"{name}.png", base64.b64decode(shot["data"]))
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 @asynccontextmanager
