@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from market.domain.after_market import AfterMarketTrade
+from market.domain.aliases import yahoo_symbol
 from market.domain.capabilities import Capability, NothingKnown
 from market.domain.instruments import Exchange, Instrument, InstrumentKind
 from market.domain.quote_details import QuoteDetails
@@ -13,7 +14,7 @@ from market.domain.quote_sources import SourceRefused
 from market.domain.quotes import Freshness, Quote
 from market.providers.reference.listing import read_listing
 from market.providers.yahoo.parse_quotes import after_market_quote_of, after_market_trades_of, details_of, quotes_of
-from market.providers.yahoo.symbols import by_symbol, is_covered, native_symbol_of, symbol_of
+from market.providers.yahoo.symbols import by_symbol, is_covered, native_symbol_of
 from market.providers.yahoo.wire import AnswerUnreadable, count, moment, moment_of_text, number, result_of, text
 
 BY_ID = {each.instrument.id: each.instrument for each in read_listing()}
@@ -259,11 +260,11 @@ class TestSymbols:
         ],
     )
     def test_instruments_have_symbols_of_their_own(self, instrument: str, symbol: str) -> None:
-        assert symbol_of(BY_ID[instrument]) == symbol
+        assert yahoo_symbol(BY_ID[instrument]) == symbol
 
     def test_classes_of_shares_are_written_with_a_dash(self) -> None:
         share = Instrument("NYSE:BRK.B", Exchange.NYSE, "BRK.B", "Berkshire", InstrumentKind.EQUITY, "USD")
-        assert symbol_of(share) == "BRK-B"
+        assert yahoo_symbol(share) == "BRK-B"
         assert native_symbol_of("BRK-B") == "BRK.B"
         assert [native_symbol_of(each) for each in ("TCS.NS", "^GSPC", "EURUSD=X")] == [None, None, None]
 
@@ -272,7 +273,7 @@ class TestSymbols:
 
     def test_an_index_that_yahoo_lacks_is_not_covered(self) -> None:
         strange = Instrument("INDEX:STRANGE", Exchange.INDEX, "STRANGE", "Strange", InstrumentKind.INDEX, "USD")
-        assert symbol_of(strange) is None
+        assert yahoo_symbol(strange) is None
         assert not any(is_covered(each, strange) for each in Capability)
         assert by_symbol([strange]) == {}
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from chassis.clock import Clock
 from market.domain.after_market import AfterMarketQuote, AfterMarketTrade
+from market.domain.aliases import fmp_symbol
 from market.domain.capabilities import Capability, NothingKnown
 from market.domain.companies import MAX_PRICE_TARGETS, Dividend, Profile, Ratings, Statement, StatementKind
 from market.domain.earnings import EarningsReport
@@ -24,7 +25,7 @@ from market.domain.treasury import TreasuryRates
 from market.providers.fmp import parse
 from market.providers.fmp.fetch import FmpApi, Question, Row
 from market.providers.fmp.parse import NAME
-from market.providers.fmp.symbols import AMERICAN, vendor_symbol
+from market.providers.fmp.symbols import AMERICAN
 
 # A batch is named in the address, which proxies cut somewhere above 8,000 characters.
 SYMBOLS_A_CALL = 200
@@ -73,7 +74,7 @@ class FmpSource:
     def __init__(
         self, instruments: Iterable[Instrument], *, api: FmpApi, rule: FreshnessRule, calendar: Calendar, clock: Clock
     ) -> None:
-        self._instruments = tuple(each for each in instruments if vendor_symbol(each) is not None)
+        self._instruments = tuple(each for each in instruments if fmp_symbol(each) is not None)
         self._api = api
         self._rule = rule
         self._calendar = calendar
@@ -85,7 +86,7 @@ class FmpSource:
 
     def covers(self, capability: Capability, instrument: Instrument) -> bool:
         """Say whether it may know something of an instrument; after-market trading is America's alone."""
-        if vendor_symbol(instrument) is None:
+        if fmp_symbol(instrument) is None:
             return False
         if capability in _OF_COMPANIES:
             return instrument.kind is InstrumentKind.EQUITY
@@ -181,7 +182,7 @@ class FmpSource:
 
     async def stock_news(self, instrument: Instrument, *, page: int, limit: int) -> Sequence[Article]:
         """Return a page of the latest articles about an instrument, newest first."""
-        symbol = vendor_symbol(instrument) or ""
+        symbol = fmp_symbol(instrument) or ""
         rows = await self._page("news/stock", page, limit, symbols=symbol)
         return parse.read_articles(row for row in rows if row.get("symbol") == symbol)
 
@@ -199,7 +200,7 @@ class FmpSource:
         self, path: str, instruments: Sequence[Instrument]
     ) -> tuple[Sequence[Row], Mapping[str, Instrument]]:
         """Ask for many instruments; return the rows, and the instruments by the vendor's symbols."""
-        named = [(vendor_symbol(each), each) for each in instruments]
+        named = [(fmp_symbol(each), each) for each in instruments]
         asked = {symbol: each for symbol, each in named if symbol is not None}
         symbols = list(asked)
         parts = [symbols[begin : begin + SYMBOLS_A_CALL] for begin in range(0, len(symbols), SYMBOLS_A_CALL)]
@@ -233,7 +234,7 @@ class FmpSource:
 
 
 def _about(instrument: Instrument, path: str, **parameters: str) -> Question:
-    return Question(path, {"symbol": vendor_symbol(instrument) or "", **parameters})
+    return Question(path, {"symbol": fmp_symbol(instrument) or "", **parameters})
 
 
 def _dates(first: date, last: date) -> dict[str, str]:

@@ -1,29 +1,12 @@
-"""What Financial Modeling Prep calls instruments, and back."""
+"""What one of Financial Modeling Prep's symbols names; what it calls an instrument is in `domain/aliases.py`."""
 
 from dataclasses import dataclass
 
-from market.domain.instruments import Exchange, Instrument
+from market.domain.aliases import NOT_AT_FMP, SUFFIX_OF_EXCHANGE, YAHOO_SYMBOL_OF_INDEX
+from market.domain.instruments import Exchange
 
 AMERICAN = (Exchange.NASDAQ, Exchange.NYSE, Exchange.AMEX)
-SUFFIX_OF_EXCHANGE = {Exchange.NSE: ".NS", Exchange.BSE: ".BO"}
-# NIFTY Next 50 is left out: it is not known under which name the vendor has it, if at all.
-VENDOR_OF_INDEX = {
-    "BANKNIFTY": "^NSEBANK",
-    "DJI": "^DJI",
-    "NASDAQ": "^IXIC",
-    "NASDAQ100": "^NDX",
-    "NIFTY50": "^NSEI",
-    "NIFTY500": "^CRSLDX",
-    "NIFTYAUTO": "^CNXAUTO",
-    "NIFTYFMCG": "^CNXFMCG",
-    "NIFTYIT": "^CNXIT",
-    "NIFTYMETAL": "^CNXMETAL",
-    "NIFTYPHARMA": "^CNXPHARMA",
-    "RUSSELL2000": "^RUT",
-    "SENSEX": "^BSESN",
-    "SP500": "^GSPC",
-}
-_INDEX_OF_VENDOR = {vendor: index for index, vendor in VENDOR_OF_INDEX.items()}
+_INDEX_OF_VENDOR = {vendor: index for index, vendor in YAHOO_SYMBOL_OF_INDEX.items() if index not in NOT_AT_FMP}
 _EXCHANGE_OF_SUFFIX = {suffix: exchange for exchange, suffix in SUFFIX_OF_EXCHANGE.items()}
 _SUFFIX_LENGTH = 3
 _PAIR_LENGTH = 6
@@ -40,18 +23,6 @@ class Named:
 
     exchange: Exchange | None
     symbol: str
-
-
-def vendor_symbol(instrument: Instrument) -> str | None:
-    """Return what the vendor calls an instrument; None when it has no name for it."""
-    if instrument.exchange in SUFFIX_OF_EXCHANGE:
-        return instrument.symbol + SUFFIX_OF_EXCHANGE[instrument.exchange]
-    if instrument.exchange is Exchange.INDEX:
-        return VENDOR_OF_INDEX.get(instrument.symbol)
-    if instrument.exchange is Exchange.FX:
-        return instrument.symbol
-    # The vendor writes classes of shares with a hyphen, so one that is ours could not be told from a point.
-    return None if "-" in instrument.symbol else instrument.symbol.replace(".", "-")
 
 
 def read_vendor_symbol(text: str) -> Named | None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from chassis.clock import Clock
 from market.domain.after_market import AfterMarketQuote, AfterMarketTrade
+from market.domain.aliases import yahoo_symbol
 from market.domain.capabilities import Capability, NothingKnown
 from market.domain.companies import Dividend, Profile, Ratings, Statement, StatementKind
 from market.domain.earnings import EarningsReport
@@ -52,7 +53,6 @@ from market.providers.yahoo.symbols import (
     SYMBOL_OF_MATURITY,
     by_symbol,
     is_covered,
-    symbol_of,
 )
 
 log = logging.getLogger(__name__)
@@ -238,7 +238,7 @@ class YahooSource:
 
 
 def _symbol(instrument: Instrument) -> str:
-    symbol = symbol_of(instrument)
+    symbol = yahoo_symbol(instrument)
     if symbol is None:
         raise NothingKnown
     return symbol

@@ -3,28 +3,11 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from market.domain.aliases import yahoo_symbol
 from market.domain.capabilities import Capability
 from market.domain.instruments import Exchange, Instrument, InstrumentKind
 
-_SUFFIX_OF_EXCHANGE = {Exchange.NSE: ".NS", Exchange.BSE: ".BO"}
 _UNITED_STATES = frozenset({Exchange.NASDAQ, Exchange.NYSE, Exchange.AMEX})
-_SYMBOL_OF_INDEX = {
-    "BANKNIFTY": "^NSEBANK",
-    "DJI": "^DJI",
-    "NASDAQ": "^IXIC",
-    "NASDAQ100": "^NDX",
-    "NIFTY50": "^NSEI",
-    "NIFTY500": "^CRSLDX",
-    "NIFTYAUTO": "^CNXAUTO",
-    "NIFTYFMCG": "^CNXFMCG",
-    "NIFTYIT": "^CNXIT",
-    "NIFTYMETAL": "^CNXMETAL",
-    "NIFTYNEXT50": "^NSMIDCP",
-    "NIFTYPHARMA": "^CNXPHARMA",
-    "RUSSELL2000": "^RUT",
-    "SENSEX": "^BSESN",
-    "SP500": "^GSPC",
-}
 
 # News without a symbol does not exist at Yahoo: the news of whole markets is that of their indices, and press releases
 # are those of the companies whose shares are worth most.
@@ -56,18 +39,6 @@ _OF_NO_INSTRUMENT = (Capability.EARNINGS, Capability.NEWS, Capability.PRESS_RELE
 CAPABILITIES = frozenset((*_KINDS_OF_CAPABILITY, *_OF_NO_INSTRUMENT))
 
 
-def symbol_of(instrument: Instrument) -> str | None:
-    """Return Yahoo's symbol of an instrument; None when it has none."""
-    if instrument.exchange is Exchange.INDEX:
-        return _SYMBOL_OF_INDEX.get(instrument.symbol)
-    if instrument.exchange is Exchange.FX:
-        return f"{instrument.symbol}=X"
-    if instrument.exchange in _UNITED_STATES:
-        # Classes of shares: BRK.B is BRK-B there.
-        return instrument.symbol.replace(".", "-")
-    return instrument.symbol + _SUFFIX_OF_EXCHANGE[instrument.exchange]
-
-
 def native_symbol_of(symbol: str) -> str | None:
     """Return what exchanges in the United States call one of Yahoo's symbols; None when it is listed elsewhere."""
     if any(mark in symbol for mark in ".=^"):
@@ -77,12 +48,12 @@ def native_symbol_of(symbol: str) -> str | None:
 
 def is_covered(capability: Capability, instrument: Instrument) -> bool:
     """Say whether Yahoo may know something of an instrument; trading outside sessions is known of American ones."""
-    if symbol_of(instrument) is None or instrument.kind not in _KINDS_OF_CAPABILITY.get(capability, ()):
+    if yahoo_symbol(instrument) is None or instrument.kind not in _KINDS_OF_CAPABILITY.get(capability, ()):
         return False
     return capability not in _AFTER_MARKET or instrument.exchange in _UNITED_STATES
 
 
 def by_symbol(instruments: Iterable[Instrument]) -> dict[str, Instrument]:
     """Return the instruments that Yahoo has by its symbols."""
-    symbols = ((symbol_of(each), each) for each in instruments)
+    symbols = ((yahoo_symbol(each), each) for each in instruments)
     return {symbol: each for symbol, each in symbols if symbol is not None}
