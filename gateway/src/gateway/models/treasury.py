@@ -8,7 +8,7 @@ from gateway.reply import (
 
 
 class TreasuryRates(CamelReply):
-    """The par yields of one day, in percent a year; null where there is none."""
+    """The yields of one day as the source quotes them, in percent a year; null where there is none."""
 
     model_config = example(
         date="2026-04-06",

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/treasury", tags=["treasury"], route_class=Strict
     **CACHED,
 )
 async def list_rates(days: Stretch, treasury: Treasury, headers: Headers) -> Sequence[pb.TreasuryRates]:
-    """Par yields by day, newest first; of ninety days without `from_date`, of five years at most."""
+    """Yields by day, newest first; of ninety days without `from_date`, of five years at most."""
     reply = await treasury.ListTreasuryRates(pb.ListTreasuryRatesRequest(from_date=days.first, to_date=days.last))
     headers.tell_origin(reply.provenance)
     return reply.rates

@@ -105,13 +105,12 @@ async def _simulated_prices(world: World) -> AsyncIterator[Prices]:
     last_prices = LastPrices(SimulatedFreshness())
     configuration = configuration_key(source.configuration)
     statistics = PatternStatisticsStore(world.database, source=source.name, configuration=configuration)
-    answering: list[Source] = [source] if isinstance(source, SampleSource) else []
     async with _running_feed(source, last_prices, world) as feed:
         yield Prices(
             directory=InstrumentDirectory(source.instruments()),
             quotes=QuoteSources([source], world.clock),
-            answers=_answer_desk(world, answering),
-            histories=answering,
+            answers=_answer_desk(world, [source]),
+            histories=[source],
             last_prices=last_prices,
             signals=SignalBook(source, statistics, world.clock),
             feed=feed.is_well,
@@ -261,7 +260,7 @@ def _answer_desk(world: World, sources: Sequence[Source]) -> AnswerDesk:
     return AnswerDesk(
         sources,
         world.clock,
-        order=world.settings.source_order if sources else None,
+        order=world.settings.source_order,
         lives=Lives(world.calendar, world.clock),
         shared=_shared_answers(world),
         patience_seconds=_patience_seconds(world.settings),

@@ -44,7 +44,8 @@ class DetailedAnswer:
 class DetailedQuotes:
     """Quotes symbols, and adds what sources say beside a price.
 
-    What no source says of the past year is computed from daily bars. A quote is never withheld for want of figures.
+    Where no source tells the year's range, what it does not tell is computed from daily bars; where one does, its other
+    figures are taken as they are, since bars are dear to ask for. A quote is never withheld for want of figures.
 
     Args:
         directory: what symbols mean.

@@ -12,6 +12,7 @@ import numpy as np
 
 from chassis.clock import Clock
 from market.domain.bars import DailyBars
+from market.domain.capabilities import Capability
 from market.domain.instruments import Instrument
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.replays import ReplaySummary
@@ -46,6 +47,7 @@ class ReplaySource:
 
     name = NAME
     is_simulated = True
+    capabilities = frozenset({Capability.QUOTES})
     answers_in_bulk = True
     is_paced = False
     freshness = Freshness.SIMULATED
@@ -91,6 +93,10 @@ class ReplaySource:
     def start(self) -> None:
         """Let a held replay begin; has no effect on one that has begun."""
         self._started.set()
+
+    def covers(self, capability: Capability, instrument: Instrument) -> bool:
+        """Say whether the file has an instrument, of which it answers prices alone."""
+        return capability in self.capabilities and any(each.id == instrument.id for each in self.instruments())
 
     def instruments(self) -> Sequence[Instrument]:
         """Return every instrument of the file."""
