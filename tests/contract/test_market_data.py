@@ -17,6 +17,7 @@ from contract.market_documents import (
     STOCK_PRICE_COLUMNS,
     CompanyProfile,
     EarningsReport,
+    FiveMinutes,
     HistoricalPrice,
     IncomeStatement,
     LongQuote,
@@ -124,6 +125,20 @@ async def test_history_is_newest_first_and_within_its_dates(client: httpx.AsyncC
         assert bar["low"] <= min(bar["open"], bar["close"])
         assert bar["high"] >= max(bar["open"], bar["close"])
         assert bar["change"] == pytest.approx(bar["close"] - bar["open"], abs=1e-4)
+
+
+async def test_five_minutes_from_long_ago_are_of_as_many_days_as_one_answer_holds(
+    client: httpx.AsyncClient, source: str
+) -> None:
+    answer = await client.get("/api/stock/historical-chart/5min/AAPL?from_date=2024-06-01")  # I's own example
+
+    if source == "yahoo":
+        # It keeps bars of five minutes for sixty days.
+        read_error(answer, 404)
+        return
+    bars = read(list[FiveMinutes], answer)
+    assert {bar["date"][:7] for bar in bars} <= {"2024-06", "2024-07"}
+    assert bars
 
 
 async def test_raw_prices_are_as_they_were_traded(client: httpx.AsyncClient, source: str) -> None:

@@ -185,7 +185,11 @@ Pairs = Annotated[list[str], Depends(_pairs)]
 _DAY_SCHEMA = WithJsonSchema({"type": "string", "format": "date", "pattern": DAY_PATTERN})
 _Day = Annotated[str, AfterValidator(_day)]
 _FromDate = Annotated[_Day | None, Query(description="The first day, YYYY-MM-DD."), _DAY_SCHEMA]
-_ToDate = Annotated[_Day | None, Query(description="The last day, YYYY-MM-DD; today without it."), _DAY_SCHEMA]
+_ToDate = Annotated[
+    _Day | None,
+    Query(description="The last day, YYYY-MM-DD; without it today, or as far after the first as one answer reaches."),
+    _DAY_SCHEMA,
+]
 
 
 async def _days(from_date: _FromDate = None, to_date: _ToDate = None) -> Days:

@@ -112,7 +112,7 @@ async def list_light_bars(
 async def list_intraday_bars(
     symbol: Stock, days: Stretch, history: History, headers: Headers
 ) -> Sequence[history_pb2.IntradayBar]:
-    """Bars of five minutes, newest first, in the exchange's time; of the last days without `from_date`."""
+    """Bars of five minutes in the exchange's time, newest first: of 31 days at most, of five without `from_date`."""
     request = history_pb2.ListIntradayBarsRequest(
         symbol=symbol, listing=UNITED_STATES, from_date=days.first, to_date=days.last
     )

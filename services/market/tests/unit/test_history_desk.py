@@ -277,6 +277,16 @@ async def test_the_first_question_brings_five_years_for_all_later_ones(room: Roo
     assert room.source.asked == [(date(2019, 5, 30), TODAY)]
 
 
+async def test_without_a_first_day_five_years_are_told_of_what_has_been(room: Room) -> None:
+    ahead = await room.bars("", "9999-12-31")
+    await room.bars("", "1972-01-03")
+
+    assert ahead.sessions[[0, -1]].tolist() == [date(2019, 5, 31), TODAY]
+    assert room.source.asked[-1][0] == date(1970, 1, 1)
+    with pytest.raises(DatesInvalid, match="to_date is 1969-12-31"):
+        await room.bars("", "1969-12-31")
+
+
 async def test_an_older_span_is_fetched_up_to_what_is_known(room: Room) -> None:
     await room.bars()
     bars = await room.bars("2015-01-01", "2020-01-01")
@@ -674,6 +684,11 @@ async def test_intraday_bars_are_of_four_days_and_31_at_most(room: Room) -> None
     assert room.source.asked == [(date(2024, 5, 26), TODAY), (date(2024, 5, 15), TODAY)]
     with pytest.raises(DatesInvalid):
         await room.desk.intraday_bars("TCS", Listing.INDIA, from_date="2024-05-15", to_date="2024-06-16")
+
+
+async def test_intraday_bars_from_long_ago_are_of_its_31_days(room: Room) -> None:
+    await room.desk.intraday_bars("TCS", Listing.INDIA, from_date="2024-01-01", to_date="")
+    assert room.source.asked == [(date(2024, 1, 1), date(2024, 2, 1))]
 
 
 # --- figures

@@ -45,8 +45,8 @@ def read_stretch(
     """Return the first and the last day of a stretch.
 
     Args:
-        from_date: the first day, `YYYY-MM-DD`; empty for `usual` before the last.
-        to_date: the last day; empty for `today`.
+        from_date: the first day, `YYYY-MM-DD`; empty for `usual` before the last, or before `today` if that is earlier.
+        to_date: the last day; empty for `today`, or for `longest` after the first if that is earlier.
         today: what today is.
         usual: how long a stretch is without a first day.
         longest: how long it may be; None for any length.
@@ -55,7 +55,9 @@ def read_stretch(
         DatesInvalid: one is not a date, or they are the wrong way round or too far apart.
     """
     last = read_date("to_date", to_date) if to_date else today
-    first = read_date("from_date", from_date) if from_date else max(date.min + usual, last) - usual
+    first = read_date("from_date", from_date) if from_date else max(date.min + usual, min(last, today)) - usual
+    if not to_date and longest is not None and last - first > longest:
+        last = first + longest
     check_stretch(first, last, longest)
     return first, last
 

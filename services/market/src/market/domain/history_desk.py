@@ -70,7 +70,7 @@ class HistoryDesk:
         Args:
             symbol: which instrument.
             listing: what a bare symbol means.
-            from_date: the first date, `YYYY-MM-DD`, not before 1970; empty for five years before the last.
+            from_date: the first date, `YYYY-MM-DD`, not before 1970; empty for up to five years before the last.
             to_date: the last date; empty for today. It may lie ahead.
             adjustment: what prices are adjusted for.
 
@@ -95,7 +95,7 @@ class HistoryDesk:
             symbol: which instrument.
             listing: what a bare symbol means.
             from_date: the first date, `YYYY-MM-DD`, not before 1970; empty for four days before the last.
-            to_date: the last date, at most 31 days later; empty for today.
+            to_date: the last date, at most 31 days later; empty for today, or for 31 days later if that is earlier.
 
         Raises:
             DatesInvalid: one is not a date, they are the wrong way round or too far apart, or the first is too early.
@@ -157,8 +157,11 @@ def _read_days(
     from_date: str, to_date: str, *, today: date, usual: timedelta, longest: timedelta | None = None
 ) -> tuple[date, date]:
     first, last = read_stretch(from_date, to_date, today=today, usual=usual, longest=longest)
-    if first < EARLIEST:
-        raise DatesInvalid(f"from_date is {first}; it should be {EARLIEST} or later")
+    if not from_date:
+        first = max(first, EARLIEST)
+    for name, day in {"from_date": first, "to_date": last}.items():
+        if day < EARLIEST:
+            raise DatesInvalid(f"{name} is {day}; it should be {EARLIEST} or later")
     return first, last
 
 

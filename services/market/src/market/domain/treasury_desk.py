@@ -36,7 +36,7 @@ class TreasuryDesk:
 
         Args:
             from_date: the first day, `YYYY-MM-DD`; empty for ninety days before the last.
-            to_date: the last day; empty for today. At most five years later.
+            to_date: the last day, at most five years later; empty for today, or for that if it is earlier.
 
         Raises:
             DatesInvalid: one is not a date, or they are the wrong way round or too far apart.
