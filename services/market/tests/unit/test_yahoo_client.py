@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -217,3 +218,47 @@ def test_what_may_not_be_asked_does_not_go_out() -> None:
     with pytest.raises(SourceRefused):
         session.request(method="GET", url=DATA)
     assert session.asked == []
+
+
+class SlowSession:
+    """Holds its first request until the gate is open."""
+
+    def __init__(self) -> None:
+        self.begun, self.gate = threading.Event(), threading.Event()
+        self.sent = 0
+        self.is_closed = False
+
+    def request(self, **arguments: Any) -> Any:
+        self.sent += 1
+        self.begun.set()
+        assert self.gate.wait(10)
+        return SimpleNamespace(status_code=200, content=b"{}", text="{}")
+
+    def get(self, url: str, arguments: dict[str, str], seconds: float) -> Any:
+        for _ in range(2):  # a cookie's, and what was asked
+            answer = self.request(method="GET", url=url)
+        return answer
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Unlimited:
+    async def take(self, calls: int = 1) -> None:
+        """Allow them."""
+
+
+async def test_whoever_closes_waits_for_the_request_that_is_out_and_for_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session = SlowSession()
+    library = SimpleNamespace(**vars(LIBRARY), YfData=lambda session: session)
+    monkeypatch.setattr(fetch, "_open_library", lambda folder: (library, session))
+    async with fetch.open_yahoo(tmp_path, Unlimited(), ManualClock(datetime(2026, 1, 14, tzinfo=UTC))) as client:
+        asking = asyncio.create_task(client.quotes(["AAPL"]))
+        await asyncio.to_thread(session.begun.wait, 10)
+        asyncio.get_running_loop().call_soon(session.gate.set)  # once closing waits
+    with pytest.raises(SourceRefused, match="is not asked any more"):
+        await asking
+    assert session.sent == 1
+    assert session.is_closed

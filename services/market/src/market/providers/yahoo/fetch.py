@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import json
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -208,8 +209,12 @@ async def open_yahoo(
         request_seconds: how long each request may take; a call that needs cookies and a crumb makes three.
     """
     loop = asyncio.get_running_loop()
+    is_closing = threading.Event()
 
     def count() -> None:
+        if is_closing.is_set():
+            # One question of the library's may be seven requests, all of which would be waited for.
+            raise SourceRefused("is not asked any more")
         asyncio.run_coroutine_threadsafe(budget.take(), loop).result(REQUEST_SECONDS)
 
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="yahoo")
@@ -218,6 +223,7 @@ async def open_yahoo(
     try:
         yield YahooClient(library, library.YfData(session=session), pool, clock)
     finally:
+        is_closing.set()
         await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
         session.close()
 
