@@ -14,7 +14,7 @@ from market.domain.instruments import Exchange, Instrument, InstrumentKind
 from market.domain.quote_sources import SourceRefused
 from market.providers.reference.listing import read_listing
 from market.providers.yahoo.fetch import YahooClient
-from market.providers.yahoo.source import MOST_EARNINGS_PAGES, YahooSource
+from market.providers.yahoo.source import EARNINGS_PAGES_AT_ONCE, MOST_EARNINGS_PAGES, YahooSource
 
 NOW = datetime(2026, 1, 14, 15, 2, tzinfo=UTC)
 INSTRUMENTS = [each.instrument for each in read_listing()]
@@ -30,6 +30,7 @@ class Client:
         self.asked: list[Any] = []
         self.bid = 9.0
         self.pages: list[list[list[Any]]] = []
+        self.under_way = self.most_at_once = 0
 
     async def quotes(self, symbols: Sequence[str]) -> Any:
         self.asked.append(list(symbols))
@@ -51,6 +52,10 @@ class Client:
     async def earnings(self, first: date, until: date, *, offset: int) -> Any:
         self.asked.append((first, until, offset))
         rows = self.pages.pop(0)
+        self.most_at_once = max(self.most_at_once, self.under_way + 1)
+        self.under_way += 1
+        await asyncio.sleep(0)
+        self.under_way -= 1
         return {"finance": {"result": [{"documents": [{"columns": COLUMNS, "rows": rows}]}], "error": None}}
 
 
@@ -115,6 +120,18 @@ async def test_earnings_end_with_a_page_that_is_not_full(source: YahooSource, cl
     reports = await source.earnings(date(2026, 1, 13), date(2026, 1, 29))
     assert len(reports) == 101
     assert client.asked == [(date(2026, 1, 13), date(2026, 1, 31), offset) for offset in (0, 100)]
+
+
+async def test_a_long_calendar_of_earnings_is_asked_for_some_pages_at_a_time(
+    source: YahooSource, client: Client
+) -> None:
+    day = "2026-01-14T12:00:00.000Z"
+    full = [[[f"A{page}X{place}", day, 1, 1] for place in range(100)] for page in range(9)]
+    client.pages = [*full, [], [], []]
+    reports = await source.earnings(date(2026, 1, 13), date(2026, 1, 29))
+    assert len(reports) == 900
+    assert [offset for *_, offset in client.asked] == [page * 100 for page in range(12)]
+    assert client.most_at_once == EARNINGS_PAGES_AT_ONCE
 
 
 async def test_a_report_that_is_listed_twice_counts_once(source: YahooSource, client: Client) -> None:

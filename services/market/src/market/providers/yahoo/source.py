@@ -61,7 +61,7 @@ Value = TypeVar("Value")
 
 SYMBOLS_PER_CALL = 200
 MOST_ARTICLES = 200
-MOST_EARNINGS_PAGES = 40
+MOST_EARNINGS_PAGES, EARNINGS_PAGES_AT_ONCE = 40, 4
 # Bars of five minutes are kept for 60 days, counted by the second.
 INTRADAY_DAYS = 59
 DAY = timedelta(days=1)
@@ -198,15 +198,23 @@ class YahooSource:
     async def earnings(self, first: date, last: date) -> Sequence[EarningsReport]:
         """Return the reports in the United States from `first` to `last`, once a company and day."""
         reports: dict[tuple[date, str], EarningsReport] = {}
-        for page in range(MOST_EARNINGS_PAGES):
+        begin = 0
+        while begin < MOST_EARNINGS_PAGES:
+            # One after the other, the pages of a busy week would take longer than anybody waits.
+            end = begin + min(max(1, begin), EARNINGS_PAGES_AT_ONCE)
             # Days begin at midnight in UTC there: the evening of `last` in New York is on the next of them.
-            answer = await self._client.earnings(first, last + 2 * DAY, offset=page * EARNINGS_PER_PAGE)
-            for report in earnings_of(answer, first=first, last=last):
-                known = reports.setdefault((report.on, report.symbol), report)
-                if known.eps_actual is None:
-                    reports[report.on, report.symbol] = report
-            if count_of_reports(answer) < EARNINGS_PER_PAGE:
-                return list(reports.values())
+            pages = [
+                self._client.earnings(first, last + 2 * DAY, offset=page * EARNINGS_PER_PAGE)
+                for page in range(begin, end)
+            ]
+            for answer in await asyncio.gather(*pages):
+                for report in earnings_of(answer, first=first, last=last):
+                    known = reports.setdefault((report.on, report.symbol), report)
+                    if known.eps_actual is None:
+                        reports[report.on, report.symbol] = report
+                if count_of_reports(answer) < EARNINGS_PER_PAGE:
+                    return list(reports.values())
+            begin = end
         log.warning("earnings cut short", extra={"source": NAME, "reports": len(reports)})
         return list(reports.values())
 
