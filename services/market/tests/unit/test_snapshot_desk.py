@@ -17,7 +17,7 @@ from market.domain.quote_sources import KEEP_SECONDS, QuoteSources, SourcesUnava
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.sessions import Session, Venue, VenueSessions
 from market.domain.signal_book import LOOK_AGAIN_SECONDS, NoSignals, SignalBook
-from market.domain.snapshot_desk import SnapshotDesk, SnapshotWarming
+from market.domain.snapshot_desk import UNREAD_SECONDS, SnapshotDesk, SnapshotWarming
 from market.domain.ticks import Tick, microseconds_of
 
 NOON = datetime(2026, 1, 5, 6, 30, tzinfo=UTC)
@@ -306,6 +306,7 @@ async def test_between_two_questions_it_shows_the_last_answer_with_newer_ticks_i
 ) -> None:
     desk = make_desk(market, last_prices, clock, signals=NoSignals(), quote_seconds=5.0)
     await desk.refresh()
+    await desk.read()
     market.quoted.clear()
     await clock.advance(4.9)
     last_prices.record("sample", [Tick("INDEX:NIFTY50", 110.0, microseconds_of(NOON) + 1, 100.0)])
@@ -317,6 +318,41 @@ async def test_between_two_questions_it_shows_the_last_answer_with_newer_ticks_i
     await clock.advance(0.1)
     await desk.refresh()
     assert "INDEX:NIFTY50" in market.quoted
+
+
+async def test_sources_that_count_are_left_alone_while_nobody_reads_it(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock
+) -> None:
+    desk = make_desk(market, last_prices, clock, signals=NoSignals(), quote_seconds=5.0)
+    await desk.refresh()
+    market.quoted.clear()
+    await clock.advance(3_600.0)
+    await desk.refresh()
+    assert market.quoted == set()
+    assert await desk.is_warm()
+    first, second = await asyncio.gather(desk.read(), desk.read())
+    assert "INDEX:NIFTY50" in market.quoted  # who reads it again is shown prices of now
+    assert first is second
+    market.quoted.clear()
+    await clock.advance(UNREAD_SECONDS - 1)
+    await desk.refresh()
+    assert "INDEX:NIFTY50" in market.quoted
+    market.quoted.clear()
+    await clock.advance(5.0)
+    await desk.refresh()
+    assert market.quoted == set()
+
+
+async def test_sources_that_may_be_asked_at_will_always_are(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock
+) -> None:
+    desk = make_desk(market, last_prices, clock, signals=NoSignals())
+    await desk.refresh()
+    market.quoted.clear()
+    await clock.advance(3_600.0)
+    await desk.refresh()
+    assert "INDEX:NIFTY50" in market.quoted
+    assert await desk.read() is desk.current()
 
 
 async def test_after_a_failure_it_asks_again_at_once(

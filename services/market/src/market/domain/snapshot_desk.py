@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 1.0
 WARM_SECONDS = 5.0
+# Vendors count what they are asked, also what nobody reads.
+UNREAD_SECONDS = 60.0
 
 
 class SnapshotWarming(ServiceError):
@@ -36,6 +38,9 @@ class SnapshotWarming(ServiceError):
 
 class SnapshotDesk:
     """Makes a snapshot every second and hands out the newest.
+
+    Sources that may not be asked at will are left alone while nobody reads it; who is the first to read it again waits
+    until they have answered.
 
     Args:
         directory: which instruments there are.
@@ -73,6 +78,8 @@ class SnapshotDesk:
         self._failures: Sequence[SourceFailed] = ()
         self._refreshed_at = float("-inf")
         self._first_tried = asyncio.Event()
+        self._read_at = float("-inf")
+        self._waking = asyncio.Lock()
 
     async def is_warm(self) -> bool:
         """Say whether there is a snapshot, made in the last five seconds."""
@@ -96,6 +103,23 @@ class SnapshotDesk:
         if self._failures:
             raise SourcesUnavailable(self._failures)
         raise SnapshotWarming
+
+    async def read(self) -> Snapshot:
+        """Return the newest snapshot to a reader.
+
+        Raises:
+            SnapshotWarming: none has been made yet.
+            SourcesUnavailable: there is no price to show, because no source answers.
+        """
+        async with self._waking:
+            was_unread, self._read_at = self._is_unread, self._clock.monotonic()
+            if was_unread:
+                await self.refresh()
+        return self.current()
+
+    @property
+    def _is_unread(self) -> bool:
+        return self._quote_seconds > 0 and self._clock.monotonic() - self._read_at >= UNREAD_SECONDS
 
     async def refresh(self) -> None:
         """Make the snapshot of now; without a source that answers there is none."""
@@ -132,7 +156,8 @@ class SnapshotDesk:
             return ()
 
     async def _current_quotes(self) -> Mapping[str, Quote]:
-        if self._clock.monotonic() - self._asked_at >= self._quote_seconds:
+        is_due = self._clock.monotonic() - self._asked_at >= self._quote_seconds
+        if is_due and not (self._quotes and self._is_unread):
             self._quotes = await self._asked_quotes()
             self._asked_at = self._clock.monotonic()
         return {instrument: self._last_prices.refreshed(quote) for instrument, quote in self._quotes.items()}

@@ -22,6 +22,6 @@ class SnapshotService(snapshot_pb2_grpc.SnapshotServiceServicer):
         context: ServicerContext[Any, Any],
     ) -> snapshot_pb2.GetSnapshotResponse:
         """Read the newest snapshot."""
-        snapshot = self._desk.current()
+        snapshot = await self._desk.read()
         await context.send_initial_metadata(PUBLIC_PRICES)
         return snapshot_message(snapshot)
