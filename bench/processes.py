@@ -24,6 +24,18 @@ def pin(pid: int, core: int) -> None:
                 os.sched_setaffinity(int(task.name), {core})
 
 
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Keep this process on one core, where the system can pin, and let it go again."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    pin(os.getpid(), core)
+    try:
+        yield
+    finally:
+        if allowed is not None:
+            os.sched_setaffinity(0, allowed)
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the processor time that a running process has used, all its threads together."""
     statistics = Path(f"/proc/{pid}/stat")

@@ -82,17 +82,16 @@ def bare_app(folder: Path, body: bytes) -> Iterator[int]:
         stop_process(process)
 
 
-def side_by_side(ours: Target, limit: Target) -> tuple[Result, Result, float]:
+def side_by_side(
+    ours: Target, limit: Target, *, rounds: int = ROUNDS, seconds: float = ROUND_SECONDS
+) -> tuple[Result, Result, float]:
     """Alternate rounds of both; return the best round of each and the median of the rounds' ratios."""
-    pairs = [
-        (uvloop.run(closed_loop(ours, ROUND_SECONDS)), uvloop.run(closed_loop(limit, ROUND_SECONDS)))
-        for _ in range(ROUNDS)
-    ]
+    pairs = [(uvloop.run(closed_loop(ours, seconds)), uvloop.run(closed_loop(limit, seconds))) for _ in range(rounds)]
     ratios = sorted(own.rate / bare.rate for own, bare in pairs)
     return (
         max((own for own, _ in pairs), key=lambda r: r.rate),
         max((b for _, b in pairs), key=lambda r: r.rate),
-        ratios[ROUNDS // 2],
+        ratios[rounds // 2],
     )
 
 

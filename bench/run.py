@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# The brokers that are played for tests.
+# The brokers and vendors that are played for tests.
 STAND_INS = str(HERE.parent / "tests")
-BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames", "syncs")
+BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames", "syncs", "answers")
 
 
 def main() -> None:

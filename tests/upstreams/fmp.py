@@ -75,6 +75,7 @@ class FmpUpstream(Upstream):
 
     def _routes(self) -> list[Route]:
         answers: dict[str, Answer] = {
+            "quote": self._quote,
             "batch-quote": self._quotes,
             "historical-price-eod/full": self._daily,
             "historical-chart/5min": self._intraday,
@@ -132,6 +133,10 @@ class FmpUpstream(Upstream):
         if not listed.is_company:
             raise _NoSuchSymbol
         return listed
+
+    def _quote(self, request: Request) -> list[Row]:
+        row = payloads.quote(self._one(request), self._now())
+        return [] if row is None else [row]
 
     def _quotes(self, request: Request) -> list[Row]:
         rows = [payloads.quote(listed, self._now()) for listed in _many(request)]

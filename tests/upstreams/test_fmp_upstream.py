@@ -75,6 +75,10 @@ class TestPrices:
             assert quote["previousClose"] == before["close"]
             assert quote["yearLow"] <= quote["dayLow"] <= quote["price"] <= quote["dayHigh"] <= quote["yearHigh"]
 
+    def test_one_quote_is_that_of_a_batch(self, fmp: RunningFmp) -> None:
+        assert ask(fmp, "quote", symbol="AAPL") == ask(fmp, "batch-quote", symbols="AAPL")
+        assert ask(fmp, "quote", symbol="TWTR") == ask(fmp, "quote", symbol="UNHEARDOF") == []
+
     @pytest.mark.parametrize("symbol", BY_SYMBOL)
     def test_five_minutes_add_up_to_days(self, fmp: RunningFmp, symbol: str) -> None:
         [day] = ask(fmp, "historical-price-eod/full", symbol=symbol, **{"from": "2022-06-01", "to": "2022-06-01"})
