@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 from chassis.settings import ProcessSettings
 from market.domain.budgets import Window, parse_budget
 from market.domain.capabilities import Capability
+from market.domain.reuse import VENDOR_SECONDS
 from market.domain.source_order import parse_order
 
 SIMULATED = ("sample", "replay")
@@ -43,6 +44,8 @@ class Settings(ProcessSettings):
         fmp_api_key: the key of Financial Modeling Prep.
         fmp_base_url: where its `/stable` is, with it.
         fmp_budget: how often it may be asked, by the plan of the key.
+        market_poll_seconds: how long after one round the next begins, in which vendors are asked for the prices of what
+            trades, to publish ticks of them; 0 never asks. It is longer where half of a vendor's budget is not enough.
         market_splits_path: a CSV file of splits and bonus issues; unset means that none are known.
         brokers_address: where brokers serves gRPC, which is asked for the quotes of `zerodha` and `icici`.
         market_publisher_id: names this replica's ticks to those who watch for holes; different for each replica.
@@ -59,6 +62,7 @@ class Settings(ProcessSettings):
     market_migrate_on_start: bool = True
     market_providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ("sample",)
     market_providers_of: str = ""
+    market_poll_seconds: float = Field(default=30.0, ge=0, le=3_600)
     market_splits_path: Path | None = None
     yahoo_budget: str = "60/minute;1500/hour"
     fmp_api_key: SecretStr = SecretStr("")
@@ -103,6 +107,13 @@ class Settings(ProcessSettings):
     def _is_an_order(cls, text: str) -> str:
         parse_order(text)
         return text
+
+    @field_validator("market_poll_seconds")
+    @classmethod
+    def _outlasts_an_answer(cls, seconds: float) -> float:
+        if 0 < seconds < VENDOR_SECONDS:
+            raise ValueError(f"should be 0 or at least {VENDOR_SECONDS:g}, for as long as an answer serves")
+        return seconds
 
     @field_validator("yahoo_budget", "fmp_budget")
     @classmethod

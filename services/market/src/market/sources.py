@@ -1,6 +1,7 @@
 """Opens the sources that operators chose: a made-up or replayed market, or brokers and vendors in an order."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from market.domain.instruments import Instrument, InstrumentDirectory
 from market.domain.last_prices import LastPrices
 from market.domain.lives import Lives
 from market.domain.pattern_statistics import configuration_key
+from market.domain.polled_ticks import PolledTicks, pace_within
 from market.domain.ports import CurrentSignals, FreshnessRule
 from market.domain.quote_sources import QuotesOf, QuoteSources
 from market.domain.quotes import Quote
@@ -24,6 +26,7 @@ from market.domain.reuse import VENDOR_SECONDS, Reuse
 from market.domain.sessions import Venue
 from market.domain.signal_book import NoSignals, SignalBook
 from market.domain.source_order import in_order
+from market.feed.polled_feed import PolledFeed
 from market.feed.publisher import TickPublisher
 from market.feed.replay_control import ReplayControl
 from market.feed.tick_feed import TickFeed
@@ -41,6 +44,8 @@ from market.settings import BROKERS, Settings
 from market.storage.pattern_statistics import PatternStatisticsStore
 from market.storage.shared_answers import CachedAnswers
 from market.world import World
+
+log = logging.getLogger(__name__)
 
 # Of what callers wait, so that the answer, or why there is none, reaches them before.
 PATIENCE_SHARE = 0.9
@@ -152,7 +157,7 @@ async def _running_feed(source: SimulatedSource, last_prices: LastPrices, world:
             yield feed
 
 
-# --- zerodha, icici, yahoo and fmp: asked in their order; brokers publishes the ticks
+# --- zerodha, icici, yahoo and fmp: asked in their order; brokers publishes Zerodha's ticks; vendors are polled
 
 
 @asynccontextmanager
@@ -165,14 +170,18 @@ async def _real_prices(world: World) -> AsyncIterator[Prices]:
         sources = [source async for source in _opened_sources(world, instruments, rule, stack)]
         answers = _answer_desk(world, sources)
         listener = await _listening(world, instruments, last_prices)
+        quotes = _quote_sources(world, sources, instruments, answers=answers, rule=rule, last_prices=last_prices)
+        poller = _polled_feed(world, sources, instruments, quotes)
+        if poller is not None:
+            await stack.enter_async_context(poller.running())
         yield Prices(
             directory=InstrumentDirectory(instruments),
-            quotes=_quote_sources(world, sources, instruments, answers=answers, rule=rule, last_prices=last_prices),
+            quotes=quotes,
             answers=answers,
             histories=in_order(Capability.DAILY_HISTORY, sources, settings.source_order),
             last_prices=last_prices,
             signals=NoSignals(),
-            feed=None if listener is None else listener.is_well,
+            feed=_all_well([each.is_well for each in (listener, poller) if each is not None]),
             is_feed_ours=False,
             quote_seconds=BROKER_SNAPSHOT_SECONDS,
         )
@@ -223,6 +232,51 @@ async def _listening(world: World, instruments: Sequence[Instrument], last_price
     )
     await listener.listen(world.bus)
     return listener if SOURCE_WITH_TICKS in settings.broker_names else None
+
+
+def _polled_feed(
+    world: World, sources: Sequence[RealSource], instruments: Sequence[Instrument], quotes: QuoteSources
+) -> PolledFeed | None:
+    """Make ticks of vendors' quotes, but for what Zerodha's ticker has."""
+    settings = world.settings
+    asked = in_order(Capability.QUOTES, sources, settings.source_order)
+    vendors = [each.name for each in asked if not isinstance(each, BrokerSource)]
+    if not vendors or not settings.market_poll_seconds:
+        return None
+    ticking = covered_instruments(instruments) if SOURCE_WITH_TICKS in settings.broker_names else ()
+    with_ticks = {each.id for each in ticking}
+    ticks = PolledTicks(
+        [each for each in instruments if each.id not in with_ticks],
+        quotes,
+        calendar=world.calendar,
+        clock=world.clock,
+    )
+    return PolledFeed(
+        ticks,
+        world.bus,
+        world.clock,
+        publisher_id=settings.market_publisher_id,
+        pace_seconds=_pace_seconds(settings, vendors, ticks.calls_a_round),
+    )
+
+
+def _pace_seconds(settings: Settings, vendors: Sequence[str], calls: int) -> float:
+    """Return how long after a round the next one begins."""
+    budgets = {YahooSource.name: settings.yahoo_windows, FmpSource.name: settings.fmp_windows}
+    windows = [window for name in vendors for window in budgets[name]]
+    seconds = pace_within(settings.market_poll_seconds, calls, windows)
+    if seconds > settings.market_poll_seconds:
+        log.warning("budget slows polls", extra={"pace_seconds": round(seconds), "sources": list(vendors)})
+    return seconds
+
+
+def _all_well(checks: Sequence[Check]) -> Check | None:
+    """Return one check of several; None when there is none."""
+
+    async def are_well() -> bool:
+        return all(await asyncio.gather(*(check() for check in checks)))
+
+    return are_well if checks else None
 
 
 def _quote_sources(

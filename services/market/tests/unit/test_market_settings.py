@@ -129,3 +129,16 @@ def test_values_out_of_range_stop_the_start(monkeypatch: pytest.MonkeyPatch, nam
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+@pytest.mark.parametrize("seconds", ["0", "30", "120.5"])
+def test_vendors_are_polled_no_faster_than_answers_serve(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv("MARKET_POLL_SECONDS", seconds)
+    assert Settings().market_poll_seconds == float(seconds)
+
+
+@pytest.mark.parametrize("seconds", ["29.9", "0.1", "-1", "3601"])
+def test_another_pace_of_polls_stops_the_start(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv("MARKET_POLL_SECONDS", seconds)
+    with pytest.raises(ValidationError, match="market_poll_seconds"):
+        Settings()

@@ -5,6 +5,7 @@ stale, for a while. Real and simulated sources never stand in one list, so that 
 price. What may not be asked often answers from what it said before, as long as `Reuse` allows.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -171,6 +172,11 @@ class QuoteSources:
     def failing(self) -> Sequence[str]:
         """Return the names of the sources that are being left alone."""
         return [source.name for source in self._sources if source.is_failing]
+
+    def age_seconds(self, instrument: Instrument) -> float:
+        """Return how long ago the newest answer about an instrument came; infinity when none did."""
+        kept = self._kept.get(instrument.id)
+        return math.inf if kept is None else self._clock.monotonic() - kept[0]
 
     async def latest(self, instruments: Sequence[Instrument], *, in_bulk: bool = False) -> Mapping[str, Quote]:
         """Return the quotes by instrument id; an instrument that no source has a price of is left out.
