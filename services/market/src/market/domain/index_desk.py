@@ -11,8 +11,8 @@ from market.domain.last_prices import LastPrices
 from market.domain.quote_sources import QuoteSources, SourcesUnavailable
 from market.domain.quotes import Quote
 
-# So many instruments every source takes in one call, and so many calls run at a time.
-CHUNK = 250
+# Whole calls of every vendor, which take 200 or 500 each, and so many of these run at a time.
+CHUNK = 400
 CALLS_AT_ONCE = 2
 
 
