@@ -125,7 +125,8 @@ class TestQuotes:
             (16, Freshness.STALE, Freshness.DELAYED),
             (21, Freshness.STALE, Freshness.STALE),
             (-2, Freshness.STALE, Freshness.STALE),
-            (16, Freshness.CLOSED, Freshness.CLOSED),
+            (16, Freshness.CLOSED, Freshness.DELAYED),  # the session's last price is still to come
+            (21, Freshness.CLOSED, Freshness.CLOSED),
         ],
     )
     def test_prices_of_india_come_late(self, minutes: int, judged: Freshness, expected: Freshness) -> None:

@@ -60,7 +60,7 @@ class Vendor:
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
-        provenance = Provenance(self.name, self.clock.now(), Freshness.DELAYED)
+        provenance = Provenance(self.name, self.clock.now(), Freshness.LIVE)
         return {each.id: Quote(each, self.price, provenance) for each in instruments}
 
 

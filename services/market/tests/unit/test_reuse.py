@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -102,12 +103,15 @@ def test_a_calendar_lets_an_old_price_of_a_closed_market_serve_as_long_as_a_new_
     assert reuse.again(quote("yahoo"), seconds) is None
 
 
-def test_what_its_source_calls_delayed_stays_so_until_the_market_closes(reuse: Reuse, rule: OneFreshness) -> None:
+def test_what_its_source_calls_delayed_stays_so_until_the_last_price_has_come(reuse: Reuse, rule: OneFreshness) -> None:
     delayed = quote("icici").judged(Freshness.DELAYED)
     for rule.freshness in (Freshness.LIVE, Freshness.STALE):
         assert reuse.again(delayed, 20.0) == delayed
     rule.freshness = Freshness.CLOSED
-    assert reuse.again(delayed, 20.0) == delayed.judged(Freshness.CLOSED)
+    assert reuse.again(delayed, 20.0) == delayed  # the session's last price is still to come
+    assert reuse.again(delayed, 30.0) is None
+    past = replace(delayed, provenance=replace(delayed.provenance, as_of=NOON - timedelta(minutes=21)))
+    assert reuse.again(past, 31.0) == past.judged(Freshness.CLOSED)
 
 
 def test_what_a_source_calls_closed_does_not_come_alive(reuse: Reuse, rule: OneFreshness) -> None:

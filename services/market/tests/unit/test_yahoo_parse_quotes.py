@@ -126,7 +126,8 @@ class TestFreshness:
             (Freshness.STALE, {}, Freshness.STALE),
             (Freshness.STALE, {"exchangeDataDelayedBy": 15}, Freshness.DELAYED),
             (Freshness.STALE, {"quoteSourceName": "Delayed Quote"}, Freshness.DELAYED),
-            (Freshness.CLOSED, {"exchangeDataDelayedBy": 15}, Freshness.CLOSED),
+            (Freshness.CLOSED, {}, Freshness.CLOSED),
+            (Freshness.CLOSED, {"exchangeDataDelayedBy": 15}, Freshness.DELAYED),
             (Freshness.CLOSED, {"marketState": "POST"}, Freshness.CLOSED),
             (Freshness.LIVE, {"marketState": "POST"}, Freshness.CLOSED),
             (Freshness.STALE, {"marketState": "CLOSED"}, Freshness.STALE),
@@ -135,6 +136,13 @@ class TestFreshness:
     )
     def test_rule_state_and_delay_decide(self, judged: Freshness, fields: dict[str, Any], freshness: Freshness) -> None:
         quote = quote_of(judged=judged, **fields)
+        assert quote is not None
+        assert quote.provenance.freshness is freshness
+
+    @pytest.mark.parametrize(("minutes", "freshness"), [(20, Freshness.DELAYED), (21, Freshness.CLOSED)])
+    def test_a_delayed_price_is_the_last_once_all_have_come(self, minutes: int, freshness: Freshness) -> None:
+        now = AT + timedelta(minutes=minutes)
+        quote = quote_of(judged=Freshness.CLOSED, now=now, exchangeDataDelayedBy=15, marketState="POST")
         assert quote is not None
         assert quote.provenance.freshness is freshness
 

@@ -11,6 +11,8 @@ from market.domain.sessions import venue_of
 LIVE_FOR = timedelta(seconds=60)
 # How far a venue's clock may be ahead of ours. A price from later than that is not of now.
 LONGEST_AHEAD = timedelta(seconds=60)
+# Delayed prices come a quarter of an hour late and a little more: so long after a close, the last one is still to come.
+LATE_AT_MOST = timedelta(minutes=20)
 
 
 class SimulatedFreshness:

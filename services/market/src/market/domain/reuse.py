@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from chassis.clock import Clock
+from market.domain.freshness import LATE_AT_MOST
 from market.domain.last_prices import LastPrices
 from market.domain.lives import PRICES_IN_HOURS, PRICES_OUTSIDE
 from market.domain.ports import Calendar, FreshnessRule
@@ -58,10 +59,23 @@ class Reuse:
         freshness = self._rule.of(quote.instrument, quote.provenance.as_of)
         if age_seconds >= self._seconds(quote, freshness):
             return None
-        return quote if _is_known_better(quote.provenance.freshness, freshness) else quote.judged(freshness)
+        return quote if self._is_known_better(quote, freshness) else quote.judged(freshness)
+
+    def _is_known_better(self, quote: Quote, judged: Freshness) -> bool:
+        """Say whether a source knows more than the rule: of its delay, and of days off."""
+        told = quote.provenance.freshness
+        if told is Freshness.DELAYED:
+            return judged is not Freshness.CLOSED or self._is_late(quote)
+        return told is Freshness.CLOSED and judged is Freshness.LIVE
+
+    def _is_late(self, quote: Quote) -> bool:
+        """Say whether a delayed price may not be its session's last, though the session is over."""
+        told = quote.provenance
+        return told.freshness is Freshness.DELAYED and self._clock.now() - told.as_of <= LATE_AT_MOST
 
     def _seconds(self, quote: Quote, freshness: Freshness) -> float:
-        if freshness is Freshness.CLOSED or self._is_between_sessions(quote):
+        is_over = freshness is Freshness.CLOSED or self._is_between_sessions(quote)
+        if is_over and not self._is_late(quote):
             return CLOSED_SECONDS
         source = quote.provenance.source
         ticked_at = self._last_prices.ticked_at(source, quote.instrument.id)
@@ -73,10 +87,3 @@ class Reuse:
         if self._calendar is None:
             return False
         return self._calendar.sessions_of(venue_of(quote.instrument)).is_open_at(self._clock.now()) is False
-
-
-def _is_known_better(told: Freshness, judged: Freshness) -> bool:
-    """Say whether a source knows more than the rule: of its delay while the venue trades, and of days off."""
-    if told is Freshness.DELAYED:
-        return judged is not Freshness.CLOSED
-    return told is Freshness.CLOSED and judged is Freshness.LIVE

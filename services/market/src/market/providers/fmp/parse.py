@@ -25,6 +25,7 @@ from market.domain.companies import (
     StatementKind,
 )
 from market.domain.earnings import EarningsReport
+from market.domain.freshness import LATE_AT_MOST
 from market.domain.history import IntradayBar
 from market.domain.instruments import Exchange, Instrument, InstrumentKind
 from market.domain.news import Article
@@ -44,7 +45,7 @@ Value = TypeVar("Value")
 
 NAME = "fmp"
 MILLISECONDS = 1_000
-AHEAD_AT_MOST, LATE_AT_MOST = timedelta(seconds=-60), timedelta(minutes=20)
+AHEAD_AT_MOST = timedelta(seconds=-60)
 KINDS_WITH_VOLUME = (InstrumentKind.EQUITY, InstrumentKind.FUND)
 RECOMMENDATIONS = ("strongBuy", "buy", "hold", "sell", "strongSell")
 CONSENSUSES = ("Strong Buy", "Buy", "Hold", "Sell", "Strong Sell")
@@ -101,8 +102,8 @@ def read_quote(row: Row, instrument: Instrument, *, rule: FreshnessRule, now: da
 
 def _freshness(instrument: Instrument, judged: Freshness, age: timedelta) -> Freshness:
     """Say how far a price can be relied on: the vendor has none of India as they are made, and does not say so."""
-    is_late = venue_of(instrument) is Venue.INDIA and judged in {Freshness.LIVE, Freshness.STALE}
-    return Freshness.DELAYED if is_late and AHEAD_AT_MOST <= age <= LATE_AT_MOST else judged
+    is_late = venue_of(instrument) is Venue.INDIA and AHEAD_AT_MOST <= age <= LATE_AT_MOST
+    return Freshness.DELAYED if is_late else judged
 
 
 def read_quote_details(row: Row) -> QuoteDetails | None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from market.domain.after_market import AfterMarketQuote, AfterMarketTrade
+from market.domain.freshness import LATE_AT_MOST
 from market.domain.instruments import Instrument, InstrumentKind
 from market.domain.ports import FreshnessRule
 from market.domain.quote_details import QuoteDetails
@@ -94,7 +95,7 @@ def _quote(priced: _Priced, rule: FreshnessRule, now: datetime) -> Quote:
 def _freshness(row: Wire, judged: Freshness, as_of: datetime, now: datetime) -> Freshness:
     """Say how far a price can be relied on: the rule knows of sessions, Yahoo of its delay and of days off."""
     if judged is Freshness.CLOSED:
-        return Freshness.CLOSED
+        return Freshness.DELAYED if _is_delayed(row) and now - as_of <= LATE_AT_MOST else Freshness.CLOSED
     if row.get("marketState") != _OPEN:
         return Freshness.CLOSED if judged is Freshness.LIVE else judged
     if not _is_delayed(row):
