@@ -312,7 +312,7 @@ async def test_whoever_waits_for_slow_news_keeps_nobody_from_what_is_known(
     news = NewsDesk(DIRECTORY, desk, all_seconds=0.05)
     library.articles = {AAPL.id: [article("apple", 1)], MSFT.id: [article("microsoft", 1)]}
     await news.of_stocks(["AAPL"], US, page=0, limit=5)
-    library.slow = {IBM.id}
+    library.slow = {IBM.id, MSFT.id}
     waiting = asyncio.create_task(news.of_stocks(["IBM"], US, page=0, limit=5))
     await asyncio.sleep(0)
     known = await news.of_stocks(["AAPL"], US, page=0, limit=5)
