@@ -33,6 +33,7 @@ SYMBOLS_A_CALL = 200
 DAILY_SPAN, DAILY_SPAN_OF_PAIRS = timedelta(days=7_000), timedelta(days=5_000)
 # How much comes at once is not documented; a month of five minutes is about what a year of hours is.
 INTRADAY_SPAN = timedelta(days=30)
+FIVE_MINUTES = timedelta(minutes=5)
 TREASURY_SPAN = timedelta(days=90)
 # The vendor gives as many of the newest at most, and does not say that there are more.
 MAX_EARNINGS_A_CALL = 4_000
@@ -125,10 +126,12 @@ class FmpSource:
         )
 
     async def intraday_bars(self, instrument: Instrument, first: date, last: date) -> Sequence[IntradayBar]:
-        """Return the bars of five minutes between two dates, both with, oldest first."""
+        """Return the finished bars of five minutes between two dates, both with, oldest first."""
         spans = _spans(first, last, INTRADAY_SPAN)
         rows = await self._rows([_about(instrument, "historical-chart/5min", **_dates(*span)) for span in spans])
-        return _something(parse.read_intraday_bars(rows, instrument, first, last))
+        begun_by = self._clock.now() - FIVE_MINUTES
+        bars = parse.read_intraday_bars(rows, instrument, first, last)
+        return _something([each for each in bars if each.begins_at <= begun_by])
 
     async def profile(self, instrument: Instrument) -> Profile:
         """Return the company's profile."""
