@@ -191,14 +191,26 @@ class TestWhoIsAsked:
 
     async def test_only_what_trades_is_due(self, clock: ManualClock, source: ToldSource) -> None:
         ticks = polled(clock, source, instruments=[APPLE, TCS, EURO, MICROSOFT])
+        await clock.advance(1_200)
         assert ticks.due() == [[APPLE, MICROSOFT], [EURO]]
         await clock.advance(6 * 3_600)
         assert ticks.due() == [[EURO]]
+        assert ticks.is_trading
+
+    async def test_the_last_delayed_prices_of_a_session_are_asked_for_after_its_close(
+        self, clock: ManualClock, source: ToldSource
+    ) -> None:
+        ticks = polled(clock, source, instruments=[TCS])
+        await clock.advance(1_199)
+        assert ticks.due() == [[TCS]]
+        assert not ticks.is_trading
+        await clock.advance(1)
+        assert ticks.due() == []
 
     def test_many_are_asked_for_in_parts_that_are_a_call_each(self, clock: ManualClock, source: ToldSource) -> None:
         many = [equity(f"NASDAQ:X{number}") for number in range(2 * INSTRUMENTS_A_PART + 1)]
-        ticks = polled(clock, source, instruments=[*many, TCS])
-        assert [len(part) for part in ticks.due()] == [INSTRUMENTS_A_PART, INSTRUMENTS_A_PART, 1]
+        ticks = polled(clock, source, instruments=[*many, EURO])
+        assert [len(part) for part in ticks.due()] == [INSTRUMENTS_A_PART, INSTRUMENTS_A_PART, 1, 1]
         assert ticks.calls_a_round == 4
 
 

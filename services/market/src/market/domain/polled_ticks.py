@@ -1,5 +1,7 @@
 """Ticks made of quotes: sources that bring none are asked for them again and again while their venues trade.
 
+After the close it goes on for as long as delayed prices of the session may still come.
+
 A quote becomes a tick when it is newer than its instrument's last one, or of the same moment with another price. What
 is stale or closed is no news and becomes none, so that prices of one instrument never run backwards.
 """
@@ -7,9 +9,11 @@ is stale or closed is no news and becomes none, so that prices of one instrument
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from chassis.clock import Clock
 from market.domain.budgets import Window
+from market.domain.freshness import LATE_AT_MOST
 from market.domain.instruments import Instrument
 from market.domain.ports import Calendar
 from market.domain.quote_sources import QuoteSources
@@ -74,13 +78,18 @@ class PolledTicks:
         """Return how many calls it takes to ask for everything."""
         return sum(map(len, self._parts.values()))
 
+    @property
+    def is_trading(self) -> bool:
+        """Say whether any venue trades; past what the calendar knows one is taken to."""
+        return any(self._trades_at(venue, self._clock.now()) for venue in self._parts)
+
     def due(self) -> Sequence[Sequence[Instrument]]:
-        """Return what trades now, a call's worth each; past what the calendar knows a venue is taken to trade."""
+        """Return what trades now, or of whose session delayed prices may still come, a call's worth each."""
         now = self._clock.now()
         return [
             part
             for venue, parts in self._parts.items()
-            if self._calendar.sessions_of(venue).is_open_at(now) is not False
+            if self._trades_at(venue, now) or self._trades_at(venue, now - LATE_AT_MOST)
             for part in parts
         ]
 
@@ -101,6 +110,9 @@ class PolledTicks:
     def is_answered(self, instruments: Iterable[Instrument]) -> bool:
         """Say whether a source answered for any of the instruments just now, and nothing only stands in for it."""
         return any(self._sources.age_seconds(each) < VENDOR_SECONDS for each in instruments)
+
+    def _trades_at(self, venue: Venue, moment: datetime) -> bool:
+        return self._calendar.sessions_of(venue).is_open_at(moment) is not False
 
     def _is_new(self, tick: Tick) -> bool:
         last = self._last.get(tick.instrument)

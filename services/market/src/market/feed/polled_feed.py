@@ -44,7 +44,7 @@ class PolledFeed:
     async def is_well(self) -> bool:
         """Say whether a round succeeded within three paces, or nothing trades."""
         since = self._clock.monotonic() - self._well_at
-        return since <= PACES_UNTIL_UNWELL * self._pace_seconds or not self._ticks.due()
+        return since <= PACES_UNTIL_UNWELL * self._pace_seconds or not self._ticks.is_trading
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["PolledFeed"]:
@@ -63,7 +63,7 @@ class PolledFeed:
     async def _round(self) -> float:
         """Publish what is new, and return how many seconds to wait for the next round."""
         due = self._ticks.due()
-        if not due:
+        if not self._ticks.is_trading:
             self._well_at = self._clock.monotonic()
         if not due or not self._bus.is_ready:
             return LOOK_SECONDS
