@@ -45,12 +45,13 @@ class Vendor:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Return what has market ask it, as often as it likes."""
+        """Return what has market ask it, as often as it likes, and for nobody but callers."""
         return {
             "MARKET_PROVIDERS": "fmp",
             "FMP_API_KEY": self.key,
             "FMP_BASE_URL": self.url,
             "FMP_BUDGET": "1000000/minute",
+            "MARKET_POLL_SECONDS": "0",
         }
 
     def calls(self) -> list[Call]:
