@@ -7,7 +7,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How fast a machine is, is no matter of tests. Examples are drawn anew in each run, and kept when they fail.
+hypothesis.settings.register_profile("bourse", deadline=None)
+hypothesis.settings.load_profile("bourse")
 
 # Servers are started beside open channels, and gRPC's own handlers of a fork can wait for ever.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
