@@ -10,10 +10,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# How fast a machine is, is no matter of tests. Examples are drawn anew in each run, and kept when they fail.
-hypothesis.settings.register_profile("bourse", deadline=None)
-hypothesis.settings.load_profile("bourse")
-
 # Servers are started beside open channels, and gRPC's own handlers of a fork can wait for ever.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -23,6 +19,10 @@ import suite
 from chassis.testing import NatsServer, PostgresServer, nats_server, postgres_server
 
 __all__ = ["chassis", "gateway", "suite"]
+
+# How fast a machine is, is no matter of tests. Examples are drawn anew in each run, and kept when they fail.
+hypothesis.settings.register_profile("bourse", deadline=None)
+hypothesis.settings.load_profile("bourse")
 
 
 @pytest.fixture
