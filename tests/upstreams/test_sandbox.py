@@ -1,5 +1,6 @@
 """`make sandbox` as a first-time user meets it: what it prints is pasted into a shell, and the SDKs are let at it."""
 
+import csv
 import json
 import os
 import re
@@ -162,12 +163,13 @@ def test_prices_are_those_of_a_running_market_or_the_levels_of_the_sample_market
     sandbox: Sandbox, pasted: list[tuple[str, str, str | None, Any]]
 ) -> None:
     file = ROOT / "services/market/src/market/providers/reference/instruments.csv"
-    [row] = [line for line in file.read_text().splitlines() if line.startswith("NSE,MARUTI,")]
+    with file.open(newline="") as table:
+        [row] = [row for row in csv.DictReader(table) if (row["exchange"], row["symbol"]) == ("NSE", "MARUTI")]
     client = KiteConnect("sandbox-zerodha", root=sandbox.url)
     client.generate_session("sandbox-another", pasted[2][3]["api_secret"])
     prices = client.ltp("NSE:MARUTI", "NSE:TCS")
     assert prices["NSE:TCS"]["last_price"] == TCS_PRICE
-    assert prices["NSE:MARUTI"]["last_price"] == float(row.rpartition(",")[2])
+    assert prices["NSE:MARUTI"]["last_price"] == float(row["price"])
 
 
 def test_it_says_how_make_run_finds_it(sandbox: Sandbox, gateway: Gateway) -> None:
