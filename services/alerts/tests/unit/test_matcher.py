@@ -201,4 +201,4 @@ class MatcherAgainstScan(RuleBasedStateMachine):
 
 
 TestMatcherAgainstScan = MatcherAgainstScan.TestCase
-TestMatcherAgainstScan.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestMatcherAgainstScan.settings = settings(max_examples=60, stateful_step_count=25)

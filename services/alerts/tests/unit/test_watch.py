@@ -394,4 +394,4 @@ class OneFireWhateverDies(RuleBasedStateMachine):
 
 
 TestOneFireWhateverDies = OneFireWhateverDies.TestCase
-TestOneFireWhateverDies.settings = settings(max_examples=800, stateful_step_count=30, deadline=None)
+TestOneFireWhateverDies.settings = settings(max_examples=800, stateful_step_count=30)

@@ -94,7 +94,7 @@ def test_a_finished_session_s_ticks_agree_with_its_bar(
     assert len(ticks) == (session.closes_at - session.opens_at) // timedelta(seconds=30)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seconds=st.integers(1, 6 * 3600), seed=st.integers(0, 3))
 def test_a_quote_is_what_the_ticks_so_far_say(make: Make, calendar: ExchangeCalendar, seconds: int, seed: int) -> None:
     source = make(seed=seed)
@@ -115,7 +115,7 @@ def test_a_quote_is_what_the_ticks_so_far_say(make: Make, calendar: ExchangeCale
     assert quote.previous_close == ticks[-1].previous_close
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     start=st.integers(0, 7 * 24 * 3600),
     cuts=st.lists(st.integers(0, 600 * SECOND), min_size=1, max_size=5).map(sorted),
@@ -129,7 +129,7 @@ def test_slices_of_time_add_up_without_loss_or_repeat(make: Make, start: int, cu
     assert pieces == source.ticks_between(begin, edges[-1])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(started=st.integers(0, 900), moment=st.integers(0, 7 * 24 * 3600), always=st.booleans())
 def test_it_does_not_matter_when_it_was_started(make: Make, started: int, moment: int, *, always: bool) -> None:
     at = SUNDAY + timedelta(seconds=moment)

@@ -52,7 +52,7 @@ def of(source: SampleSource, instrument_id: str) -> Instrument:
     return next(each for each in source.instruments() if each.id == instrument_id)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(minutes=st.integers(0, 7 * 24 * 60))
 async def test_the_last_trade_outside_a_session_is_recent_and_outside_it(
     make: Make, calendar: ExchangeCalendar, minutes: int
@@ -201,7 +201,7 @@ async def test_every_article_says_that_it_is_made_up(source: SampleSource, strea
         assert "&" not in each.url
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(minutes=st.integers(1, 5_000))
 async def test_an_article_stays_as_it_was_published(make: Make, source: SampleSource, minutes: int) -> None:
     later = make(EVENING + timedelta(minutes=minutes))

@@ -94,7 +94,7 @@ async def test_todays_session_has_a_bar_only_once_it_is_over(make: Make, calenda
         assert bars.last_session == newest
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(start=st.integers(0, 6_000), length=st.integers(-3, 900))
 async def test_any_part_of_history_is_cut_from_the_whole(source: SampleSource, start: int, length: int) -> None:
     first = date(2009, 12, 1) + timedelta(days=start)
@@ -210,7 +210,7 @@ async def test_bars_follow_each_other_through_the_whole_session(
     assert bars[-1].begins_at == session.closes_at - FIVE_MINUTES
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seconds=st.integers(20, 6 * 3600), seed=st.integers(0, 2))
 async def test_the_bars_so_far_are_what_the_quote_says(make: Make, seconds: int, seed: int) -> None:
     opens_at = datetime(2026, 1, 7, 3, 45, tzinfo=UTC)
