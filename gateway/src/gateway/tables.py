@@ -6,25 +6,24 @@ its field's type, not by its looks, and `-1.25` stays what it is. What is unknow
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import Response
 
-from gateway.reply import Reply
+from gateway.reply import Reply, read_in_turns
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 CSV_CONTENT = {"text/csv": {"schema": {"type": "string"}}}
 
 
-def csv_answer(model: type[Reply], rows: Iterable[Any], headers: Mapping[str, str] | None = None) -> Response:
+async def csv_answer(model: type[Reply], rows: Sequence[Any], headers: Mapping[str, str] | None = None) -> Response:
     """Return rows as a table: the model's JSON names in the first line, then what the model reads from each row."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(field.serialization_alias or name for name, field in model.model_fields.items())
-    for row in rows:
-        cells = model.model_validate(row).model_dump(mode="json")
-        writer.writerow(map(_cell, cells.values()))
+    for row in await read_in_turns(model, rows):
+        writer.writerow(map(_cell, row.model_dump(mode="json").values()))
     return Response(text.getvalue(), headers=dict(headers or {}), media_type="text/csv")
 
 

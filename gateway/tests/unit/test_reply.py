@@ -1,3 +1,4 @@
+import asyncio
 import math
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +19,7 @@ from gateway.models.auth import User
 from gateway.models.indices import Snapshot
 from gateway.models.prices import LivePrice
 from gateway.reply import (
+    ROWS_IN_TURN,
     Amount,
     CamelReply,
     FieldNotInMessage,
@@ -29,6 +31,7 @@ from gateway.reply import (
     Shared,
     camel_case,
     name_of_message,
+    read_in_turns,
     reader_of,
     rfc3339,
     rounded,
@@ -227,6 +230,26 @@ def test_rows_bring_what_their_answer_says_once() -> None:
     assert read == [Level(symbol="nifty", price=1.0), Level(symbol="nifty", price=2.0)]
     with pytest.raises(ValidationError, match="symbol"):
         Level.model_validate(levels[0])
+
+
+async def test_many_rows_are_read_a_few_at_a_time_and_others_take_their_turn_in_between() -> None:
+    class Level(Reply):
+        price: float
+
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(count_turns())
+    read = await read_in_turns(Level, [snapshot_pb2.IndexLevel(price=float(number)) for number in range(1_001)])
+    other.cancel()
+
+    assert [each.price for each in read] == list(range(1_001))
+    assert turns >= 1_001 // ROWS_IN_TURN
 
 
 def test_a_branch_is_named_by_its_message_and_by_itself() -> None:

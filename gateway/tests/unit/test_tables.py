@@ -1,3 +1,4 @@
+import asyncio
 import csv
 import io
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ class Line(CamelReply):
 
 
 def text_of(*rows: Any) -> str:
-    return bytes(csv_answer(Line, rows).body).decode()
+    return bytes(asyncio.run(csv_answer(Line, rows)).body).decode()
 
 
 def test_the_first_line_has_the_json_names_and_lines_end_as_rfc_4180_says() -> None:
@@ -30,7 +31,7 @@ def test_the_first_line_has_the_json_names_and_lines_end_as_rfc_4180_says() -> N
 
 
 def test_it_says_what_it_is() -> None:
-    answer = csv_answer(Line, [], {"X-Source": "yahoo"})
+    answer = asyncio.run(csv_answer(Line, [], {"X-Source": "yahoo"}))
 
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["x-source"] == "yahoo"
@@ -70,6 +71,6 @@ def test_every_text_comes_back_as_it_was_or_behind_an_apostrophe(names: list[str
 def test_rows_are_read_from_messages() -> None:
     price = indices_pb2.ConstituentPrice(constituent=indices_pb2.Constituent(symbol="A", name="B"), price=1.5)
 
-    body = bytes(csv_answer(ConstituentPrice, [price]).body).decode()
+    body = bytes(asyncio.run(csv_answer(ConstituentPrice, [price])).body).decode()
 
     assert body.splitlines()[1] == "A,B,1.5,,,,,,"

@@ -13,7 +13,7 @@ from gateway.http_cache import CACHED
 from gateway.market_params import DAILY_ALONE, Long, Pair, Pairs, Stretch
 from gateway.models.stocks import AnyQuote, DailyBar
 from gateway.origin import MISSING_HEADERS, ORIGIN_HEADERS, Headers, answered
-from gateway.reply import Row, rows_of
+from gateway.reply import read_in_turns, rows_of
 from gateway.routes.prices import AnyQuoteMessage, only_quote, quotes_of
 
 router = APIRouter(prefix="/api/forex", tags=["forex"], route_class=StrictRoute)
@@ -44,13 +44,11 @@ async def list_pair_quotes(pairs: Pairs, quotes: Quotes, headers: Headers, long:
     dependencies=[DAILY_ALONE],
     **CACHED,
 )
-async def list_pair_bars(
-    symbol: Pair, *, days: Stretch, history: History, headers: Headers
-) -> Sequence[Row[history_pb2.DailyBar]]:
+async def list_pair_bars(symbol: Pair, *, days: Stretch, history: History, headers: Headers) -> Sequence[DailyBar]:
     """Finished days of a currency pair, newest first; five years of them without `from_date`."""
     request = history_pb2.ListDailyBarsRequest(
         symbol=symbol, listing=CURRENCIES, from_date=days.first, to_date=days.last
     )
     reply = await history.ListDailyBars(request)
     headers.tell_origin(reply.provenance)
-    return rows_of(reply.bars, symbol=symbol)
+    return await read_in_turns(DailyBar, rows_of(reply.bars, symbol=symbol))

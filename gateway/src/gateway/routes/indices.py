@@ -12,6 +12,7 @@ from gateway.http_cache import CACHED
 from gateway.market_params import Format, Index, Metadata
 from gateway.models.indices import Constituent, ConstituentDetails, ConstituentPrice, Snapshot
 from gateway.origin import ORIGIN_HEADERS, Headers, answered
+from gateway.reply import read_in_turns
 from gateway.tables import CSV_CONTENT, csv_answer
 
 router = APIRouter(prefix="/api/index", tags=["indices"], route_class=StrictRoute)
@@ -38,8 +39,8 @@ async def list_constituents(
     reply = await indices.ListConstituents(indices_pb2.ListConstituentsRequest(index=index_name))
     model = ConstituentDetails if include_metadata else Constituent
     if wanted_format == "csv":
-        return csv_answer(model, reply.constituents)
-    return [model.model_validate(each) for each in reply.constituents]
+        return await csv_answer(model, reply.constituents)
+    return await read_in_turns(model, reply.constituents)
 
 
 @router.get(
@@ -52,4 +53,4 @@ async def list_constituent_prices(index_name: Index, indices: Indices, headers: 
     """What the constituents of an index cost, as a table."""
     reply = await indices.ListConstituentPrices(indices_pb2.ListConstituentPricesRequest(index=index_name))
     headers.tell_origin(*(each.provenance for each in reply.prices if each.HasField("provenance")))
-    return csv_answer(ConstituentPrice, reply.prices, headers.told())
+    return await csv_answer(ConstituentPrice, reply.prices, headers.told())

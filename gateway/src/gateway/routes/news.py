@@ -13,6 +13,7 @@ from gateway.http_cache import CACHED
 from gateway.market_params import Limit, Page, Stocks
 from gateway.models.news import Article
 from gateway.origin import MISSING_HEADERS, ORIGIN_HEADERS, Headers, answered
+from gateway.reply import read_in_turns
 
 router = APIRouter(prefix="/api/news", tags=["news"], route_class=StrictRoute)
 
@@ -44,10 +45,10 @@ async def list_press_releases(
 @router.get("/stock/{symbols}", response_model=list[Article], responses=GROUPED, **CACHED)
 async def list_stock_news(
     symbols: Stocks, *, news: News, headers: Headers, page: Page = 0, limit: Limit = DEFAULT_ARTICLES
-) -> Sequence[pb.Article]:
+) -> Sequence[Article]:
     """The latest news of up to 50 shares: `limit` of the first, newest first, then of the next."""
     request = pb.ListStockNewsRequest(symbols=symbols, listing=quotes_pb2.LISTING_UNITED_STATES, page=page, limit=limit)
     reply = await news.ListStockNews(request)
     headers.tell_origin(reply.provenance)
     headers.tell_missing(reply.missing)
-    return reply.articles
+    return await read_in_turns(Article, reply.articles)

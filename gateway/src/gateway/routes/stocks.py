@@ -36,7 +36,7 @@ from gateway.models.stocks import (
     Quote,
 )
 from gateway.origin import MISSING_HEADERS, ORIGIN_HEADERS, Headers, answered
-from gateway.reply import Row, rows_of
+from gateway.reply import read_in_turns, rows_of
 from gateway.routes.prices import AnyQuoteMessage, quotes_of
 
 router = APIRouter(prefix="/api/stock", tags=["stocks"], route_class=StrictRoute)
@@ -91,34 +91,32 @@ async def list_quotes(
 )
 async def list_daily_bars(
     symbol: Stock, *, days: Stretch, history: History, headers: Headers, adjusted: Adjusted = "split"
-) -> Sequence[Row[history_pb2.DailyBar]]:
+) -> Sequence[DailyBar]:
     """Finished sessions between two days, newest first; five years of them without `from_date`."""
     reply = await _bars(history, symbol, days, adjusted)
     headers.tell_origin(reply.provenance)
-    return rows_of(reply.bars, symbol=symbol)
+    return await read_in_turns(DailyBar, rows_of(reply.bars, symbol=symbol))
 
 
 @router.get("/historical-light/{symbol}", response_model=list[LightBar], responses=ARRAY, **CACHED)
 async def list_light_bars(
     symbol: Stock, *, days: Stretch, history: History, headers: Headers, adjusted: Adjusted = "split"
-) -> Sequence[Row[history_pb2.DailyBar]]:
+) -> Sequence[LightBar]:
     """Closes and volumes of finished sessions, newest first."""
     reply = await _bars(history, symbol, days, adjusted)
     headers.tell_origin(reply.provenance)
-    return rows_of(reply.bars, symbol=symbol)
+    return await read_in_turns(LightBar, rows_of(reply.bars, symbol=symbol))
 
 
 @router.get("/historical-chart/5min/{symbol}", response_model=list[IntradayBar], responses=ARRAY, **CACHED)
-async def list_intraday_bars(
-    symbol: Stock, days: Stretch, history: History, headers: Headers
-) -> Sequence[history_pb2.IntradayBar]:
+async def list_intraday_bars(symbol: Stock, days: Stretch, history: History, headers: Headers) -> Sequence[IntradayBar]:
     """Bars of five minutes in the exchange's time, newest first: of 31 days at most, of five without `from_date`."""
     request = history_pb2.ListIntradayBarsRequest(
         symbol=symbol, listing=UNITED_STATES, from_date=days.first, to_date=days.last
     )
     reply = await history.ListIntradayBars(request)
     headers.tell_origin(reply.provenance)
-    return reply.bars
+    return await read_in_turns(IntradayBar, reply.bars)
 
 
 @router.get("/profile/{symbol}", response_model=CompanyProfile, responses=ERRORS, **CACHED)
@@ -181,10 +179,10 @@ async def list_dividends(symbol: Stock, companies: Companies, headers: Headers) 
 
 
 @router.get("/list/{exchanges}", response_model=dict[str, list[StockListing]], responses=LIST_ERRORS, **CACHED)
-async def list_stocks(names: ExchangeNames, exchanges: Exchanges) -> Mapping[str, Sequence[exchanges_pb2.StockListing]]:
+async def list_stocks(names: ExchangeNames, exchanges: Exchanges) -> Mapping[str, Sequence[StockListing]]:
     """What up to ten exchanges list, by exchange."""
     reply = await exchanges.ListStocks(exchanges_pb2.ListStocksRequest(exchanges=names))
-    return {each.exchange: each.stocks for each in reply.exchanges}
+    return {each.exchange: await read_in_turns(StockListing, each.stocks) for each in reply.exchanges}
 
 
 @router.get("/ratings/{symbol}", response_model=Ratings, responses=ERRORS, **CACHED)

@@ -12,6 +12,7 @@ from gateway.http_cache import CACHED
 from gateway.market_params import Stretch
 from gateway.models.treasury import TreasuryRates
 from gateway.origin import ORIGIN_HEADERS, Headers, answered
+from gateway.reply import read_in_turns
 
 router = APIRouter(prefix="/api/treasury", tags=["treasury"], route_class=StrictRoute)
 
@@ -22,8 +23,8 @@ router = APIRouter(prefix="/api/treasury", tags=["treasury"], route_class=Strict
     responses={**answered(ORIGIN_HEADERS), **documented(400, 429, 503, 504)},
     **CACHED,
 )
-async def list_rates(days: Stretch, treasury: Treasury, headers: Headers) -> Sequence[pb.TreasuryRates]:
+async def list_rates(days: Stretch, treasury: Treasury, headers: Headers) -> Sequence[TreasuryRates]:
     """Yields by day, newest first; of ninety days without `from_date`, of five years at most."""
     reply = await treasury.ListTreasuryRates(pb.ListTreasuryRatesRequest(from_date=days.first, to_date=days.last))
     headers.tell_origin(reply.provenance)
-    return reply.rates
+    return await read_in_turns(TreasuryRates, reply.rates)
