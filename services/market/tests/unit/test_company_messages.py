@@ -19,7 +19,7 @@ from market.domain.companies import (
     Statement,
     StatementKind,
 )
-from market.domain.company_desk import About
+from market.domain.company_desk import About, PricedProfile
 from market.domain.detailed_quotes import DetailedAnswer, DetailedQuote
 from market.domain.earnings import EarningsReport
 from market.domain.instruments import Exchange, Instrument, InstrumentKind
@@ -63,12 +63,15 @@ def present(message: Message) -> set[str]:
 
 def test_a_profile_says_what_is_known_and_nothing_else() -> None:
     profile = Profile("Apple Inc.", "USD", "NASDAQ", beta=1.2, ipo_date=date(1980, 12, 12), is_etf=False)
-    message = profile_message("aapl", about(profile)).profile
+    message = profile_message("aapl", PricedProfile(about(profile), None)).profile
     assert present(message) == {
         *("symbol", "company_name", "currency", "exchange", "beta", "ipo_date", "is_etf", "provenance"),
     }
     assert (message.symbol, message.ipo_date, message.is_etf) == ("aapl", "1980-12-12", False)
     assert message.provenance.freshness == quotes_pb2.FRESHNESS_DELAYED
+    quote = Quote(AAPL, 200.0, Provenance("yahoo", LATER, Freshness.LIVE))
+    message = profile_message("aapl", PricedProfile(about(profile), quote)).profile
+    assert (message.provenance.source, message.provenance.freshness) == ("yahoo", quotes_pb2.FRESHNESS_LIVE)
 
 
 @pytest.mark.parametrize(

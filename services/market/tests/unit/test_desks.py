@@ -22,7 +22,7 @@ from market.domain.companies import (
     Statement,
     StatementKind,
 )
-from market.domain.company_desk import CompanyDesk, PeriodInvalid
+from market.domain.company_desk import CompanyDesk, PeriodInvalid, priced
 from market.domain.dates import DatesInvalid
 from market.domain.detailed_quotes import DetailedQuotes
 from market.domain.earnings import EarningsReport
@@ -102,7 +102,8 @@ class Library:
         return instrument != TCS
 
     async def profile(self, instrument: Instrument) -> Profile:
-        return Profile(company_name=f"{instrument.symbol} Inc.", currency="USD", exchange="NASDAQ")
+        name = f"{instrument.symbol} Inc."
+        return Profile(name, "USD", "NASDAQ", price=100.0, market_cap=1_000.0, change=1.0, volume=9)
 
     async def statements(
         self, instrument: Instrument, kind: StatementKind, *, is_annual: bool, limit: int
@@ -148,6 +149,8 @@ class Library:
         return AfterMarketQuote(at=NIGHT, bid_price=1.0)
 
     async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
+        if "quotes" in self.failing:
+            raise SourceRefused("is on holiday")
         told = Provenance(self.name, NIGHT, Freshness.LIVE)
         return {each.id: Quote(each, self.prices[each.id], told) for each in instruments if each.id in self.prices}
 
@@ -180,18 +183,49 @@ def statement(ends_on: str, period: Period, kind: StatementKind = StatementKind.
     return Statement(kind, day, day.year, period, "USD", {"revenue": 1.0})
 
 
+def companies_on(desk: AnswerDesk, library: Library | None = None) -> CompanyDesk:
+    sources = QuoteSources([library or Library()], ManualClock(NIGHT))
+    return CompanyDesk(DIRECTORY, desk, QuoteBoard(DIRECTORY, sources, LastPrices(SimulatedFreshness())))
+
+
 async def test_a_company_is_described_under_its_instrument(desk: AnswerDesk) -> None:
-    about = await CompanyDesk(DIRECTORY, desk).profile("aapl", US)
-    assert about.instrument == AAPL
-    assert about.answer.value.company_name == "AAPL Inc."
-    assert about.answer.provenance == Provenance("library", NIGHT, Freshness.DELAYED)
+    profile = await companies_on(desk).profile("aapl", US)
+    assert profile.about.instrument == AAPL
+    assert profile.about.answer.value.company_name == "AAPL Inc."
+    assert profile.about.answer.provenance == Provenance("library", NIGHT, Freshness.DELAYED)
+    assert (profile.quote, profile.about.answer.value.price) == (None, None)
+
+
+async def test_a_kept_profile_has_the_price_of_now(desk: AnswerDesk, library: Library) -> None:
+    companies = companies_on(desk, library)
+    for price, market_cap in ((200.0, 2_000), (250.0, 2_500)):
+        library.prices = {AAPL.id: price}
+        profile = await companies.profile("AAPL", US)
+        assert profile.quote is not None
+        assert profile.quote.provenance.freshness is Freshness.LIVE
+        said = profile.about.answer.value
+        assert (said.price, said.market_cap, said.change) == (price, market_cap, None)
+
+
+async def test_a_profile_says_no_price_while_nobody_has_one(desk: AnswerDesk, library: Library) -> None:
+    library.prices = {AAPL.id: 200.0}
+    library.failing = {"quotes"}
+    profile = await companies_on(desk, library).profile("AAPL", US)
+    assert profile.quote is None
+    said = profile.about.answer.value
+    assert (said.price, said.market_cap, said.change, said.volume) == (None, None, None, None)
+
+
+def test_a_market_cap_of_no_price_stays_as_it_was_told() -> None:
+    told = Quote(AAPL, 5.0, Provenance("library", NIGHT, Freshness.LIVE))
+    assert priced(Profile("A", "USD", "NASDAQ", market_cap=7.0), told).market_cap == 7.0
 
 
 async def test_what_no_source_covers_has_no_answer(desk: AnswerDesk) -> None:
     with pytest.raises(NoAnswer):
-        await CompanyDesk(DIRECTORY, desk).profile("NSE:TCS", US)
+        await companies_on(desk).profile("NSE:TCS", US)
     with pytest.raises(SymbolUnknown):
-        await CompanyDesk(DIRECTORY, desk).profile("NOSUCH", US)
+        await companies_on(desk).profile("NOSUCH", US)
 
 
 async def test_statements_are_those_of_the_period_newest_first(desk: AnswerDesk, library: Library) -> None:
@@ -203,7 +237,7 @@ async def test_statements_are_those_of_the_period_newest_first(desk: AnswerDesk,
         statement("2024-03-31", Period.Q1),
         statement("2024-12-31", Period.FY),
     ]
-    companies = CompanyDesk(DIRECTORY, desk)
+    companies = companies_on(desk)
     income = StatementKind.INCOME
     years = await companies.statements("AAPL", US, kind=income, period="", limit=2)
     assert [each.ends_on.year for each in years.answer.value] == [2025, 2024]
@@ -213,7 +247,7 @@ async def test_statements_are_those_of_the_period_newest_first(desk: AnswerDesk,
 
 
 async def test_questions_for_few_and_for_more_statements_share_an_answer(desk: AnswerDesk, library: Library) -> None:
-    companies = CompanyDesk(DIRECTORY, desk)
+    companies = companies_on(desk)
     for limit in (1, 3, 5, 0):
         await companies.statements("AAPL", US, kind=StatementKind.CASH_FLOW, period="FY", limit=limit)
     assert len(library.asked) == 1
@@ -227,22 +261,22 @@ async def test_no_such_period_or_limit_is_an_error(
     desk: AnswerDesk, period: str, limit: int, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        await CompanyDesk(DIRECTORY, desk).statements("AAPL", US, kind=StatementKind.INCOME, period=period, limit=limit)
+        await companies_on(desk).statements("AAPL", US, kind=StatementKind.INCOME, period=period, limit=limit)
     with pytest.raises(LimitInvalid):
-        await CompanyDesk(DIRECTORY, desk).statements("AAPL", US, kind=StatementKind.INCOME, period="", limit=-1)
+        await companies_on(desk).statements("AAPL", US, kind=StatementKind.INCOME, period="", limit=-1)
 
 
 async def test_dividends_come_newest_first(desk: AnswerDesk, library: Library) -> None:
     old, new = Dividend(date(2024, 1, 1), 0.2), Dividend(date(2025, 1, 1), 0.3)
     library.dividends_known = [old, new]
-    assert (await CompanyDesk(DIRECTORY, desk).dividends("AAPL", US)).answer.value == [new, old]
+    assert (await companies_on(desk).dividends("AAPL", US)).answer.value == [new, old]
 
 
 async def test_the_newest_fifty_targets_are_told(desk: AnswerDesk, library: Library) -> None:
     targets = [PriceTarget(NIGHT - timedelta(days=days), price_target=float(days)) for days in range(60)]
     recommendation = Recommendation(1, 2, 3, 4, 5, "Hold")
     library.ratings_known = Ratings(targets[::-1], recommendation)
-    ratings = (await CompanyDesk(DIRECTORY, desk).ratings("AAPL", US)).answer.value
+    ratings = (await companies_on(desk).ratings("AAPL", US)).answer.value
     assert list(ratings.price_targets) == targets[:50]
     assert ratings.recommendation == recommendation
 

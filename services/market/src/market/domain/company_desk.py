@@ -11,6 +11,9 @@ from market.domain.capabilities import Capability
 from market.domain.companies import MAX_PRICE_TARGETS, Dividend, Period, Profile, Ratings, Statement, StatementKind
 from market.domain.instruments import Instrument, InstrumentDirectory, Listing, shown
 from market.domain.limits import read_limit
+from market.domain.quote_board import QuoteBoard
+from market.domain.quotes import Quote
+from market.domain.source_failures import SourcesUnavailable
 
 DEFAULT_STATEMENTS = 5
 QUARTERS = 4
@@ -38,6 +41,14 @@ class About(Generic[Value]):
     answer: Answer[Value]
 
 
+@dataclass(frozen=True, slots=True)
+class PricedProfile:
+    """A company's profile and the price of its share; None while nobody has one."""
+
+    about: About[Profile]
+    quote: Quote | None
+
+
 class CompanyDesk:
     """Resolves a symbol and asks the sources about it.
 
@@ -47,24 +58,35 @@ class CompanyDesk:
     Args:
         directory: what symbols mean.
         desk: all sources.
+        board: quotes, for what a profile says of the price.
     """
 
-    def __init__(self, directory: InstrumentDirectory, desk: AnswerDesk) -> None:
+    def __init__(self, directory: InstrumentDirectory, desk: AnswerDesk, board: QuoteBoard) -> None:
         self._directory = directory
+        self._board = board
         self._profiles = desk.answers(Capability.PROFILES, Profile)
         self._statements = desk.answers(Capability.STATEMENTS, tuple[Statement, ...])
         self._dividends = desk.answers(Capability.DIVIDENDS, tuple[Dividend, ...])
         self._ratings = desk.answers(Capability.RATINGS, Ratings)
 
-    async def profile(self, symbol: str, listing: Listing) -> About[Profile]:
-        """Return a company's profile."""
+    async def profile(self, symbol: str, listing: Listing) -> PricedProfile:
+        """Return a company's profile, with the price of now: a profile serves for a day, its price does not."""
         instrument = self._directory.resolve(symbol, listing)
 
         async def ask(source: Any) -> Profile:
             profile: Profile = await source.profile(instrument)
             return profile
 
-        return About(instrument, await self._profiles.one(instrument.id, ask, instrument=instrument))
+        answer = await self._profiles.one(instrument.id, ask, instrument=instrument)
+        quote = await self._quote(instrument)
+        return PricedProfile(About(instrument, replace(answer, value=priced(answer.value, quote))), quote)
+
+    async def _quote(self, instrument: Instrument) -> Quote | None:
+        try:
+            found = (await self._board.quote([instrument.id], Listing.UNSPECIFIED)).quoted
+        except SourcesUnavailable:
+            return None
+        return found[0].value if found else None
 
     async def statements(
         self, symbol: str, listing: Listing, *, kind: StatementKind, period: str, limit: int
@@ -119,6 +141,26 @@ class CompanyDesk:
         newest = sorted(answer.value.price_targets, key=lambda each: each.published_at, reverse=True)
         shortened = replace(answer.value, price_targets=tuple(newest[:MAX_PRICE_TARGETS]))
         return About(instrument, replace(answer, value=shortened))
+
+
+def priced(profile: Profile, quote: Quote | None) -> Profile:
+    """Return a profile that says of the price what a quote does, and nothing without one.
+
+    The market capitalisation is that of the source, in proportion to how far the price has come since it said so.
+    """
+    if quote is None:
+        return replace(profile, price=None, market_cap=None, change=None, change_percentage=None, volume=None)
+    market_cap = profile.market_cap
+    if market_cap is not None and profile.price:
+        market_cap = round(market_cap * quote.last_price / profile.price)
+    return replace(
+        profile,
+        price=quote.last_price,
+        market_cap=market_cap,
+        change=quote.change,
+        change_percentage=quote.change_percent,
+        volume=quote.volume,
+    )
 
 
 def _read_period(text: str) -> Period:

@@ -8,7 +8,7 @@ from bourse.market.v1 import companies_pb2, companies_pb2_grpc
 from chassis.clock import Clock
 from market.domain.companies import StatementKind
 from market.domain.company_desk import CompanyDesk
-from market.handlers import serving
+from market.handlers import PUBLIC_PRICES, serving
 from market.messages.companies import (
     balance_sheets_message,
     cash_flow_statements_message,
@@ -33,9 +33,9 @@ class CompanyService(companies_pb2_grpc.CompanyServiceServicer):
         self, request: companies_pb2.GetProfileRequest, context: Context
     ) -> companies_pb2.GetProfileResponse:
         """Read a company's profile."""
-        about = await self._desk.profile(request.symbol, listing_of(request.listing))
-        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
-        return profile_message(request.symbol, about)
+        profile = await self._desk.profile(request.symbol, listing_of(request.listing))
+        await context.send_initial_metadata(PUBLIC_PRICES)
+        return profile_message(request.symbol, profile)
 
     async def ListIncomeStatements(  # the contract's name
         self, request: companies_pb2.ListIncomeStatementsRequest, context: Context

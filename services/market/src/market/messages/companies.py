@@ -9,13 +9,12 @@ from bourse.market.v1 import companies_pb2
 from market.domain.companies import (
     Dividend,
     PriceTarget,
-    Profile,
     Ratings,
     Recommendation,
     Statement,
     StatementKind,
 )
-from market.domain.company_desk import About
+from market.domain.company_desk import About, PricedProfile
 from market.messages.provenance import provenance_message
 
 StatementMessage = TypeVar(
@@ -32,14 +31,15 @@ FIGURES_OF_KIND: Mapping[StatementKind, frozenset[str]] = {
 }
 
 
-def profile_message(symbol: str, about: About[Profile]) -> companies_pb2.GetProfileResponse:
-    """Answer with a profile."""
-    said = asdict(about.answer.value)
+def profile_message(symbol: str, priced: PricedProfile) -> companies_pb2.GetProfileResponse:
+    """Answer with a profile, whose provenance is that of its price; without a price, that of the profile."""
+    answer, quote = priced.about.answer, priced.quote
+    said = asdict(answer.value)
     ipo_date: date | None = said.pop("ipo_date")
     profile = companies_pb2.Profile(
         symbol=symbol,
         ipo_date=ipo_date.isoformat() if ipo_date else None,
-        provenance=provenance_message(about.answer.provenance),
+        provenance=provenance_message(answer.provenance if quote is None else quote.provenance),
         **said,
     )
     return companies_pb2.GetProfileResponse(profile=profile)
