@@ -167,9 +167,7 @@ def _answer_services(world: World, prices: Prices, desks: _Desks) -> list[Regist
     companies = CompanyDesk(directory, answers, desks.board)
     return [
         partial(add_HistoryServiceServicer_to_server, HistoryService(desks.history, clock)),
-        partial(
-            add_CompanyServiceServicer_to_server, CompanyService(CompanyDesk(directory, answers, desks.board), clock)
-        ),
+        partial(add_CompanyServiceServicer_to_server, CompanyService(companies, clock)),
         partial(add_AfterMarketServiceServicer_to_server, AfterMarketService(after_market, clock)),
         partial(add_EarningsServiceServicer_to_server, EarningsService(earnings, clock)),
         partial(add_NewsServiceServicer_to_server, NewsService(NewsDesk(directory, answers), clock)),
