@@ -68,7 +68,7 @@ class _Desks:
     snapshot: SnapshotDesk
     board: QuoteBoard
     history: HistoryDesk
-    calendars: WorldCalendars
+    exchanges: ExchangeDesk
 
 
 @asynccontextmanager
@@ -125,11 +125,13 @@ async def _open_desks(world: World, prices: Prices, stack: AsyncExitStack) -> _D
     stack.push_async_callback(library.close)
     calendars = WorldCalendars(world.calendar, world.clock)
     await stack.enter_async_context(running(_warm(calendars, world)))
+    exchanges = ExchangeDesk(world.tables.exchanges, prices.directory, calendars=calendars, clock=world.clock)
+    stack.push_async_callback(exchanges.close)
     return _Desks(
         snapshot=await stack.enter_async_context(snapshot.running()),
         board=QuoteBoard(prices.directory, prices.quotes, prices.last_prices),
         history=HistoryDesk(prices.directory, prices.answers, library),
-        calendars=calendars,
+        exchanges=exchanges,
     )
 
 
@@ -142,7 +144,6 @@ async def _warm(calendars: WorldCalendars, world: World) -> None:
 def _price_services(world: World, prices: Prices, desks: _Desks) -> list[Register]:
     """Return what answers with prices, and with facts that no source has to be asked for."""
     names = InstrumentNames(prices.directory, world.tables.identifiers)
-    exchanges = ExchangeDesk(world.tables.exchanges, prices.directory, calendars=desks.calendars, clock=world.clock)
     indices = IndexDesk(
         world.tables.constituents, prices.directory, sources=prices.quotes, last_prices=prices.last_prices
     )
@@ -154,7 +155,7 @@ def _price_services(world: World, prices: Prices, desks: _Desks) -> list[Registe
         partial(add_SnapshotServiceServicer_to_server, SnapshotService(desks.snapshot)),
         partial(add_CalendarServiceServicer_to_server, CalendarService(world.calendar)),
         partial(add_CorporateActionServiceServicer_to_server, CorporateActionService(world.splits)),
-        partial(add_ExchangeServiceServicer_to_server, ExchangeService(exchanges, names)),
+        partial(add_ExchangeServiceServicer_to_server, ExchangeService(desks.exchanges, names)),
         partial(add_IndexServiceServicer_to_server, IndexService(indices)),
     ]
 

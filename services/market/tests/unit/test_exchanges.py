@@ -158,6 +158,25 @@ def test_exchanges_are_listed_by_name_with_the_number_of_their_instruments(desk:
     assert (described["NSE"], described["NASDAQ"], described["LSE"]) == (2, 1, 0)
 
 
+class SlowCalendars(FakeCalendars):
+    """Takes for ever to read London's."""
+
+    async def sessions_of_exchange(self, exchange: ExchangeFacts) -> KnownSessions:
+        if exchange.exchange == "LSE":
+            await asyncio.Event().wait()
+        return SESSIONS
+
+
+async def test_an_exchange_whose_calendar_is_still_being_read_has_no_hours_yet() -> None:
+    desk = ExchangeDesk(
+        LIST, InstrumentDirectory([]), calendars=SlowCalendars(), clock=ManualClock(NOW), patience_seconds=0.05
+    )
+    london, new_york = await desk.hours(["LSE", "NYSE"])
+    assert (london.is_open, london.session, london.next_open) == (None, None, None)
+    assert new_york.is_open is True
+    await desk.close()
+
+
 async def test_hours_come_in_the_order_asked_and_of_all_when_none_is_named(desk: ExchangeDesk) -> None:
     hours = await desk.hours(["nyse", "NSE", "XNYS"])
     assert [each.exchange.exchange for each in hours] == ["NYSE", "NSE"]
