@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,7 +49,8 @@ POLL_SECONDS = 0.05
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 SIZES = {"phone": (390, 844, True), "desktop": (1440, 900, False)}
 THEMES = ("light", "dark")
-ACCOUNT = {"email": "user@example.com", "password": "correct horse battery", "name": "Asha Rao"}
+# Of a server that goes on running nobody else should know the account.
+ACCOUNT = {"email": f"page-{token_hex(8)}@example.com", "password": token_hex(16), "name": "Asha Rao"}
 
 
 class PageWrong(AssertionError):

@@ -127,7 +127,13 @@ def test_an_exact_id_is_found_without_rules() -> None:
 
 def test_several_unknown_symbols_are_named_together() -> None:
     assert SymbolUnknown("NSE:A", "NSE:B").message == "'NSE:A', 'NSE:B' name no known instrument"
-    assert SymbolUnknown("TCS").message == "'TCS' names no known instrument; write the exchange too, such as NSE:TCS"
+    assert SymbolUnknown("TCSS").message == "'TCSS' names no known instrument"
+
+
+def test_a_bare_symbol_of_another_market_is_told_with_its_exchange() -> None:
+    message = "'TCS' is not listed in this market; write NSE:TCS or BSE:TCS if that is meant"
+    with pytest.raises(SymbolUnknown, match=message):
+        DIRECTORY.resolve("TCS", Listing.UNITED_STATES)
 
 
 def test_the_instruments_of_exchanges_are_listed_in_the_directory_s_order() -> None:

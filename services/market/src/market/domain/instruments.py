@@ -30,11 +30,18 @@ class SymbolUnknown(ServiceError):
     code = Code.NOT_FOUND
     reason = "SYMBOL_UNKNOWN"
 
-    def __init__(self, *symbols: str) -> None:
+    def __init__(self, *symbols: str, elsewhere: Sequence[str] = ()) -> None:
+        """Name what was written.
+
+        Args:
+            symbols: as they were written.
+            elsewhere: what a bare symbol means in other markets than the one it was looked for in.
+        """
         listed = ", ".join(shown(symbol) for symbol in symbols)
-        # A bare symbol is looked for in one market alone; the other's may be what was meant.
-        hint = "" if all(":" in symbol for symbol in symbols) else "; write the exchange too, such as NSE:TCS"
-        super().__init__(f"{listed} {'names' if len(symbols) == 1 else 'name'} no known instrument{hint}")
+        if elsewhere:
+            super().__init__(f"{listed} is not listed in this market; write {' or '.join(elsewhere)} if that is meant")
+            return
+        super().__init__(f"{listed} {'names' if len(symbols) == 1 else 'name'} no known instrument")
 
 
 class SymbolAmbiguous(ServiceError):
@@ -171,9 +178,10 @@ class InstrumentDirectory:
         return self._the_only_one(symbol, bare, EXCHANGES_OF_LISTING[listing])
 
     def _the_only_one(self, symbol: str, bare: str, exchanges: Sequence[Exchange]) -> Instrument:
-        candidates = [each for each in self._by_symbol.get(bare, ()) if each.exchange in exchanges]
+        everywhere = self._by_symbol.get(bare, ())
+        candidates = [each for each in everywhere if each.exchange in exchanges]
         if not candidates:
-            raise SymbolUnknown(symbol)
+            raise SymbolUnknown(symbol, elsewhere=[each.id for each in everywhere])
         if len(candidates) > 1:
             raise SymbolAmbiguous(symbol, [each.id for each in candidates])
         return candidates[0]

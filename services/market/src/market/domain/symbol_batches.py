@@ -117,6 +117,8 @@ def read_symbols(directory: InstrumentDirectory, symbols: Sequence[str], listing
             seen.add(identity)
             meanings[symbol] = meaning
     if set(meanings.values()) == {Missing.SYMBOL_UNKNOWN}:
+        if len(meanings) == 1:
+            directory.resolve(next(iter(meanings)), listing)  # says where else the one symbol is listed
         raise SymbolUnknown(*meanings)
     return SymbolBatch(meanings)
 
