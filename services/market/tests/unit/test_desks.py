@@ -324,6 +324,11 @@ async def test_news_of_stocks_keep_the_order_and_name_who_has_none(desk: AnswerD
     ]
 
 
+async def test_what_means_nothing_alone_has_no_news(desk: AnswerDesk) -> None:
+    answer = await NewsDesk(DIRECTORY, desk).of_stocks(["TWIN"], US, page=0, limit=5)
+    assert (answer.found, answer.missing) == ([], [MissingSymbol("TWIN", Missing.SYMBOL_AMBIGUOUS)])
+
+
 async def test_news_of_stocks_fail_when_every_source_does(desk: AnswerDesk, library: Library) -> None:
     library.failing = {AAPL.id, MSFT.id}
     with pytest.raises(SourcesUnavailable):
