@@ -324,6 +324,11 @@ async def test_news_of_stocks_keep_the_order_and_name_who_has_none(desk: AnswerD
     ]
 
 
+async def test_symbols_that_are_all_unknown_are_named_together(desk: AnswerDesk) -> None:
+    with pytest.raises(SymbolUnknown, match="'NOSUCH', 'NONE' name no known instrument"):
+        await NewsDesk(DIRECTORY, desk).of_stocks(["NOSUCH", "NONE"], US, page=0, limit=5)
+
+
 async def test_what_means_nothing_alone_has_no_news(desk: AnswerDesk) -> None:
     answer = await NewsDesk(DIRECTORY, desk).of_stocks(["TWIN"], US, page=0, limit=5)
     assert (answer.found, answer.missing) == ([], [MissingSymbol("TWIN", Missing.SYMBOL_AMBIGUOUS)])
