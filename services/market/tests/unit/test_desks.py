@@ -329,6 +329,11 @@ async def test_symbols_that_are_all_unknown_are_named_together(desk: AnswerDesk)
         await NewsDesk(DIRECTORY, desk).of_stocks(["NOSUCH", "NONE"], US, page=0, limit=5)
 
 
+async def test_one_symbol_that_is_listed_elsewhere_is_told_where(desk: AnswerDesk) -> None:
+    with pytest.raises(SymbolUnknown, match="'TCS' is not listed in this market; write NSE:TCS if that is meant"):
+        await NewsDesk(DIRECTORY, desk).of_stocks(["TCS"], US, page=0, limit=5)
+
+
 async def test_what_means_nothing_alone_has_no_news(desk: AnswerDesk) -> None:
     answer = await NewsDesk(DIRECTORY, desk).of_stocks(["TWIN"], US, page=0, limit=5)
     assert (answer.found, answer.missing) == ([], [MissingSymbol("TWIN", Missing.SYMBOL_AMBIGUOUS)])
