@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from chassis.clock import Clock
 from chassis.logs import request_id
+from chassis.tasks import end
 from gateway.wire import SECURITY_HEADERS, Application, Finished, Header, Incoming, Message, Scope
 
 log = logging.getLogger(__name__)
@@ -318,10 +319,7 @@ class HttpCache:
 
     async def close(self) -> None:
         """Give up what is in flight."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await end(*self._flights.values())
 
     def _flight(self, key: str, incoming: Incoming) -> asyncio.Task[Entry | Captured]:
         flight = self._flights.get(key)

@@ -1,13 +1,14 @@
 """The company service of the contract."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from grpc.aio import ServicerContext
 
 from bourse.market.v1 import companies_pb2, companies_pb2_grpc
 from chassis.clock import Clock
-from market.domain.companies import StatementKind
-from market.domain.company_desk import CompanyDesk
+from market.domain.companies import Statement, StatementKind
+from market.domain.company_desk import About, CompanyDesk
 from market.handlers import PUBLIC_PRICES, serving
 from market.messages.companies import (
     balance_sheets_message,
@@ -20,6 +21,11 @@ from market.messages.companies import (
 from market.messages.instruments import listing_of
 
 Context = ServicerContext[Any, Any]
+StatementsRequest = (
+    companies_pb2.ListIncomeStatementsRequest
+    | companies_pb2.ListBalanceSheetsRequest
+    | companies_pb2.ListCashFlowStatementsRequest
+)
 
 
 class CompanyService(companies_pb2_grpc.CompanyServiceServicer):
@@ -41,42 +47,21 @@ class CompanyService(companies_pb2_grpc.CompanyServiceServicer):
         self, request: companies_pb2.ListIncomeStatementsRequest, context: Context
     ) -> companies_pb2.ListIncomeStatementsResponse:
         """List income statements."""
-        about = await self._desk.statements(
-            request.symbol,
-            listing_of(request.listing),
-            kind=StatementKind.INCOME,
-            period=request.period,
-            limit=request.limit,
-        )
-        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        about = await self._statements(request, StatementKind.INCOME, context)
         return income_statements_message(request.symbol, about)
 
     async def ListBalanceSheets(  # the contract's name
         self, request: companies_pb2.ListBalanceSheetsRequest, context: Context
     ) -> companies_pb2.ListBalanceSheetsResponse:
         """List balance sheets."""
-        about = await self._desk.statements(
-            request.symbol,
-            listing_of(request.listing),
-            kind=StatementKind.BALANCE_SHEET,
-            period=request.period,
-            limit=request.limit,
-        )
-        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        about = await self._statements(request, StatementKind.BALANCE_SHEET, context)
         return balance_sheets_message(request.symbol, about)
 
     async def ListCashFlowStatements(  # the contract's name
         self, request: companies_pb2.ListCashFlowStatementsRequest, context: Context
     ) -> companies_pb2.ListCashFlowStatementsResponse:
         """List cash flow statements."""
-        about = await self._desk.statements(
-            request.symbol,
-            listing_of(request.listing),
-            kind=StatementKind.CASH_FLOW,
-            period=request.period,
-            limit=request.limit,
-        )
-        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        about = await self._statements(request, StatementKind.CASH_FLOW, context)
         return cash_flow_statements_message(request.symbol, about)
 
     async def ListDividends(  # the contract's name
@@ -94,3 +79,12 @@ class CompanyService(companies_pb2_grpc.CompanyServiceServicer):
         about = await self._desk.ratings(request.symbol, listing_of(request.listing))
         await context.send_initial_metadata(serving(about.answer, self._clock.now()))
         return ratings_message(request.symbol, about)
+
+    async def _statements(
+        self, request: StatementsRequest, kind: StatementKind, context: Context
+    ) -> About[Sequence[Statement]]:
+        about = await self._desk.statements(
+            request.symbol, listing_of(request.listing), kind=kind, period=request.period, limit=request.limit
+        )
+        await context.send_initial_metadata(serving(about.answer, self._clock.now()))
+        return about

@@ -15,7 +15,7 @@ from market.domain.companies import (
     StatementKind,
 )
 from market.domain.company_desk import About, PricedProfile
-from market.messages.provenance import provenance_message
+from market.messages.provenance import moment_text, provenance_message
 
 StatementMessage = TypeVar(
     "StatementMessage", companies_pb2.IncomeStatement, companies_pb2.BalanceSheet, companies_pb2.CashFlowStatement
@@ -120,9 +120,7 @@ def _statement(message: type[StatementMessage], symbol: str, statement: Statemen
 def _price_target(symbol: str, target: PriceTarget) -> companies_pb2.PriceTarget:
     said = asdict(target)
     published_at: datetime = said.pop("published_at")
-    return companies_pb2.PriceTarget(
-        symbol=symbol, published_date=published_at.isoformat(timespec="seconds").replace("+00:00", "Z"), **said
-    )
+    return companies_pb2.PriceTarget(symbol=symbol, published_date=moment_text(published_at), **said)
 
 
 def _recommendation(symbol: str, recommendation: Recommendation) -> companies_pb2.Recommendation:

@@ -9,7 +9,7 @@ from market.domain.answers import Answer
 from market.domain.news import Article
 from market.domain.news_desk import Articles, StockNewsAnswer
 from market.domain.quotes import Freshness, Provenance
-from market.messages.provenance import provenance_message
+from market.messages.provenance import moment_text, provenance_message
 from market.messages.quotes import missing_messages
 
 
@@ -52,4 +52,4 @@ def _article(article: Article, symbol: str | None = None) -> news_pb2.Article:
     published_at: datetime = said.pop("published_at")
     if symbol is not None:
         said["symbol"] = symbol
-    return news_pb2.Article(published_date=published_at.isoformat(timespec="seconds").replace("+00:00", "Z"), **said)
+    return news_pb2.Article(published_date=moment_text(published_at), **said)

@@ -26,3 +26,8 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     timestamp = Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp
+
+
+def moment_text(moment: datetime) -> str:
+    """Return a moment in UTC to the second, as RFC 3339 writes it."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
