@@ -32,7 +32,7 @@ from portfolio.handlers.holdings import HoldingService
 from portfolio.handlers.pnl import PnlService
 from portfolio.handlers.positions import PositionService
 from portfolio.handlers.syncs import SyncedPortfolioService
-from portfolio.messages import synced_event
+from portfolio.messages.synced import synced_event
 from portfolio.providers.quotes import MarketQuotes
 from portfolio.providers.sessions import MarketSessions
 from portfolio.providers.splits import MarketSplits

@@ -22,7 +22,7 @@ from chassis.testing import free_port, python_module, stop_process
 from portfolio.domain.brokers import Broker
 from portfolio.domain.rows import BrokerHolding, Sync, SyncedRows
 from portfolio.domain.snapshots import snapshot_at_sync
-from portfolio.messages import synced_event
+from portfolio.messages.synced import synced_event
 from portfolio.storage.synced_rows import SyncedPortfolios
 from portfolio.testing import holding, position, sync_request
 

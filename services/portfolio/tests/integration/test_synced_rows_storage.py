@@ -24,7 +24,7 @@ from portfolio.domain.rows import (
 )
 from portfolio.domain.snapshots import snapshot_at_sync
 from portfolio.domain.syncing import SyncSuperseded
-from portfolio.messages import synced_event
+from portfolio.messages.synced import synced_event
 from portfolio.storage.snapshots import SnapshotsOfSessions
 from portfolio.storage.synced_rows import SyncedPortfolios
 from portfolio.storage.tables import BROKER_SYNCS, HOLDINGS, OUTBOX, POSITIONS, SNAPSHOTS

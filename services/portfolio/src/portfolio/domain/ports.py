@@ -5,11 +5,15 @@ from datetime import date, datetime
 from typing import Protocol
 
 from portfolio.domain.brokers import Broker
-from portfolio.domain.quotes import QuoteAnswer
+from portfolio.domain.manual_portfolios import ManualPortfolio
+from portfolio.domain.quotes import QuoteAnswer, TickerPrice
 from portfolio.domain.rows import DeletedCounts, RowCounts, SyncedRows
 from portfolio.domain.sessions import KnownSessions
 from portfolio.domain.snapshots import Snapshot
 from portfolio.domain.splits import Split
+from portfolio.domain.stock_entries import Stock
+from portfolio.domain.symbols import Instrument
+from portfolio.domain.watchlists import WatchedTicker, Watchlist, WatchlistName
 
 
 class SyncStore(Protocol):
@@ -93,6 +97,113 @@ class SessionSource(Protocol):
 
     async def sessions(self, first: date, last: date) -> KnownSessions:
         """Return the sessions of the days from `first` to `last`, both with.
+
+        Raises:
+            MarketUnavailable: nobody answers.
+        """
+        ...
+
+
+class WatchlistStore(Protocol):
+    """Keeps watchlists; one of another user is not there."""
+
+    async def names_of(self, user_id: str) -> Sequence[WatchlistName]:
+        """Return a user's watchlists, oldest first."""
+        ...
+
+    async def create(self, user_id: str, name: str, *, at: datetime) -> Watchlist:
+        """Make an empty watchlist.
+
+        Raises:
+            TooManyWatchlists: the user has as many as there may be.
+            AccountDeleted: the account was deleted, not before `at`.
+        """
+        ...
+
+    async def find(self, user_id: str, watchlist_id: int) -> Watchlist | None:
+        """Return a watchlist as it was at one moment; None when there is none."""
+        ...
+
+    async def replace_tickers(
+        self, user_id: str, watchlist_id: int, tickers: Sequence[WatchedTicker]
+    ) -> Watchlist | None:
+        """Replace all tickers at once and return the watchlist; None when there is none."""
+        ...
+
+    async def delete(self, user_id: str, watchlist_id: int) -> bool:
+        """Delete a watchlist and say whether there was one."""
+        ...
+
+
+class ManualPortfolioStore(Protocol):
+    """Keeps portfolios that users enter; one of another user is not there."""
+
+    async def portfolios_of(self, user_id: str) -> Sequence[ManualPortfolio]:
+        """Return a user's portfolios as they were at one moment, oldest first."""
+        ...
+
+    async def create(self, user_id: str, name: str, *, at: datetime) -> ManualPortfolio:
+        """Make an empty portfolio.
+
+        Raises:
+            TooManyPortfolios: the user has as many as there may be.
+            AccountDeleted: the account was deleted, not before `at`.
+        """
+        ...
+
+    async def find(self, user_id: str, portfolio_id: int) -> ManualPortfolio | None:
+        """Return a portfolio as it was at one moment; None when there is none."""
+        ...
+
+    async def rename(self, user_id: str, portfolio_id: int, name: str) -> ManualPortfolio | None:
+        """Rename a portfolio and return it; None when there is none."""
+        ...
+
+    async def put(self, user_id: str, portfolio_id: int, stocks: Sequence[Stock]) -> ManualPortfolio | None:
+        """Add stocks, or put them in the place of those of their instruments, and return all; None without a portfolio.
+
+        Raises:
+            TooManyStocks: there would be more than there may be; nothing was changed.
+        """
+        ...
+
+    async def remove_stock(self, user_id: str, portfolio_id: int, instrument: str) -> bool:
+        """Remove the stock of an instrument and say whether there was one."""
+        ...
+
+    async def delete(self, user_id: str, portfolio_id: int) -> bool:
+        """Delete a portfolio with its stocks and say whether there was one."""
+        ...
+
+
+class AccountStore(Protocol):
+    """Keeps all that portfolio has of users."""
+
+    async def delete_account(self, user_id: str, *, through: datetime) -> None:
+        """Delete what was made, or began, up to a moment, and refuse what comes later and is from before it."""
+        ...
+
+
+class InstrumentSource(Protocol):
+    """Knows what symbols mean."""
+
+    async def resolve(self, symbol: str) -> Instrument:
+        """Return the instrument that a symbol means; a bare one means a listing in the United States.
+
+        Raises:
+            SymbolInvalid: it cannot be a symbol.
+            SymbolUnknown: it names nothing.
+            SymbolAmbiguous: it names several.
+            InstrumentsUnavailable: nobody answers.
+        """
+        ...
+
+
+class TickerPriceSource(Protocol):
+    """Knows what instruments cost, in their currencies."""
+
+    async def latest(self, instruments: Collection[str]) -> Mapping[str, TickerPrice]:
+        """Return the prices of up to 50 instruments; one without a price is not in it.
 
         Raises:
             MarketUnavailable: nobody answers.

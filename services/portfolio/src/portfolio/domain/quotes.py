@@ -52,3 +52,20 @@ class QuoteAnswer:
 
     quotes: Mapping[str, Quote]
     unanswered: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TickerPrice:
+    """A price to be shown, never summed.
+
+    Attributes:
+        last_price: above 0, in the instrument's currency.
+        change: since the previous close; None when that is unknown.
+        change_percent: the same in percent; None when that is unknown.
+        provenance: where the price comes from.
+    """
+
+    last_price: float
+    change: float | None
+    change_percent: float | None
+    provenance: Provenance

@@ -41,7 +41,7 @@ class RowFields:
         Raises:
             RowsInvalid: it is something else.
         """
-        amount = _decimal(text)
+        amount = finite_decimal(text)
         if amount is None:
             raise self.invalid(field, f"a finite decimal of at most {MAX_DIGITS} digits is needed")
         return amount
@@ -133,7 +133,8 @@ def require_countable(name: str, rows: Sized) -> None:
         raise RowsInvalid(name, f"there are {len(rows)} rows, more than {MAX_ROWS}")
 
 
-def _decimal(text: str) -> Decimal | None:
+def finite_decimal(text: str) -> Decimal | None:
+    """Read a finite decimal of at most 24 digits, leading and trailing zeros included; None for anything else."""
     if len(text) > _MAX_AMOUNT_LENGTH or not _CHARACTERS.issuperset(text):
         return None
     try:

@@ -6,7 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.portfolio.v1 import holdings_pb2, holdings_pb2_grpc
 from portfolio.domain.portfolios import Portfolios
-from portfolio.messages import holdings_message
+from portfolio.messages.synced import holdings_message
 
 
 class HoldingService(holdings_pb2_grpc.HoldingServiceServicer):

@@ -6,7 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.portfolio.v1 import pnl_pb2, pnl_pb2_grpc
 from portfolio.domain.portfolios import Portfolios
-from portfolio.messages import pnl_message
+from portfolio.messages.synced import pnl_message
 
 
 class PnlService(pnl_pb2_grpc.PnlServiceServicer):

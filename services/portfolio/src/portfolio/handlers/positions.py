@@ -6,7 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.portfolio.v1 import positions_pb2, positions_pb2_grpc
 from portfolio.domain.portfolios import Portfolios
-from portfolio.messages import position_type_of, positions_message
+from portfolio.messages.synced import position_type_of, positions_message
 
 
 class PositionService(positions_pb2_grpc.PositionServiceServicer):

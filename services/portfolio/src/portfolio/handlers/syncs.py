@@ -6,7 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.portfolio.v1 import syncs_pb2, syncs_pb2_grpc
 from portfolio.domain.syncing import SyncDesk
-from portfolio.messages import synced_rows_of
+from portfolio.messages.synced import synced_rows_of
 
 
 class SyncedPortfolioService(syncs_pb2_grpc.SyncedPortfolioServiceServicer):

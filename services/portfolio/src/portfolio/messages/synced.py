@@ -1,4 +1,4 @@
-"""The contract's messages as the domain's values, and the other way round; what handlers read and answer."""
+"""Messages of what brokers said and what it is worth."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

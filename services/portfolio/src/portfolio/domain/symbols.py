@@ -1,0 +1,80 @@
+"""What people write for instruments, what it means, and why it may mean nothing."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from chassis.errors import Code, ServiceError
+from portfolio.domain.wording import listed, shown
+
+MAX_SYMBOL_LENGTH = 32
+
+_FORM = re.compile(r"(?:[A-Z]{1,10}:)?[A-Z0-9][A-Z0-9.&_-]*")
+_RULE = f"1 to {MAX_SYMBOL_LENGTH} letters, digits or . & _ - are needed, with one colon after the exchange if any"
+
+
+class SymbolInvalid(ServiceError):
+    """What was written cannot be a symbol."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "SYMBOL_INVALID"
+
+    def __init__(self, *symbols: str) -> None:
+        are = "is no symbol" if len(symbols) == 1 else "are no symbols"
+        super().__init__(f"{listed(map(shown, symbols))} {are}: {_RULE}")
+
+
+class SymbolUnknown(ServiceError):
+    """The symbol names no instrument."""
+
+    code = Code.NOT_FOUND
+    reason = "SYMBOL_UNKNOWN"
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"{symbol} names no known instrument")
+
+
+class SymbolAmbiguous(ServiceError):
+    """The symbol names several instruments; the message names them."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "SYMBOL_AMBIGUOUS"
+
+
+class InstrumentsUnavailable(ServiceError):
+    """Nobody can say now what a symbol means."""
+
+    code = Code.UNAVAILABLE
+    reason = "INSTRUMENTS_UNAVAILABLE"
+    retry_after_seconds = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("symbols cannot be looked up just now; try again shortly")
+
+
+Refusal = SymbolInvalid | SymbolUnknown | SymbolAmbiguous
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What a symbol means: `EXCHANGE:SYMBOL`, and what it is called."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What each of some symbols means, or why it means nothing; both by symbol."""
+
+    found: Mapping[str, Instrument] = field(default_factory=dict)
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+
+
+def symbol_of(text: str) -> str | None:
+    """Return a symbol, upper case, as it was written; None when it cannot be one."""
+    # upper() turns some letters outside ASCII into ASCII ones, so they are refused before it.
+    if not text.isascii() or len(text) > MAX_SYMBOL_LENGTH:
+        return None
+    symbol = text.upper()
+    return symbol if _FORM.fullmatch(symbol) else None
