@@ -15,9 +15,10 @@ from limits import RateLimitItem, parse
 from auth.domain import accounts
 from auth.domain.accounts import Accounts
 from auth.domain.expiry import Expiry
+from auth.domain.google_login import GoogleLogin
 from auth.domain.keys import PublicKey
 from auth.domain.login import PasswordLogin
-from auth.domain.ports import Limit
+from auth.domain.ports import IdTokens, Limit
 from auth.domain.sessions import Sessions
 from auth.domain.throttle import Throttle
 from auth.domain.users import User
@@ -25,6 +26,9 @@ from auth.handlers.accounts import AccountService
 from auth.handlers.keys import KeyService
 from auth.handlers.sessions import SessionService
 from auth.providers.attempts import WindowedAttempts
+from auth.providers.google.fetch import KeyAddress
+from auth.providers.google.id_tokens import GoogleIdTokens
+from auth.providers.google.keys import GoogleKeys
 from auth.providers.key_files import KeyFile, KeyFolder
 from auth.providers.passwords import Argon2Passwords
 from auth.providers.signing import KeySource, TokenSigner
@@ -58,6 +62,7 @@ class _Parts:
     signer: TokenSigner
     passwords: Argon2Passwords
     throttle: Throttle
+    id_tokens: IdTokens | None
     clock: Clock
 
 
@@ -84,6 +89,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
             signer=TokenSigner(_key_source(settings, clock), clock=clock),
             passwords=await enter(_open_passwords(settings)),
             throttle=Throttle(await enter(WindowedAttempts.open(_windows(settings), settings.redis_url))),
+            id_tokens=await enter(_open_id_tokens(settings, clock)),
             clock=clock,
         )
         await enter(running(parts.signer.follow(), Expiry(parts.store, clock=clock).run()))
@@ -98,10 +104,11 @@ def _services(settings: Settings, parts: _Parts) -> list[Register]:
     sessions = Sessions(parts.store, parts.signer, clock=parts.clock, policy=policy, random_bytes=secrets.token_bytes)
     registered = Accounts(parts.store, sessions, passwords=parts.passwords, throttle=parts.throttle, clock=parts.clock)
     login = PasswordLogin(parts.store, sessions, passwords=parts.passwords, throttle=parts.throttle, clock=parts.clock)
+    google = GoogleLogin(parts.store, sessions, id_tokens=parts.id_tokens, throttle=parts.throttle, clock=parts.clock)
     keys = KeyService(parts.signer, parts.store, policy=policy, clock=parts.clock)
     return [
         partial(add_AccountServiceServicer_to_server, AccountService(registered)),
-        partial(add_SessionServiceServicer_to_server, SessionService(login, sessions)),
+        partial(add_SessionServiceServicer_to_server, SessionService(login, google, sessions)),
         partial(add_KeyServiceServicer_to_server, keys),
     ]
 
@@ -112,6 +119,16 @@ def _key_source(settings: Settings, clock: Clock) -> KeySource:
     folder = KeyFolder(settings.key_folder, settings.rotation_policy)
     folder.prepare(clock.now())
     return folder
+
+
+@asynccontextmanager
+async def _open_id_tokens(settings: Settings, clock: Clock) -> AsyncIterator[IdTokens | None]:
+    if settings.google_client_id is None:
+        yield None
+        return
+    address = KeyAddress(settings.google_jwks_url)
+    async with GoogleKeys.open(address.fetch, clock=clock) as keys:
+        yield GoogleIdTokens(keys, client_id=settings.google_client_id)
 
 
 def _open_passwords(settings: Settings) -> AbstractAsyncContextManager[Argon2Passwords]:

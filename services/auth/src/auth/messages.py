@@ -4,9 +4,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from auth.domain.keys import PublicKey
 from auth.domain.revocations import Revocation, RevocationKind
-from auth.domain.tokens import Tokens
+from auth.domain.tokens import Session, Tokens
 from auth.domain.users import IdentityProvider, User
-from bourse.auth.v1 import accounts_pb2, keys_pb2
+from bourse.auth.v1 import accounts_pb2, keys_pb2, sessions_pb2
 
 SIGNATURE_ALGORITHM = "EdDSA"
 
@@ -36,6 +36,16 @@ def tokens_message(tokens: Tokens) -> accounts_pb2.Tokens:
         access_token=tokens.access_token.get_secret_value(),
         refresh_token=tokens.refresh_token.get_secret_value(),
         expires_in_seconds=tokens.expires_in_seconds,
+    )
+
+
+def open_session_message(session: Session) -> sessions_pb2.OpenSession:
+    """Return what its owner may know of a session; from where it was opened is kept for throttling alone."""
+    created_at, expires_at = Timestamp(), Timestamp()
+    created_at.FromDatetime(session.created_at)
+    expires_at.FromDatetime(session.refresh_expires_at)
+    return sessions_pb2.OpenSession(
+        id=session.id, created_at=created_at, expires_at=expires_at, opened_from=session.opened_by.value
     )
 
 

@@ -3,19 +3,21 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from limits import parse
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from auth.domain.keys import RotationPolicy
 from auth.domain.revocations import VERIFIER_LEEWAY
 from auth.domain.tokens import TokenPolicy
 from auth.providers.passwords import Argon2Cost
-from chassis.settings import ProcessSettings
+from chassis.settings import LOOPBACK_HOSTS, ProcessSettings
 
-WEEK_SECONDS = 7 * 24 * 3600
-MONTH_SECONDS = 30 * 24 * 3600
-YEAR_SECONDS = 365 * 24 * 3600
+DAY_SECONDS = 24 * 3600
+WEEK_SECONDS = 7 * DAY_SECONDS
+MONTH_SECONDS = 30 * DAY_SECONDS
+YEAR_SECONDS = 365 * DAY_SECONDS
 
 
 def _window(text: str) -> str:
@@ -40,6 +42,7 @@ class Settings(ProcessSettings):
         auth_token_issuer: the `iss` claim.
         auth_token_audience: the `aud` claim.
         auth_access_token_seconds: how long a password session's access token lives.
+        auth_google_access_token_seconds: how long a Google session's access token lives.
         auth_refresh_token_seconds: how long a refresh token waits to be used.
         auth_argon2_time_cost: passes over the memory.
         auth_argon2_memory_kib: memory of one hash, in KiB, taken once a worker.
@@ -49,6 +52,8 @@ class Settings(ProcessSettings):
         auth_registration_limit: registrations a client's network may make, as `30/hour`.
         auth_login_limit: attempts to log in from one network.
         auth_login_account_limit: attempts to log in to one account without success.
+        google_client_id: the audience of the ID tokens taken; unset means that nobody signs in with Google.
+        google_jwks_url: where Google publishes its keys; plain HTTP on loopback alone.
     """
 
     auth_address: str = "127.0.0.1:7101"
@@ -59,6 +64,7 @@ class Settings(ProcessSettings):
     auth_token_issuer: str = Field(default="bourse", min_length=1)
     auth_token_audience: str = Field(default="bourse", min_length=1)
     auth_access_token_seconds: int = Field(default=WEEK_SECONDS, ge=1, le=YEAR_SECONDS)
+    auth_google_access_token_seconds: int = Field(default=DAY_SECONDS, ge=1, le=YEAR_SECONDS)
     auth_refresh_token_seconds: int = Field(default=MONTH_SECONDS, ge=1, le=YEAR_SECONDS)
     auth_argon2_time_cost: int = Field(default=3, ge=1, le=100)
     auth_argon2_memory_kib: int = Field(default=64 * 1024, ge=8, le=4 * 1024 * 1024)
@@ -68,6 +74,19 @@ class Settings(ProcessSettings):
     auth_registration_limit: AttemptWindow = "30/hour"
     auth_login_limit: AttemptWindow = "60/minute"
     auth_login_account_limit: AttemptWindow = "10/minute"
+    google_client_id: str | None = Field(default=None, min_length=1, max_length=255)
+    google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+
+    @field_validator("google_jwks_url")
+    @classmethod
+    def _nobody_else_can_choose_the_keys(cls, address: str) -> str:
+        parts = urlsplit(address)
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS)
+        if not is_safe or not parts.hostname or parts.username is not None:
+            raise ValueError(
+                "should begin with https://, since who answers decides who signs in; http:// is loopback's"
+            )
+        return address
 
     @property
     def database_url(self) -> str:
@@ -88,15 +107,17 @@ class Settings(ProcessSettings):
             issuer=self.auth_token_issuer,
             audience=self.auth_token_audience,
             access_lifetime=timedelta(seconds=self.auth_access_token_seconds),
+            google_access_lifetime=timedelta(seconds=self.auth_google_access_token_seconds),
             refresh_lifetime=timedelta(seconds=self.auth_refresh_token_seconds),
         )
 
     @property
     def rotation_policy(self) -> RotationPolicy:
         """Return how keys take turns."""
+        longest_seconds = max(self.auth_access_token_seconds, self.auth_google_access_token_seconds)
         return RotationPolicy(
             publish_ahead=timedelta(seconds=self.auth_key_publish_ahead_seconds),
-            token_lifetime=timedelta(seconds=self.auth_access_token_seconds) + VERIFIER_LEEWAY,
+            token_lifetime=timedelta(seconds=longest_seconds) + VERIFIER_LEEWAY,
         )
 
     @property

@@ -12,14 +12,16 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from auth.domain.accounts import Accounts, EmailTaken
+from auth.domain.google_identities import GoogleIdentity, IdTokenInvalid
+from auth.domain.google_login import GoogleLogin
 from auth.domain.keys import PublicKey
 from auth.domain.login import PasswordLogin
 from auth.domain.ports import Limit
-from auth.domain.revocations import Revocation
+from auth.domain.revocations import Revocation, RevocationKind
 from auth.domain.sessions import Sessions, SignedIn
 from auth.domain.throttle import Throttle
 from auth.domain.tokens import AccessClaims, RefreshToken, Session, TokenPolicy
-from auth.domain.users import IdentityProvider, NewPasswordAccount, PasswordAccount, User
+from auth.domain.users import IdentityProvider, NewPasswordAccount, PasswordAccount, User, UserNotFound
 from chassis.clock import ManualClock
 
 EMAIL = "asha@example.com"
@@ -37,11 +39,17 @@ class _Token:
 @dataclass(slots=True)
 class _State:
     accounts: dict[str, PasswordAccount] = field(default_factory=dict)
+    google_accounts: dict[str, User] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
     tokens: dict[bytes, _Token] = field(default_factory=dict)
     revocations: list[Revocation] = field(default_factory=list)
     announced: list[tuple[Revocation, ...]] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+
+    @property
+    def users(self) -> dict[str, User]:
+        return {each.user.id: each.user for each in self.accounts.values()} | self.google_accounts
 
 
 class MemoryStore:
@@ -101,8 +109,27 @@ class _MemoryUsers:
         self._state.accounts[account.email.key] = PasswordAccount(user, account.password_hash)
         return user
 
+    async def keep_google_account(self, identity: GoogleIdentity, now: datetime) -> User | None:
+        known = self._state.users.get(identity.subject)
+        if known is not None and known.identity_provider is not IdentityProvider.GOOGLE:
+            return None
+        user = User(
+            id=identity.subject,
+            identity_provider=IdentityProvider.GOOGLE,
+            email=identity.email,
+            name=identity.name or (known.name if known else None),
+            picture=identity.picture or (known.picture if known else None),
+            created_at=known.created_at if known else now,
+        )
+        self._state.google_accounts[user.id] = user
+        return user
+
     async def find(self, user_id: str) -> User | None:
-        return next((each.user for each in self._state.accounts.values() if each.user.id == user_id), None)
+        return self._state.users.get(user_id)
+
+    async def find_of_session(self, session_id: str) -> User | None:
+        session = self._state.sessions.get(session_id)
+        return None if session is None else await self.find(session.user_id)
 
     async def find_password_account(self, email_key: str) -> PasswordAccount | None:
         return self._state.accounts.get(email_key)
@@ -117,12 +144,22 @@ class _MemoryUsers:
             if account.user.id == user_id:
                 self._state.accounts[key] = replace(account, user=replace(account.user, is_admin=True))
 
+    async def lock(self, user_id: str) -> bool:
+        return user_id in self._state.users
+
+    async def delete(self, user_id: str, now: datetime) -> None:  # noqa: ARG002  # when is not kept
+        self._state.accounts = {key: each for key, each in self._state.accounts.items() if each.user.id != user_id}
+        self._state.google_accounts.pop(user_id, None)
+        self._state.deleted.append(user_id)
+
 
 class _MemorySessions:
     def __init__(self, state: _State) -> None:
         self._state = state
 
     async def add(self, session: Session, token: RefreshToken) -> None:
+        if session.user_id not in self._state.users:
+            raise UserNotFound
         self._state.sessions[session.id] = session
         self._state.tokens[token.digest] = _Token(session.id, token.expires_at)
 
@@ -154,6 +191,27 @@ class _MemorySessions:
         session = self._state.sessions.get(session_id)
         return session is not None and session.user_id == user_id
 
+    async def is_open(self, session_id: str, user_id: str, now: datetime) -> bool:
+        return any(
+            each.id == session_id for each in await self.list_open(user_id, now, at_most=len(self._state.sessions))
+        )
+
+    async def list_open(self, user_id: str, now: datetime, *, at_most: int) -> tuple[Session, ...]:
+        open_ones = [
+            session
+            for session in self._state.sessions.values()
+            if session.user_id == user_id
+            and session.id not in self._state.revoked
+            and max(session.refresh_expires_at, session.access_expires_at) > now
+        ]
+        return tuple(sorted(open_ones, key=lambda session: session.created_at, reverse=True)[:at_most])
+
+    async def delete_of(self, user_id: str) -> datetime | None:
+        gone = {session.id: session for session in self._state.sessions.values() if session.user_id == user_id}
+        self._state.sessions = {name: each for name, each in self._state.sessions.items() if name not in gone}
+        self._state.tokens = {name: each for name, each in self._state.tokens.items() if each.session_id not in gone}
+        return max((session.access_expires_at for session in gone.values()), default=None)
+
     async def has_live_from(self, user_id: str, network: str, now: datetime) -> bool:
         return any(
             session.user_id == user_id and session.opened_from == network and session.refresh_expires_at > now
@@ -178,6 +236,11 @@ class _MemoryRevocations:
     async def add(self, revocations: Sequence[Revocation], now: datetime) -> None:  # noqa: ARG002  # when is not kept
         self._state.revocations.extend(revocations)
         self._state.announced.append(tuple(revocations))
+
+    async def user_refused_until(self, user_id: str, now: datetime) -> datetime | None:
+        refusals = (each for each in self._state.revocations if each.kind is RevocationKind.USER)
+        ends = (each.expires_at for each in refusals if each.subject == user_id and each.expires_at > now)
+        return max(ends, default=None)
 
     async def standing(self, now: datetime) -> tuple[Revocation, ...]:
         return tuple(each for each in self._state.revocations if each.expires_at > now)
@@ -245,6 +308,24 @@ class RecordingSigner:
         return (PublicKey("key-1", bytes(32)),)
 
 
+class NamedIdentities:
+    """Takes an ID token for the identity it was given for, and no other token."""
+
+    def __init__(self) -> None:
+        self.identities: dict[str, GoogleIdentity] = {}
+
+    async def verify(self, id_token: SecretStr) -> GoogleIdentity:
+        """Return the identity.
+
+        Raises:
+            IdTokenInvalid: the token stands for nobody.
+        """
+        identity = self.identities.get(id_token.get_secret_value())
+        if identity is None:
+            raise IdTokenInvalid("it stands for nobody")
+        return identity
+
+
 class InMemoryAuth:
     """The whole domain on the stand-ins above."""
 
@@ -266,6 +347,10 @@ class InMemoryAuth:
         )
         self.accounts = Accounts(self.store, self.sessions, passwords=self.passwords, throttle=throttle, clock=clock)
         self.login = PasswordLogin(self.store, self.sessions, passwords=self.passwords, throttle=throttle, clock=clock)
+        self.id_tokens = NamedIdentities()
+        self.google_login = GoogleLogin(
+            self.store, self.sessions, id_tokens=self.id_tokens, throttle=throttle, clock=clock
+        )
 
     async def register(self, email: str = EMAIL, password: str = PASSWORD) -> SignedIn:
         """Register from the home address."""

@@ -1,24 +1,28 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, delete, func, inspect, select
+from sqlalchemy import Connection, delete, func, insert, inspect, select
 
 from auth.app import migrate
 from auth.domain.accounts import EmailTaken
 from auth.domain.credentials import parse_email
+from auth.domain.google_identities import GoogleIdentity
 from auth.domain.revocations import Revocation, RevocationKind
-from auth.domain.tokens import RefreshToken, Session
-from auth.domain.users import IdentityProvider, NewPasswordAccount, User
+from auth.domain.tokens import Opening, RefreshToken, Session
+from auth.domain.users import IdentityProvider, NewPasswordAccount, User, UserNotFound
 from auth.settings import Settings
-from auth.storage.store import AuthStore
+from auth.storage.store import AuthStore, StoredUnit
 from auth.storage.tables import METADATA, OUTBOX, REFRESH_TOKENS, SESSIONS, USERS
 from bourse.auth.v1 import events_pb2
 from chassis.database import Database, ensure_schema
 
 NOW = datetime(2026, 3, 2, 9, 15, 30, 250_000, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SUBJECT = "110169484474386276334"
+ASHA = GoogleIdentity(SUBJECT, "asha@example.com", "Asha Rao", "https://example.com/asha")
 
 Columns = dict[str, tuple[str, bool]]
 
@@ -48,6 +52,7 @@ def session(user: User, session_id: str = "session-1") -> Session:
     return Session(
         id=session_id,
         user_id=user.id,
+        opened_by=Opening.REGISTER,
         opened_from="192.0.2.1",
         created_at=NOW,
         access_expires_at=NOW + HOUR,
@@ -326,3 +331,206 @@ async def test_a_deleted_user_takes_sessions_and_refresh_tokens_along(store: Aut
     async with database.transaction() as connection:
         await connection.execute(delete(USERS).where(USERS.c.id == user.id))
     assert (await count(database, SESSIONS.name), await count(database, REFRESH_TOKENS.name)) == (0, 0)
+
+
+async def test_what_opened_a_session_is_remembered_and_those_from_before_were_opened_by_password(
+    store: AuthStore, database: Database
+) -> None:
+    user = await open_session(store)
+    async with store.reading() as unit:
+        assert await unit.sessions.list_open(user.id, NOW, at_most=9) == (session(user),)
+    row = {
+        "id": "session-0",
+        "user_id": user.id,
+        "opened_from": "192.0.2.1",
+        "created_at": NOW - HOUR,
+        "access_expires_at": NOW + HOUR,
+        "refresh_expires_at": NOW + HOUR,
+    }
+    async with database.transaction() as connection:
+        await connection.execute(insert(SESSIONS).values(row))
+    async with store.reading() as unit:
+        listed = await unit.sessions.list_open(user.id, NOW, at_most=9)
+    assert [(each.id, each.opened_by) for each in listed] == [
+        ("session-1", Opening.REGISTER),
+        ("session-0", Opening.PASSWORD),
+    ]
+
+
+async def test_open_sessions_are_the_users_own_newest_first_and_bounded(store: AuthStore) -> None:
+    user = await open_session(store, "stranger")
+    async with store.transaction() as unit:
+        user = await unit.users.add(account())
+        for number in range(4):
+            made = replace(session(user, f"session-{number}"), created_at=NOW + number * HOUR / 60)
+            await unit.sessions.add(made, token(f"session-{number}"))
+        await unit.sessions.revoke("session-2", NOW)
+    async with store.reading() as unit:
+        sessions = unit.sessions
+        listed = await sessions.list_open(user.id, NOW, at_most=2)
+        assert [each.id for each in listed] == ["session-3", "session-1"]
+        assert await sessions.is_open("session-1", user.id, NOW)
+        assert not await sessions.is_open("session-2", user.id, NOW)
+        assert not await sessions.is_open("stranger", user.id, NOW)
+        assert await sessions.is_open("session-1", user.id, NOW + 2 * HOUR - timedelta(seconds=1))
+        assert not await sessions.is_open("session-1", user.id, NOW + 2 * HOUR)
+        assert await sessions.list_open(user.id, NOW + 2 * HOUR, at_most=9) == ()
+
+
+async def test_a_session_whose_access_token_outlives_its_refresh_token_is_open(store: AuthStore) -> None:
+    async with store.transaction() as unit:
+        user = await unit.users.add(account())
+        await unit.sessions.add(replace(session(user), access_expires_at=NOW + 5 * HOUR), token("session-1"))
+        assert await unit.sessions.is_open("session-1", user.id, NOW + 3 * HOUR)
+
+
+async def test_a_sessions_account_is_found(store: AuthStore) -> None:
+    user = await open_session(store)
+    async with store.reading() as unit:
+        assert await unit.users.find_of_session("session-1") == user
+        assert await unit.users.find_of_session("session-2") is None
+
+
+async def test_a_google_account_is_made_then_refreshed(store: AuthStore) -> None:
+    async with store.transaction() as unit:
+        made = await unit.users.keep_google_account(ASHA, NOW)
+    assert made == User(SUBJECT, IdentityProvider.GOOGLE, ASHA.email, ASHA.name, ASHA.picture, NOW)
+    changed = GoogleIdentity(SUBJECT, "asha.rao@example.com", "Asha R", None)
+    async with store.transaction() as unit:
+        refreshed = await unit.users.keep_google_account(changed, NOW + HOUR)
+    assert refreshed == User(SUBJECT, IdentityProvider.GOOGLE, changed.email, changed.name, ASHA.picture, NOW)
+    async with store.reading() as unit:
+        assert await unit.users.find(SUBJECT) == refreshed
+        assert await unit.users.find_password_account(ASHA.email) is None
+
+
+async def test_an_administrators_google_account_stays_one(store: AuthStore) -> None:
+    async with store.transaction() as unit:
+        await unit.users.keep_google_account(ASHA, NOW)
+        await unit.users.grant_admin(SUBJECT)
+        again = await unit.users.keep_google_account(ASHA, NOW)
+    assert again is not None
+    assert again.is_admin
+
+
+async def test_a_password_account_is_not_taken_over_by_its_id(store: AuthStore) -> None:
+    async with store.transaction() as unit:
+        user = await unit.users.add(account())
+    async with store.transaction() as unit:
+        taken = await unit.users.keep_google_account(replace(ASHA, subject=user.id), NOW)
+    assert taken is None
+    async with store.reading() as unit:
+        assert await unit.users.find(user.id) == user
+
+
+async def test_of_first_sign_ins_at_once_all_get_the_one_account(store: AuthStore, database: Database) -> None:
+    async def keep() -> User | None:
+        async with store.transaction() as unit:
+            kept = await unit.users.keep_google_account(ASHA, NOW)
+            await asyncio.sleep(0.01)
+            return kept
+
+    kept = await asyncio.gather(*(keep() for _ in range(8)))
+    assert {None if each is None else each.id for each in kept} == {SUBJECT}
+    assert await count(database, "users") == 1
+
+
+async def test_one_address_may_be_a_password_accounts_and_two_google_accounts(
+    store: AuthStore, database: Database
+) -> None:
+    async with store.transaction() as unit:
+        await unit.users.add(account(ASHA.email))
+        await unit.users.keep_google_account(ASHA, NOW)
+        await unit.users.keep_google_account(replace(ASHA, subject="1" * 255), NOW)
+    assert await count(database, "users") == 3
+
+
+async def test_an_account_is_deleted_with_its_events_or_not_at_all(
+    store: AuthStore, database: Database, announced: list[str]
+) -> None:
+    user, other = await open_session(store), await open_session(store, "session-2")
+
+    async def remove(unit: StoredUnit) -> None:
+        assert await unit.users.lock(user.id)
+        assert await unit.sessions.delete_of(user.id) == NOW + HOUR
+        await unit.users.delete(user.id, NOW)
+
+    async def remove_and_fail() -> None:
+        async with store.transaction() as unit:
+            await remove(unit)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await remove_and_fail()
+    assert (await count(database, "users"), await count(database, "outbox"), announced) == (2, 0, [])
+    async with store.transaction() as unit:
+        await remove(unit)
+    assert announced == ["committed"]
+    async with store.transaction() as unit:
+        assert not await unit.users.lock(user.id)
+        assert await unit.users.lock(other.id)
+        assert await unit.sessions.delete_of(user.id) is None
+    assert [await count(database, name) for name in ("users", "sessions", "refresh_tokens")] == [1, 1, 1]
+    async with database.reading() as connection:
+        row = (await connection.execute(select(OUTBOX))).one()
+    event = events_pb2.UserDeleted.FromString(row.payload)
+    assert row.subject == "events.auth.user_deleted"
+    assert row.message_id.startswith(f"user_deleted:{user.id}:")
+    assert (event.user_id, event.deleted_at.ToDatetime(UTC)) == (user.id, NOW)
+
+
+async def test_an_account_of_the_longest_id_can_be_deleted_again_and_again(
+    store: AuthStore, database: Database
+) -> None:
+    longest = replace(ASHA, subject="g" * 255)
+    for _ in range(2):
+        async with store.transaction() as unit:
+            await unit.users.keep_google_account(longest, NOW)
+            await unit.users.delete(longest.subject, NOW)
+    assert await count(database, "outbox") == 2
+
+
+async def test_a_session_that_is_opened_while_its_account_is_deleted_is_refused(
+    store: AuthStore, database: Database
+) -> None:
+    user = await open_session(store)
+    is_locked = asyncio.Event()
+
+    async def remove() -> datetime | None:
+        async with store.transaction() as unit:
+            assert await unit.users.lock(user.id)
+            is_locked.set()
+            await asyncio.sleep(0.05)
+            last_expires_at = await unit.sessions.delete_of(user.id)
+            await unit.users.delete(user.id, NOW)
+            return last_expires_at
+
+    async def add() -> None:
+        await is_locked.wait()
+        async with store.transaction() as unit:
+            await unit.sessions.add(session(user, "session-2"), token("session-2"))
+
+    removed, added = await asyncio.gather(remove(), add(), return_exceptions=True)
+    assert removed == NOW + HOUR
+    assert isinstance(added, UserNotFound)
+    assert await count(database, "sessions") == 0
+
+
+async def test_a_users_refusal_is_found_until_it_ends(store: AuthStore) -> None:
+    async with store.transaction() as unit:
+        await unit.revocations.add(
+            [Revocation(RevocationKind.USER, "42", NOW + HOUR), Revocation(RevocationKind.TOKEN, "43", NOW + HOUR)], NOW
+        )
+    async with store.reading() as unit:
+        assert await unit.revocations.user_refused_until("42", NOW) == NOW + HOUR
+        assert await unit.revocations.user_refused_until("42", NOW + HOUR) is None
+        assert await unit.revocations.user_refused_until("43", NOW) is None
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
+async def test_of_two_revocations_the_later_end_stands(store: AuthStore, first: int, second: int) -> None:
+    for hours in (first, second):
+        async with store.transaction() as unit:
+            await unit.revocations.add([Revocation(RevocationKind.USER, "42", NOW + hours * HOUR)], NOW)
+    async with store.reading() as unit:
+        assert await unit.revocations.user_refused_until("42", NOW) == NOW + 2 * HOUR

@@ -10,6 +10,10 @@ from chassis.clock import ManualClock
 @pytest.fixture
 def auth(clock: ManualClock) -> InMemoryAuth:
     policy = TokenPolicy(
-        issuer="bourse", audience="clients", access_lifetime=timedelta(days=7), refresh_lifetime=timedelta(days=30)
+        issuer="bourse",
+        audience="clients",
+        access_lifetime=timedelta(days=7),
+        google_access_lifetime=timedelta(days=1),
+        refresh_lifetime=timedelta(days=30),
     )
     return InMemoryAuth(clock=clock, policy=policy)

@@ -4,11 +4,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from auth.domain.accounts import AccountNotFound, EmailTaken, UserNotFound, grant_admin
+from auth.domain.accounts import AccountNotFound, EmailTaken, grant_admin
 from auth.domain.credentials import EmailInvalid, NameInvalid, PasswordTooLong, PasswordTooShort
 from auth.domain.ports import Limit
+from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
+from auth.domain.sessions import RefreshTokenInvalid
 from auth.domain.throttle import RegistrationThrottled
-from auth.domain.users import IdentityProvider, User
+from auth.domain.users import IdentityProvider, User, UserNotFound
 from auth.testing import InMemoryAuth, MemoryStore
 
 
@@ -110,3 +112,50 @@ async def test_a_hash_is_not_shown(auth: InMemoryAuth) -> None:
     (account,) = auth.store.state.accounts.values()
     assert "correct horse" in account.password_hash
     assert "correct horse" not in repr(account)
+
+
+async def test_a_deleted_account_is_gone_with_its_sessions_and_its_tokens_are_refused(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    await auth.clock.advance(3600)
+    newest = auth.claims_of(await auth.log_in())
+    await auth.accounts.delete(registered.user.id)
+    with pytest.raises(UserNotFound):
+        await auth.accounts.get(registered.user.id)
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh(registered.tokens.refresh_token)
+    refused = Revocation(RevocationKind.USER, registered.user.id, newest.expires_at + VERIFIER_LEEWAY)
+    assert auth.store.state.announced == [(refused,)]
+    assert auth.store.state.deleted == [registered.user.id]
+    assert (auth.store.state.sessions, auth.store.state.tokens) == ({}, {})
+
+
+async def test_deleting_an_account_leaves_others_alone(auth: InMemoryAuth) -> None:
+    asha, ravi = await auth.register(), await auth.register("ravi@example.com")
+    await auth.accounts.delete(asha.user.id)
+    assert await auth.accounts.get(ravi.user.id) == ravi.user
+    await auth.sessions.refresh(ravi.tokens.refresh_token)
+
+
+async def test_an_account_without_sessions_is_deleted_too(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    auth.store.state.sessions.clear()
+    await auth.accounts.delete(registered.user.id)
+    (revocation,) = auth.store.state.revocations
+    assert revocation.expires_at == auth.clock.now() + VERIFIER_LEEWAY
+
+
+@pytest.mark.parametrize("user_id", ["2", "", "01", "1\x00", "x" * 256])
+async def test_an_unknown_account_cannot_be_deleted(auth: InMemoryAuth, user_id: str) -> None:
+    await auth.register()
+    with pytest.raises(UserNotFound):
+        await auth.accounts.delete(user_id)
+    assert not auth.store.state.announced
+
+
+async def test_an_account_is_deleted_once(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    results = await asyncio.gather(
+        *(auth.accounts.delete(registered.user.id) for _ in range(3)), return_exceptions=True
+    )
+    assert sum(isinstance(result, UserNotFound) for result in results) == 2
+    assert len(auth.store.state.announced) == 1

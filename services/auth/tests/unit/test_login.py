@@ -148,3 +148,15 @@ async def test_counters_do_not_hold_addresses_of_people(auth: InMemoryAuth) -> N
     with pytest.raises(CredentialsInvalid):
         await auth.login.log_in(email="asha@example.com", password=SecretStr("wrong horse"), client_address="192.0.2.1")
     assert not any("asha" in key for _, key in auth.attempts.counts)
+
+
+async def test_an_account_that_is_deleted_while_its_password_is_checked_is_unknown(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+
+    async def verify_and_delete(password: SecretStr, password_hash: str | None) -> bool:
+        await auth.accounts.delete(registered.user.id)
+        return True
+
+    auth.passwords.verify = verify_and_delete  # type: ignore[method-assign]
+    with pytest.raises(CredentialsInvalid):
+        await auth.log_in()

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
-from auth.domain.sessions import LogOutIncomplete, RefreshTokenInvalid
-from auth.domain.tokens import digest_of, make_refresh_token
+from auth.domain.sessions import LogOutIncomplete, RefreshTokenInvalid, SessionNotFound
+from auth.domain.tokens import Opening, digest_of, make_refresh_token
 from auth.testing import InMemoryAuth
 
 DAY_SECONDS = 24 * 3600
@@ -177,3 +177,62 @@ async def test_logging_out_needs_all_three_claims(auth: InMemoryAuth, claim: str
     claims = {"user_id": "1", "session_id": "s", "token_id": "t", claim: value}
     with pytest.raises(LogOutIncomplete, match=claim):
         await auth.sessions.log_out(**claims)
+
+
+async def test_open_sessions_are_listed_newest_first_with_what_opened_them(auth: InMemoryAuth) -> None:
+    registered = auth.claims_of(await auth.register())
+    await auth.clock.advance(60)
+    logged_in = auth.claims_of(await auth.log_in())
+    await auth.register("ravi@example.com")
+    listed = await auth.sessions.list_open(registered.user_id)
+    assert [(each.id, each.opened_by) for each in listed] == [
+        (logged_in.session_id, Opening.PASSWORD),
+        (registered.session_id, Opening.REGISTER),
+    ]
+    assert listed[0].created_at == auth.clock.now()
+    assert listed[0].refresh_expires_at == auth.clock.now() + timedelta(days=30)
+
+
+async def test_ended_and_expired_sessions_are_not_listed(auth: InMemoryAuth) -> None:
+    claims = auth.claims_of(await auth.register())
+    other = auth.claims_of(await auth.log_in())
+    await auth.sessions.revoke(user_id=claims.user_id, session_id=other.session_id)
+    assert [each.id for each in await auth.sessions.list_open(claims.user_id)] == [claims.session_id]
+    await auth.clock.advance(30 * DAY_SECONDS)
+    assert await auth.sessions.list_open(claims.user_id) == ()
+
+
+@pytest.mark.parametrize("user_id", ["2", "", "x" * 256, "1\x00"])
+async def test_nobody_has_no_sessions(auth: InMemoryAuth, user_id: str) -> None:
+    await auth.register()
+    assert await auth.sessions.list_open(user_id) == ()
+
+
+async def test_a_revoked_session_is_refused_everywhere(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    claims = auth.claims_of(registered)
+    await auth.sessions.revoke(user_id=claims.user_id, session_id=claims.session_id)
+    assert auth.store.state.announced == [
+        (Revocation(RevocationKind.SESSION, claims.session_id, claims.expires_at + VERIFIER_LEEWAY),)
+    ]
+    with pytest.raises(RefreshTokenInvalid):
+        await auth.sessions.refresh(registered.tokens.refresh_token)
+    with pytest.raises(SessionNotFound):
+        await auth.sessions.revoke(user_id=claims.user_id, session_id=claims.session_id)
+
+
+async def test_another_users_session_counts_as_unknown(auth: InMemoryAuth) -> None:
+    asha = await auth.register()
+    ravi = await auth.register("ravi@example.com")
+    with pytest.raises(SessionNotFound) as refused:
+        await auth.sessions.revoke(user_id=ravi.user.id, session_id=auth.claims_of(asha).session_id)
+    assert (refused.value.code, refused.value.reason) == ("NOT_FOUND", "SESSION_NOT_FOUND")
+    assert not auth.store.state.announced
+    await auth.sessions.refresh(asha.tokens.refresh_token)
+
+
+@pytest.mark.parametrize(("user_id", "session_id"), [("", "s"), ("1", ""), ("1", "x" * 256), ("1", "a\x00b")])
+async def test_an_id_that_cannot_be_is_unknown(auth: InMemoryAuth, user_id: str, session_id: str) -> None:
+    await auth.register()
+    with pytest.raises(SessionNotFound):
+        await auth.sessions.revoke(user_id=user_id, session_id=session_id)

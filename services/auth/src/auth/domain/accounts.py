@@ -1,14 +1,20 @@
-"""Password accounts: made here, read here."""
+"""Accounts: made with a password here, read and deleted here whoever vouches for them."""
+
+import logging
 
 from pydantic import SecretStr
 
 from auth.domain.credentials import EmailAddress, parse_email, parse_name, parse_new_password
 from auth.domain.ports import Passwords, Store
+from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
 from auth.domain.sessions import Sessions, SignedIn
 from auth.domain.throttle import Throttle, network_of
-from auth.domain.users import NewPasswordAccount, User, is_possible_user_id
+from auth.domain.tokens import Opening
+from auth.domain.users import NewPasswordAccount, User, UserNotFound, is_possible_user_id
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
+
+log = logging.getLogger(__name__)
 
 
 class EmailTaken(ServiceError):
@@ -19,16 +25,6 @@ class EmailTaken(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("email already has an account; log in instead")
-
-
-class UserNotFound(ServiceError):
-    """There is no account with this id."""
-
-    code = Code.NOT_FOUND
-    reason = "USER_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("there is no such user")
 
 
 class AccountNotFound(ServiceError):
@@ -42,7 +38,7 @@ class AccountNotFound(ServiceError):
 
 
 class Accounts:
-    """Makes accounts and reads them back."""
+    """Makes accounts, reads them back and deletes them."""
 
     def __init__(
         self, store: Store, sessions: Sessions, *, passwords: Passwords, throttle: Throttle, clock: Clock
@@ -81,7 +77,7 @@ class Accounts:
         )
         async with self._store.transaction() as unit:
             user = await unit.users.add(account)
-            opened = await self._sessions.open(unit, user, network)
+            opened = await self._sessions.open(unit, user, network, Opening.REGISTER)
         return self._sessions.sign_in(user, opened)
 
     async def get(self, user_id: str) -> User:
@@ -97,6 +93,25 @@ class Accounts:
         if user is None:
             raise UserNotFound
         return user
+
+    async def delete(self, user_id: str) -> None:
+        """Delete an account with its sessions, refuse its tokens everywhere, and tell who keeps anything of it.
+
+        Raises:
+            UserNotFound: there is none with this id.
+        """
+        if not is_possible_user_id(user_id):
+            raise UserNotFound
+        now = self._clock.now()
+        async with self._store.transaction() as unit:
+            # Locked first: a session that is opened at this moment is either counted below or refused.
+            if not await unit.users.lock(user_id):
+                raise UserNotFound
+            last_expires_at = await unit.sessions.delete_of(user_id)
+            await unit.users.delete(user_id, now)
+            refused_until = max(last_expires_at or now, now) + VERIFIER_LEEWAY
+            await unit.revocations.add([Revocation(RevocationKind.USER, user_id, refused_until)], now)
+        log.info("account deleted", extra={"user_id": user_id})
 
     async def _require_free(self, email: EmailAddress) -> None:
         # Storage decides for good; asking first spares the price of a hash.

@@ -14,7 +14,8 @@ from auth.domain.credentials import (
 from auth.domain.ports import Passwords, Store
 from auth.domain.sessions import Sessions, SignedIn
 from auth.domain.throttle import Throttle, network_of
-from auth.domain.users import PasswordAccount
+from auth.domain.tokens import Opening
+from auth.domain.users import PasswordAccount, UserNotFound
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
 
@@ -59,7 +60,11 @@ class PasswordLogin:
         if account is None or not fits:
             raise CredentialsInvalid
         await self._throttle.forgive(address, network)
-        return await self._open(account, candidate, network)
+        try:
+            return await self._open(account, candidate, network)
+        except UserNotFound as error:
+            # Deleted since it was found.
+            raise CredentialsInvalid from error
 
     async def _find(self, email: EmailAddress) -> PasswordAccount | None:
         async with self._store.reading() as unit:
@@ -76,7 +81,7 @@ class PasswordLogin:
         async with self._store.transaction() as unit:
             if renewed_hash is not None:
                 await unit.users.replace_password_hash(account.user.id, old=account.password_hash, new=renewed_hash)
-            opened = await self._sessions.open(unit, account.user, network)
+            opened = await self._sessions.open(unit, account.user, network, Opening.PASSWORD)
         return self._sessions.sign_in(account.user, opened)
 
     async def _renewed_hash(self, account: PasswordAccount, password: SecretStr) -> str | None:

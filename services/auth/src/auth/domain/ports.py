@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from auth.domain.google_identities import GoogleIdentity
 from auth.domain.keys import PublicKey
 from auth.domain.revocations import Revocation
 from auth.domain.tokens import AccessClaims, RefreshToken, Session
@@ -25,8 +26,20 @@ class Users(Protocol):
         """
         ...
 
+    async def keep_google_account(self, identity: GoogleIdentity, now: datetime) -> User | None:
+        """Make the account of an identity, or refresh it; what the identity does not say stays as it was.
+
+        Returns:
+            The account; None when its id is that of an account of another kind, which stays untouched.
+        """
+        ...
+
     async def find(self, user_id: str) -> User | None:
         """Return the account with this id."""
+        ...
+
+    async def find_of_session(self, session_id: str) -> User | None:
+        """Return the account that a session belongs to."""
         ...
 
     async def find_password_account(self, email_key: str) -> PasswordAccount | None:
@@ -41,12 +54,24 @@ class Users(Protocol):
         """Let the account's future tokens say that it is an administrator's."""
         ...
 
+    async def lock(self, user_id: str) -> bool:
+        """Keep an account as it is, without new sessions, until the transaction ends; say whether there is one."""
+        ...
+
+    async def delete(self, user_id: str, now: datetime) -> None:
+        """Delete an account and, in the same transaction, store the event that tells everyone."""
+        ...
+
 
 class SessionRecords(Protocol):
     """The sessions and their refresh tokens."""
 
     async def add(self, session: Session, token: RefreshToken) -> None:
-        """Store a new session with its first refresh token."""
+        """Store a new session with its first refresh token.
+
+        Raises:
+            UserNotFound: its account was deleted a moment ago.
+        """
         ...
 
     async def spend(self, digest: bytes, now: datetime) -> str | None:
@@ -72,6 +97,22 @@ class SessionRecords(Protocol):
         """Say whether the session is this account's."""
         ...
 
+    async def is_open(self, session_id: str, user_id: str, now: datetime) -> bool:
+        """Say whether the session is this account's and one of its tokens can still be used."""
+        ...
+
+    async def list_open(self, user_id: str, now: datetime, *, at_most: int) -> tuple[Session, ...]:
+        """Return the account's sessions of which a token can still be used, newest first."""
+        ...
+
+    async def delete_of(self, user_id: str) -> datetime | None:
+        """Delete an account's sessions and refresh tokens.
+
+        Returns:
+            When the last of their access tokens expires; None when there were no sessions.
+        """
+        ...
+
     async def has_live_from(self, user_id: str, network: str, now: datetime) -> bool:
         """Say whether the account holds an unexpired session that was opened from a network."""
         ...
@@ -85,7 +126,11 @@ class Revocations(Protocol):
     """What is refused before it expires by itself."""
 
     async def add(self, revocations: Sequence[Revocation], now: datetime) -> None:
-        """Store revocations and, in the same transaction, the event that tells everyone."""
+        """Store revocations and, in the same transaction, the event that tells everyone; the later expiry stands."""
+        ...
+
+    async def user_refused_until(self, user_id: str, now: datetime) -> datetime | None:
+        """Return until when all tokens of a user are refused; None when they are not."""
         ...
 
     async def standing(self, now: datetime) -> tuple[Revocation, ...]:
@@ -174,4 +219,17 @@ class Signer(Protocol):
 
     def published_keys(self) -> tuple[PublicKey, ...]:
         """Return the keys that verify unexpired tokens, the one that signs now first."""
+        ...
+
+
+class IdTokens(Protocol):
+    """Knows Google's keys."""
+
+    async def verify(self, id_token: SecretStr) -> GoogleIdentity:
+        """Return whom an ID token is about.
+
+        Raises:
+            IdTokenInvalid: it is not one that Google gave out for us, or it is over.
+            GoogleUnavailable: the keys are out of reach.
+        """
         ...

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
@@ -10,6 +10,7 @@ from auth.domain.ports import Signer, Store, Unit
 from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
 from auth.domain.tokens import (
     AccessClaims,
+    Opening,
     RandomBytes,
     RefreshToken,
     Session,
@@ -19,13 +20,14 @@ from auth.domain.tokens import (
     make_identifier,
     make_refresh_token,
 )
-from auth.domain.users import User
+from auth.domain.users import User, is_possible_user_id
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
 
 log = logging.getLogger(__name__)
 
 CLAIM_MAX_LENGTH = 255
+SESSIONS_LISTED = 1_000
 
 
 class RefreshTokenInvalid(ServiceError):
@@ -46,6 +48,16 @@ class LogOutIncomplete(ServiceError):
 
     def __init__(self, claim: str) -> None:
         super().__init__(f"{claim} must be as in the token to revoke: 1 to {CLAIM_MAX_LENGTH} printable characters")
+
+
+class SessionNotFound(ServiceError):
+    """The user has no such session that could still be used."""
+
+    code = Code.NOT_FOUND
+    reason = "SESSION_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +88,21 @@ class Sessions:
         self._policy = policy
         self._random_bytes = random_bytes
 
-    async def open(self, unit: Unit, user: User, network: str) -> Opened:
-        """Open a session in the caller's transaction; its tokens are made by `sign_in` when that is committed."""
+    async def open(self, unit: Unit, user: User, network: str, opened_by: Opening) -> Opened:
+        """Open a session in the caller's transaction; its tokens are made by `sign_in` when that is committed.
+
+        Raises:
+            UserNotFound: the account was deleted a moment ago.
+        """
         now = self._now()
         token, stored = self._next_refresh_token(now)
         session = Session(
             id=make_identifier(self._random_bytes),
             user_id=user.id,
+            opened_by=opened_by,
             opened_from=network,
             created_at=now,
-            access_expires_at=now + self._policy.access_lifetime,
+            access_expires_at=now + self._access_lifetime_of(user),
             refresh_expires_at=stored.expires_at,
         )
         await unit.sessions.add(session, stored)
@@ -94,20 +111,21 @@ class Sessions:
     def sign_in(self, user: User, opened: Opened) -> SignedIn:
         """Return the tokens of a session that was just opened or renewed."""
         expires_at = opened.session.access_expires_at
+        lifetime = self._access_lifetime_of(user)
         claims = AccessClaims(
             issuer=self._policy.issuer,
             audience=self._policy.audience,
             user_id=user.id,
             session_id=opened.session.id,
             token_id=make_identifier(self._random_bytes),
-            issued_at=expires_at - self._policy.access_lifetime,
+            issued_at=expires_at - lifetime,
             expires_at=expires_at,
             is_admin=user.is_admin,
         )
         tokens = Tokens(
             access_token=self._signer.sign(claims),
             refresh_token=opened.refresh_token,
-            expires_in_seconds=int(self._policy.access_lifetime.total_seconds()),
+            expires_in_seconds=int(lifetime.total_seconds()),
         )
         return SignedIn(user, tokens)
 
@@ -145,18 +163,36 @@ class Sessions:
             if await unit.sessions.is_owned(session_id, user_id):
                 await self._end(unit, session_id, token_id)
 
+    async def list_open(self, user_id: str) -> tuple[Session, ...]:
+        """Return an account's sessions that can still be used, newest first, at most 1,000; none of an unknown one."""
+        if not is_possible_user_id(user_id):
+            return ()
+        async with self._store.reading() as unit:
+            return await unit.sessions.list_open(user_id, self._now(), at_most=SESSIONS_LISTED)
+
+    async def revoke(self, *, user_id: str, session_id: str) -> None:
+        """End one of an account's sessions and refuse its tokens everywhere.
+
+        Raises:
+            SessionNotFound: the account has none of this id that can still be used, be it another account's.
+        """
+        if not is_possible_user_id(user_id) or not is_possible_user_id(session_id):
+            raise SessionNotFound
+        async with self._store.transaction() as unit:
+            is_open = await unit.sessions.is_open(session_id, user_id, self._now())
+            if not is_open or not await self._end(unit, session_id):
+                raise SessionNotFound
+
     async def _renew(self, unit: Unit, digest: bytes) -> tuple[User, Opened] | None:
         now = self._now()
         session_id = await unit.sessions.spend(digest, now)
-        if session_id is None:
+        user = None if session_id is None else await unit.users.find_of_session(session_id)
+        if session_id is None or user is None:
             return None
         token, stored = self._next_refresh_token(now)
-        access_expires_at = now + self._policy.access_lifetime
+        access_expires_at = now + self._access_lifetime_of(user)
         session = await unit.sessions.renew(session_id, stored, access_expires_at=access_expires_at)
-        user = None if session is None else await unit.users.find(session.user_id)
-        if session is None or user is None:
-            return None
-        return user, Opened(session, token)
+        return None if session is None else (user, Opened(session, token))
 
     async def _end_if_spent(self, unit: Unit, digest: bytes) -> None:
         session_id = await unit.sessions.find_spent(digest)
@@ -178,6 +214,9 @@ class Sessions:
     def _next_refresh_token(self, now: datetime) -> tuple[SecretStr, RefreshToken]:
         token = make_refresh_token(self._random_bytes)
         return token, RefreshToken(digest_of(token), now + self._policy.refresh_lifetime)
+
+    def _access_lifetime_of(self, user: User) -> timedelta:
+        return self._policy.access_lifetime_of(user.identity_provider)
 
     def _now(self) -> datetime:
         # A token's times are whole seconds: what storage and the token say must be the same.

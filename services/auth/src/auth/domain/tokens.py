@@ -5,8 +5,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from pydantic import SecretStr
+
+from auth.domain.users import IdentityProvider
 
 ACCESS_TOKEN_TYPE = "access"  # noqa: S105  # a claim's value, not a secret
 IDENTIFIER_BYTES = 16
@@ -22,14 +25,30 @@ class TokenPolicy:
     Attributes:
         issuer: the `iss` claim.
         audience: the `aud` claim.
-        access_lifetime: how long an access token is accepted, in whole seconds.
+        access_lifetime: how long a password account's access token is accepted, in whole seconds.
+        google_access_lifetime: how long a Google account's is.
         refresh_lifetime: how long a refresh token waits to be used.
     """
 
     issuer: str
     audience: str
     access_lifetime: timedelta
+    google_access_lifetime: timedelta
     refresh_lifetime: timedelta
+
+    def access_lifetime_of(self, identity_provider: IdentityProvider) -> timedelta:
+        """Return how long an account's access tokens are accepted."""
+        if identity_provider is IdentityProvider.GOOGLE:
+            return self.google_access_lifetime
+        return self.access_lifetime
+
+
+class Opening(StrEnum):
+    """What a session was opened by."""
+
+    PASSWORD = "password"  # noqa: S105  # a name, not a password
+    REGISTER = "register"
+    GOOGLE = "google"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,7 @@ class Session:
     Attributes:
         id: the `sid` claim of its access tokens.
         user_id: whose it is.
+        opened_by: what its owner did to open it.
         opened_from: the network it was opened from, see `throttle.network_of`.
         created_at: when it was opened.
         access_expires_at: when the last access token given out for it expires.
@@ -47,6 +67,7 @@ class Session:
 
     id: str
     user_id: str
+    opened_by: Opening
     opened_from: str
     created_at: datetime
     access_expires_at: datetime

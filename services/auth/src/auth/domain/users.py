@@ -5,8 +5,19 @@ from datetime import datetime
 from enum import StrEnum
 
 from auth.domain.credentials import EmailAddress
+from chassis.errors import Code, ServiceError
 
 USER_ID_MAX_LENGTH = 255
+
+
+class UserNotFound(ServiceError):
+    """There is no account with this id."""
+
+    code = Code.NOT_FOUND
+    reason = "USER_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such user")
 
 
 class IdentityProvider(StrEnum):
@@ -21,7 +32,8 @@ class User:
     """One account.
 
     Attributes:
-        id: what tokens hold in `sub`; a decimal integer for password accounts, never read as a number.
+        id: what tokens hold in `sub`, never read as a number: a decimal integer for password accounts, Google's own
+            `sub` for Google's.
         identity_provider: who vouches for the identity.
         email: the address as the person wrote it.
         name: the display name; None when none was given.

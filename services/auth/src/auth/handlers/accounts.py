@@ -11,7 +11,7 @@ from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc
 
 
 class AccountService(accounts_pb2_grpc.AccountServiceServicer):
-    """Makes accounts and reads them back."""
+    """Makes accounts, reads them back and deletes them."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
@@ -38,3 +38,12 @@ class AccountService(accounts_pb2_grpc.AccountServiceServicer):
         """Read one account."""
         user = await self._accounts.get(request.user_id)
         return accounts_pb2.GetUserResponse(user=user_message(user))
+
+    async def DeleteUser(  # the contract's name
+        self,
+        request: accounts_pb2.DeleteUserRequest,
+        context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
+    ) -> accounts_pb2.DeleteUserResponse:
+        """Delete one account."""
+        await self._accounts.delete(request.user_id)
+        return accounts_pb2.DeleteUserResponse()

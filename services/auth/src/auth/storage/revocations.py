@@ -25,15 +25,29 @@ class StoredRevocations:
         self.are_announced = False
 
     async def add(self, revocations: Sequence[Revocation], now: datetime) -> None:
-        """Store revocations, each once, and put the event in the outbox."""
+        """Store revocations, each once and with the later expiry, and put the event in the outbox."""
         insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
         rows = [
             {"kind": revocation.kind.value, "subject": revocation.subject, "expires_at": revocation.expires_at}
             for revocation in revocations
         ]
-        await self._connection.execute(insert(REVOCATIONS).on_conflict_do_nothing(), rows)
+        adding = insert(REVOCATIONS)
+        prolonging = adding.on_conflict_do_update(
+            index_elements=[REVOCATIONS.c.kind, REVOCATIONS.c.subject],
+            set_={"expires_at": adding.excluded.expires_at},
+            where=REVOCATIONS.c.expires_at < adding.excluded.expires_at,
+        )
+        await self._connection.execute(prolonging, rows)
         await enqueue(self._connection, OUTBOX, [_event_of(revocations, now)])
         self.are_announced = True
+
+    async def user_refused_until(self, user_id: str, now: datetime) -> datetime | None:
+        """Return until when all tokens of a user are refused."""
+        columns = REVOCATIONS.c
+        named = (columns.kind == RevocationKind.USER.value) & (columns.subject == user_id) & (columns.expires_at > now)
+        query = select(columns.expires_at).where(named)
+        refused_until: datetime | None = (await self._connection.execute(query)).scalar_one_or_none()
+        return refused_until
 
     async def standing(self, now: datetime) -> tuple[Revocation, ...]:
         """Return those that have not expired."""

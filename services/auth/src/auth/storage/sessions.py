@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from auth.domain.tokens import RefreshToken, Session
+from auth.domain.tokens import Opening, RefreshToken, Session
+from auth.domain.users import UserNotFound
 from auth.storage.tables import REFRESH_TOKENS, SESSIONS
 
 
@@ -17,16 +19,24 @@ class StoredSessions:
         self._connection = connection
 
     async def add(self, session: Session, token: RefreshToken) -> None:
-        """Store a new session with its first refresh token."""
+        """Store a new session with its first refresh token.
+
+        Raises:
+            UserNotFound: the foreign key says so; the transaction can only be rolled back.
+        """
         row = {
             "id": session.id,
             "user_id": session.user_id,
+            "opened_by": session.opened_by.value,
             "opened_from": session.opened_from,
             "created_at": session.created_at,
             "access_expires_at": session.access_expires_at,
             "refresh_expires_at": session.refresh_expires_at,
         }
-        await self._connection.execute(insert(SESSIONS).values(row))
+        try:
+            await self._connection.execute(insert(SESSIONS).values(row))
+        except IntegrityError as error:
+            raise UserNotFound from error
         await self._add_token(session.id, token)
 
     async def spend(self, digest: bytes, now: datetime) -> str | None:
@@ -74,6 +84,26 @@ class StoredSessions:
         owned = (SESSIONS.c.id == session_id) & (SESSIONS.c.user_id == user_id)
         return bool((await self._connection.execute(select(exists().where(owned)))).scalar_one())
 
+    async def is_open(self, session_id: str, user_id: str, now: datetime) -> bool:
+        """Say whether the session is this account's and one of its tokens can still be used."""
+        named = (SESSIONS.c.id == session_id) & _is_open(user_id, now)
+        return bool((await self._connection.execute(select(exists().where(named)))).scalar_one())
+
+    async def list_open(self, user_id: str, now: datetime, *, at_most: int) -> tuple[Session, ...]:
+        """Return the account's sessions of which a token can still be used, newest first."""
+        newest_first = SESSIONS.c.created_at.desc(), SESSIONS.c.id
+        query = select(SESSIONS).where(_is_open(user_id, now)).order_by(*newest_first).limit(at_most)
+        return tuple(_session_of(row) for row in await self._connection.execute(query))
+
+    async def delete_of(self, user_id: str) -> datetime | None:
+        """Delete an account's sessions and refresh tokens; return when the last of their access tokens expires."""
+        sessions = SESSIONS.c
+        own = select(sessions.id).where(sessions.user_id == user_id)
+        # In the order in which a refresh locks the two.
+        await self._connection.execute(delete(REFRESH_TOKENS).where(REFRESH_TOKENS.c.session_id.in_(own)))
+        deleting = delete(SESSIONS).where(sessions.user_id == user_id).returning(sessions.access_expires_at)
+        return max((await self._connection.execute(deleting)).scalars(), default=None)
+
     async def has_live_from(self, user_id: str, network: str, now: datetime) -> bool:
         """Say whether the account holds an unexpired session that was opened from a network."""
         sessions = SESSIONS.c
@@ -100,10 +130,17 @@ class StoredSessions:
         await self._connection.execute(insert(REFRESH_TOKENS).values(row))
 
 
+def _is_open(user_id: str, now: datetime) -> ColumnElement[bool]:
+    sessions = SESSIONS.c
+    has_token = (sessions.refresh_expires_at > now) | (sessions.access_expires_at > now)
+    return (sessions.user_id == user_id) & sessions.revoked_at.is_(None) & has_token
+
+
 def _session_of(row: Row[Any]) -> Session:
     return Session(
         id=row.id,
         user_id=row.user_id,
+        opened_by=Opening(row.opened_by),
         opened_from=row.opened_from,
         created_at=row.created_at,
         access_expires_at=row.access_expires_at,

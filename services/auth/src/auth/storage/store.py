@@ -37,7 +37,7 @@ class AuthStore:
         async with self._database.transaction() as connection:
             unit = StoredUnit(connection)
             yield unit
-        if unit.revocations.are_announced:
+        if unit.revocations.are_announced or unit.users.are_announced:
             self._announce()
 
     @asynccontextmanager

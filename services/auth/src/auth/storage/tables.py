@@ -52,6 +52,7 @@ SESSIONS = Table(
     METADATA,
     Column("id", String(64), primary_key=True),
     Column("user_id", String(255), ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("opened_by", String(16), nullable=False, server_default="password"),
     Column("opened_from", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("access_expires_at", UtcDateTime, nullable=False),

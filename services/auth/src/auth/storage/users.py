@@ -1,14 +1,25 @@
 """Accounts in the database."""
 
+import uuid
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.domain.accounts import EmailTaken
+from auth.domain.google_identities import GoogleIdentity
 from auth.domain.users import IdentityProvider, NewPasswordAccount, PasswordAccount, User
-from auth.storage.tables import ACCOUNT_NUMBERS, USERS
+from auth.storage.tables import ACCOUNT_NUMBERS, OUTBOX, SESSIONS, USERS
+from bourse.auth.v1 import events_pb2
+from chassis.outbox import OutboxEvent, enqueue
+
+DELETED_SUBJECT = "events.auth.user_deleted"
+# What the outbox has room for beside the rest of the message id.
+MESSAGE_ID_USER_LENGTH = 150
 
 
 class StoredUsers:
@@ -16,6 +27,7 @@ class StoredUsers:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.are_announced = False
 
     async def add(self, account: NewPasswordAccount) -> User:
         """Store a password account under the next number.
@@ -49,10 +61,41 @@ class StoredUsers:
             raise EmailTaken from error
         return user
 
+    async def keep_google_account(self, identity: GoogleIdentity, now: datetime) -> User | None:
+        """Insert the account, or refresh the one that is there if it is Google's."""
+        upsert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        adding = upsert(USERS).values(
+            id=identity.subject,
+            identity_provider=IdentityProvider.GOOGLE.value,
+            email=identity.email,
+            name=identity.name,
+            picture=identity.picture,
+            is_admin=False,
+            created_at=now,
+        )
+        new = adding.excluded
+        keeping = adding.on_conflict_do_update(
+            index_elements=[USERS.c.id],
+            set_={
+                "email": new.email,
+                "name": func.coalesce(new.name, USERS.c.name),
+                "picture": func.coalesce(new.picture, USERS.c.picture),
+            },
+            where=USERS.c.identity_provider == IdentityProvider.GOOGLE.value,
+        ).returning(USERS)
+        row = (await self._connection.execute(keeping)).one_or_none()
+        return None if row is None else _user_of(row)
+
     async def find(self, user_id: str) -> User | None:
         """Return the account with this id."""
         found = await self._connection.execute(select(USERS).where(USERS.c.id == user_id))
         row = found.one_or_none()
+        return None if row is None else _user_of(row)
+
+    async def find_of_session(self, session_id: str) -> User | None:
+        """Return the account that a session belongs to."""
+        query = select(USERS).join(SESSIONS, SESSIONS.c.user_id == USERS.c.id).where(SESSIONS.c.id == session_id)
+        row = (await self._connection.execute(query)).one_or_none()
         return None if row is None else _user_of(row)
 
     async def find_password_account(self, email_key: str) -> PasswordAccount | None:
@@ -69,6 +112,26 @@ class StoredUsers:
     async def grant_admin(self, user_id: str) -> None:
         """Make the account an administrator's."""
         await self._connection.execute(update(USERS).where(USERS.c.id == user_id).values(is_admin=True))
+
+    async def lock(self, user_id: str) -> bool:
+        """Lock the account's row, which who inserts a session of it waits for; say whether there is one."""
+        locking = select(USERS.c.id).where(USERS.c.id == user_id).with_for_update()
+        return (await self._connection.execute(locking)).one_or_none() is not None
+
+    async def delete(self, user_id: str, now: datetime) -> None:
+        """Delete the account and put the event in the outbox."""
+        await self._connection.execute(delete(USERS).where(USERS.c.id == user_id))
+        await enqueue(self._connection, OUTBOX, [_deletion_of(user_id, now)])
+        self.are_announced = True
+
+
+def _deletion_of(user_id: str, now: datetime) -> OutboxEvent:
+    deleted_at = Timestamp()
+    deleted_at.FromDatetime(now)
+    message = events_pb2.UserDeleted(user_id=user_id, deleted_at=deleted_at)
+    # A Google account can be made anew and deleted again within JetStream's window: each deletion has its own id.
+    message_id = f"user_deleted:{user_id[:MESSAGE_ID_USER_LENGTH]}:{uuid.uuid4().hex}"
+    return OutboxEvent(DELETED_SUBJECT, message_id, message.SerializeToString(), now)
 
 
 def _user_of(row: Row[Any]) -> User:
