@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import Database
+from portfolio.domain.accounts import AccountDeleted
 from portfolio.storage.tables import PORTFOLIOS
 
 
@@ -44,3 +45,41 @@ def inserting(connection: AsyncConnection, table: Table) -> postgresql.Insert | 
     """Begin an INSERT that can say what to do when there is such a row."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     return insert(table)
+
+
+async def lock_for_new(connection: AsyncConnection, user_id: str, *, at: datetime) -> None:
+    """Take the user's lock for what was begun at a moment and is to be made.
+
+    Raises:
+        AccountDeleted: the account was deleted, not before that moment.
+    """
+    await lock_portfolio(connection, user_id)
+    query = select(PORTFOLIOS.c.account_deleted_through).where(PORTFOLIOS.c.user_id == user_id)
+    through: datetime | None = (await connection.execute(query)).scalar_one()
+    if through is not None and at <= through:
+        raise AccountDeleted
+
+
+async def count_of_user(connection: AsyncConnection, table: Table, user_id: str) -> int:
+    """Count a user's rows of a table."""
+    query = select(func.count()).select_from(table).where(table.c.user_id == user_id)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def name_of_own(connection: AsyncConnection, table: Table, user_id: str, own_id: int) -> str | None:
+    """Return what a user calls a thing of an id; None when the user has no such thing."""
+    query = select(table.c.name).where(table.c.id == own_id, table.c.user_id == user_id)
+    name: str | None = (await connection.execute(query)).scalar_one_or_none()
+    return name
+
+
+async def delete_own(database: Database, table: Table, user_id: str, own_id: int) -> bool:
+    """Delete a user's thing of an id with what belongs to it, and say whether there was one.
+
+    Raises:
+        DatabaseUnavailable: it may or may not be deleted; deleting it again finds out.
+    """
+    statement = delete(table).where(table.c.id == own_id, table.c.user_id == user_id)
+    async with database.transaction() as connection:
+        await lock_portfolio(connection, user_id)
+        return (await connection.execute(statement)).rowcount > 0

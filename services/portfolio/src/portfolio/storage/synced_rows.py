@@ -81,8 +81,9 @@ class SyncedPortfolios:
             DatabaseUnavailable: all of it is deleted or nothing; deleting again is safe.
         """
         async with self._database.transaction() as connection:
-            await lock_portfolio(connection, user_id)
-            deletion = update(PORTFOLIOS).where(PORTFOLIOS.c.user_id == user_id).values(deleted_at=at)
+            before = await lock_portfolio(connection, user_id)
+            last = max(at, before or at)
+            deletion = update(PORTFOLIOS).where(PORTFOLIOS.c.user_id == user_id).values(deleted_at=last)
             await connection.execute(deletion)
             await connection.execute(delete(BROKER_SYNCS).where(BROKER_SYNCS.c.user_id == user_id))
             counts = [

@@ -1,6 +1,19 @@
 """The tables of portfolio's database. Amounts are decimal strings, with the digits they were given with."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, Integer, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 from chassis.database import UtcDateTime
 from chassis.outbox import outbox_table
@@ -9,19 +22,22 @@ METADATA = MetaData()
 
 _AMOUNT = String(32)
 _SUM = String(96)
+_OWN_AMOUNT = String(24)
 
 
 def _key() -> tuple[Column[str], Column[str]]:
     return Column("user_id", String(255), primary_key=True), Column("broker", String(16), primary_key=True)
 
 
-# One row for each user who ever synced or deleted: what replaces and deletes a user's rows takes its lock first.
+# One row for each user who ever stored or deleted anything: what changes a user's rows takes its lock first.
 PORTFOLIOS = Table(
     "portfolios",
     METADATA,
     Column("user_id", String(255), primary_key=True),
     # When everything was last deleted; a sync that began before is refused. None when nothing ever was.
     Column("deleted_at", UtcDateTime),
+    # Up to when everything is gone and refused, because the account was deleted. None when it never was.
+    Column("account_deleted_through", UtcDateTime),
 )
 
 # One row for each user and broker: the sync whose rows are there. It replaces the one before, so that nothing grows.
@@ -106,6 +122,54 @@ SNAPSHOTS = Table(
     Column("is_simulated", Boolean, nullable=False),
     Column("is_nightly", Boolean, nullable=False),
     Column("unpriced_count", Integer, nullable=False),
+)
+
+
+def _owned_table(name: str) -> Table:
+    """Declare what users make and name; an id is given once, to one of all users."""
+    return Table(
+        name,
+        METADATA,
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+        Column("user_id", String(255), nullable=False),
+        Column("name", String(100), nullable=False),
+        Column("created_at", UtcDateTime, nullable=False),
+        Index(f"{name}_of_user", "user_id", "id"),
+        sqlite_autoincrement=True,
+    )
+
+
+def _key_of(parent: Table, column: str) -> tuple[Column[int], Column[str]]:
+    """Declare the key of what belongs to a row of `parent` and goes with it: no instrument is there twice."""
+    return (
+        Column(column, BigInteger, ForeignKey(parent.c.id, ondelete="CASCADE"), primary_key=True),
+        Column("instrument", String(64), primary_key=True),
+    )
+
+
+WATCHLISTS = _owned_table("watchlists")
+
+# The tickers in their owner's order; `symbol` is as the owner wrote it.
+WATCHED_TICKERS = Table(
+    "watched_tickers",
+    METADATA,
+    *_key_of(WATCHLISTS, "watchlist_id"),
+    Column("ordinal", Integer, nullable=False),
+    Column("symbol", String(32), nullable=False),
+    Column("name", Text, nullable=False),
+)
+
+MANUAL_PORTFOLIOS = _owned_table("manual_portfolios")
+
+# The stocks in the order they were first added; `symbol` is as the owner wrote it last.
+MANUAL_STOCKS = Table(
+    "manual_stocks",
+    METADATA,
+    *_key_of(MANUAL_PORTFOLIOS, "portfolio_id"),
+    Column("ordinal", Integer, nullable=False),
+    Column("symbol", String(32), nullable=False),
+    Column("quantity", _OWN_AMOUNT, nullable=False),
+    Column("total_cost", _OWN_AMOUNT, nullable=False),
 )
 
 OUTBOX = outbox_table(METADATA)
