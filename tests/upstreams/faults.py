@@ -29,6 +29,7 @@ class Answer:
     content_type: str
     body: bytes
     cookie: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Exchange:
@@ -52,6 +53,7 @@ class Exchange:
         headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.body))]
         if answer.cookie is not None:
             headers.append((b"set-cookie", answer.cookie.encode()))
+        headers += [(name.encode(), value.encode()) for name, value in answer.headers]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
 
     async def body(self, part: bytes, *, is_last: bool = True) -> None:

@@ -16,6 +16,7 @@ from upstreams.faults import JSON_TYPE, Answer, Exchange, Faults
 from upstreams.journal import Journal, remembered
 
 Message = MutableMapping[str, Any]
+KEPT_HEADERS = frozenset({"cache-control", "age"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class Upstream(ABC):
         await self._app(dict(scope), receive, send)
         head = {name.decode(): value.decode() for name, value in parts[0]["headers"]}
         whole = b"".join(part.get("body", b"") for part in parts[1:])
-        return Answer(parts[0]["status"], head.get("content-type", JSON_TYPE), whole, head.get("set-cookie"))
+        kept = tuple((name, value) for name, value in head.items() if name in KEPT_HEADERS)
+        return Answer(parts[0]["status"], head.get("content-type", JSON_TYPE), whole, head.get("set-cookie"), kept)
 
 
 async def _whole_body(receive: Receive) -> bytes:

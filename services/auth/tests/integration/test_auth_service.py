@@ -30,6 +30,9 @@ from bourse.auth.v1 import (
 )
 from chassis.rpc_client import open_channel, reason_of, retry_after_of
 from chassis.testing import NatsServer, free_port, has_valkey, nats_server, valkey_server
+from upstreams.faults import Fault
+from upstreams.google import SUBJECT, RunningGoogle, google_server
+from upstreams.google_attacks import ATTACKS
 
 CONTRACTS = [accounts_pb2.DESCRIPTOR, sessions_pb2.DESCRIPTOR, keys_pb2.DESCRIPTOR]
 PASSWORD = "correct horse"
@@ -56,6 +59,22 @@ def settings(database_url: str, bus: NatsServer, tmp_path: Path, monkeypatch: py
     return Settings()
 
 
+@pytest.fixture
+def google() -> Iterator[RunningGoogle]:
+    with google_server() as server:
+        yield server
+
+
+@pytest.fixture
+def google_settings(settings: Settings, google: RunningGoogle) -> Settings:
+    changes = {
+        "google_client_id": google.client_id,
+        "google_jwks_url": google.jwks_url,
+        "auth_login_limit": "1000 per minute",
+    }
+    return settings.model_copy(update=changes)
+
+
 class Client:
     """What the gateway does with auth."""
 
@@ -72,6 +91,26 @@ class Client:
     async def log_in(self, email: str = "asha@example.com", password: str = PASSWORD) -> sessions_pb2.LogInResponse:
         request = sessions_pb2.LogInRequest(email=email, password=password, client_address="192.0.2.1")
         return await self.sessions.LogIn(request)
+
+    async def log_in_with_google(
+        self, id_token: str, expected_user_id: str = ""
+    ) -> sessions_pb2.LogInWithGoogleResponse:
+        request = sessions_pb2.LogInWithGoogleRequest(
+            id_token=id_token, expected_user_id=expected_user_id, client_address="192.0.2.1"
+        )
+        return await self.sessions.LogInWithGoogle(request)
+
+    async def list_sessions(self, user_id: str) -> list[sessions_pb2.OpenSession]:
+        return list((await self.sessions.ListSessions(sessions_pb2.ListSessionsRequest(user_id=user_id))).sessions)
+
+    async def revoke_session(self, user_id: str, session_id: str) -> None:
+        await self.sessions.RevokeSession(sessions_pb2.RevokeSessionRequest(user_id=user_id, session_id=session_id))
+
+    async def get_user(self, user_id: str) -> accounts_pb2.User:
+        return (await self.accounts.GetUser(accounts_pb2.GetUserRequest(user_id=user_id))).user
+
+    async def delete_user(self, user_id: str) -> None:
+        await self.accounts.DeleteUser(accounts_pb2.DeleteUserRequest(user_id=user_id))
 
     async def refresh(self, refresh_token: str) -> sessions_pb2.RefreshSessionResponse:
         return await self.sessions.RefreshSession(sessions_pb2.RefreshSessionRequest(refresh_token=refresh_token))
@@ -113,6 +152,11 @@ async def start(stack: AsyncExitStack, settings: Settings) -> Client:
 @pytest.fixture
 async def client(opened: AsyncExitStack, settings: Settings) -> Client:
     return await start(opened, settings)
+
+
+@pytest.fixture
+async def google_client(opened: AsyncExitStack, google_settings: Settings) -> Client:
+    return await start(opened, google_settings)
 
 
 async def refused(call: object) -> tuple[str, str | None]:
@@ -336,3 +380,219 @@ async def test_attempts_are_counted_in_redis_when_there_is_one(settings: Setting
                 client = await start(stack, shared)
                 _, reason = await refused(client.log_in("nobody@example.com"))
                 assert reason == ("LOGIN_THROTTLED" if attempt == 2 else "CREDENTIALS_INVALID")
+
+
+async def test_sessions_are_listed_and_ended_by_their_owner_alone(client: Client) -> None:
+    registered = await client.register()
+    user_id = registered.user.id
+    stranger = (await client.register("ravi@example.com")).user.id
+    other = await client.verified((await client.log_in()).tokens)
+    mine = await client.verified(registered.tokens)
+    listed = await client.list_sessions(user_id)
+    assert {each.id: each.opened_from for each in listed} == {mine["sid"]: "register", other["sid"]: "password"}
+    assert all(each.expires_at.seconds - each.created_at.seconds == 30 * 24 * 3600 for each in listed)
+    foreign = client.revoke_session(stranger, other["sid"])
+    assert await refused(foreign) == ("NOT_FOUND", "SESSION_NOT_FOUND")
+    await client.revoke_session(user_id, other["sid"])
+    assert [each.id for each in await client.list_sessions(user_id)] == [mine["sid"]]
+    assert [each.session_id for each in await client.revocations()] == [other["sid"]]
+    again = client.revoke_session(user_id, other["sid"])
+    assert await refused(again) == ("NOT_FOUND", "SESSION_NOT_FOUND")
+    await client.refresh(registered.tokens.refresh_token)
+
+
+@pytest.mark.parametrize("user_id", ["4711", "", "x" * 10_000, "a\x00b"])
+async def test_nobody_has_no_sessions(client: Client, user_id: str) -> None:
+    assert await client.list_sessions(user_id) == []
+    assert await refused(client.revoke_session(user_id, "s")) == ("NOT_FOUND", "SESSION_NOT_FOUND")
+
+
+async def test_a_deleted_account_is_gone_refused_and_told_of_within_a_second(client: Client, bus: NatsServer) -> None:
+    listener = await nats.connect(bus.url)
+    told: asyncio.Queue[Msg] = asyncio.Queue()
+    await listener.subscribe("events.auth.*", cb=told.put)
+    await listener.flush()
+    registered = await client.register()
+    user_id = registered.user.id
+    claims = await client.verified(registered.tokens)
+    started = time.monotonic()
+    await client.delete_user(user_id)
+    messages = [await asyncio.wait_for(told.get(), 5) for _ in range(2)]
+    assert time.monotonic() - started < 1
+    by_subject = {message.subject: message for message in messages}
+    deleted = events_pb2.UserDeleted.FromString(by_subject["events.auth.user_deleted"].data)
+    revoked = events_pb2.TokensRevoked.FromString(by_subject["events.auth.revoked"].data)
+    assert deleted.user_id == user_id
+    assert abs(deleted.deleted_at.seconds - time.time()) < 5
+    assert [(each.user_id, each.expires_at.seconds) for each in revoked.revocations] == [(user_id, claims["exp"] + 60)]
+    assert list(revoked.revocations) == await client.revocations()
+    assert await refused(client.get_user(user_id)) == ("NOT_FOUND", "USER_NOT_FOUND")
+    assert await refused(client.delete_user(user_id)) == ("NOT_FOUND", "USER_NOT_FOUND")
+    assert await refused(client.log_in()) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+    renewal = client.refresh(registered.tokens.refresh_token)
+    assert await refused(renewal) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+    assert await client.list_sessions(user_id) == []
+    assert (await client.register()).user.id != user_id
+    await listener.close()
+
+
+async def test_what_was_deleted_while_nats_was_away_is_told_when_it_is_back(client: Client, bus: NatsServer) -> None:
+    user_id = (await client.register()).user.id
+    bus.kill()
+    await client.delete_user(user_id)
+    bus.start()
+    listener = await nats.connect(bus.url)
+    subscription = await listener.jetstream().subscribe(
+        "events.auth.user_deleted", stream="EVENTS", ordered_consumer=True
+    )
+    message = await subscription.next_msg(timeout=15)
+    assert events_pb2.UserDeleted.FromString(message.data).user_id == user_id
+    await listener.close()
+
+
+async def test_deletions_refreshes_and_logins_at_once_leave_no_token_that_is_not_refused(client: Client) -> None:
+    registered = await client.register()
+    user_id = registered.user.id
+    others = [await client.log_in() for _ in range(3)]
+    deletion, *results = await asyncio.gather(
+        client.delete_user(user_id),
+        client.log_in(),
+        *(client.refresh(each.tokens.refresh_token) for each in others),
+        client.log_in(),
+        return_exceptions=True,
+    )
+    reasons = {reason_of(each) for each in results if isinstance(each, grpc.aio.AioRpcError)}
+    # PostgreSQL may end one of two that wait for each other, which is told to come again.
+    assert reasons <= {"CREDENTIALS_INVALID", "REFRESH_TOKEN_INVALID", "DATABASE_UNAVAILABLE"}
+    if deletion is not None:
+        await client.delete_user(user_id)
+    given = [each.tokens for each in results if not isinstance(each, BaseException)]
+    (refusal,) = [each for each in await client.revocations() if each.user_id == user_id]
+    for tokens in given:
+        assert (await client.verified(tokens))["exp"] + 60 <= refusal.expires_at.seconds
+        assert (await refused(client.refresh(tokens.refresh_token)))[1] == "REFRESH_TOKEN_INVALID"
+
+
+async def test_signing_in_with_google_makes_the_account_and_a_days_session(
+    google_client: Client, google: RunningGoogle
+) -> None:
+    answer = await google_client.log_in_with_google(google.upstream.id_token(), SUBJECT)
+    user = answer.user
+    assert (user.id, user.identity_provider) == (SUBJECT, accounts_pb2.IDENTITY_PROVIDER_GOOGLE)
+    assert (user.email, user.name) == ("asha@example.com", "Asha Rao")
+    assert user.picture == "https://lh3.example.com/a/asha=s96-c"
+    assert await google_client.get_user(SUBJECT) == user
+    claims = await google_client.verified(answer.tokens)
+    assert claims["sub"] == SUBJECT
+    assert answer.tokens.expires_in_seconds == 86_400 == claims["exp"] - claims["iat"]
+    renewed = await google_client.refresh(answer.tokens.refresh_token)
+    assert renewed.tokens.expires_in_seconds == 86_400
+    assert renewed.user == user
+    assert [each.opened_from for each in await google_client.list_sessions(SUBJECT)] == ["google"]
+    token = google.upstream.id_token(name="Asha R", picture=..., email="asha.rao@example.com")
+    refreshed = (await google_client.log_in_with_google(token)).user
+    assert (refreshed.name, refreshed.email, refreshed.picture) == ("Asha R", "asha.rao@example.com", user.picture)
+    assert refreshed.created_at == user.created_at
+
+
+async def test_one_address_does_not_link_a_password_and_a_google_account(
+    google_client: Client, google: RunningGoogle
+) -> None:
+    password_user = (await google_client.register("asha@example.com")).user
+    google_user = (await google_client.log_in_with_google(google.upstream.id_token())).user
+    assert password_user.email == google_user.email
+    assert password_user.id != google_user.id
+    assert (await google_client.log_in()).user == password_user
+
+
+async def test_googles_id_of_a_password_account_is_refused(google_client: Client, google: RunningGoogle) -> None:
+    registered = (await google_client.register()).user
+    token = google.upstream.id_token(sub=registered.id, name="Mallory")
+    assert await refused(google_client.log_in_with_google(token)) == ("UNAUTHENTICATED", "ID_TOKEN_INVALID")
+    assert await google_client.get_user(registered.id) == registered
+
+
+async def test_another_user_than_the_clients_is_refused(google_client: Client, google: RunningGoogle) -> None:
+    call = google_client.log_in_with_google(google.upstream.id_token(), "1" * 21)
+    assert await refused(call) == ("UNAUTHENTICATED", "USER_MISMATCH")
+    assert await refused(google_client.get_user(SUBJECT)) == ("NOT_FOUND", "USER_NOT_FOUND")
+
+
+async def test_no_attack_signs_anybody_in(
+    google_client: Client, google: RunningGoogle, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    tokens = [attack(google.upstream) for attack in ATTACKS.values()]
+    registered = await google_client.register()
+    tokens += [registered.tokens.access_token, registered.tokens.refresh_token]
+    for token in tokens:
+        assert await refused(google_client.log_in_with_google(token)) == ("UNAUTHENTICATED", "ID_TOKEN_INVALID")
+    assert await refused(google_client.get_user(SUBJECT)) == ("NOT_FOUND", "USER_NOT_FOUND")
+    assert not [token for token in tokens if len(token) > 8 and token in caplog.text]
+
+
+async def test_no_other_token_refreshes_a_session(google_client: Client, google: RunningGoogle) -> None:
+    answer = await google_client.log_in_with_google(google.upstream.id_token())
+    for token in (google.upstream.id_token(), answer.tokens.access_token):
+        assert await refused(google_client.refresh(token)) == ("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID")
+    await google_client.refresh(answer.tokens.refresh_token)
+
+
+async def test_the_last_keys_serve_while_google_is_away_and_unknown_ones_do_not_fetch_at_once(
+    google_client: Client, google: RunningGoogle
+) -> None:
+    await google_client.log_in_with_google(google.upstream.id_token())
+    old = google.upstream.id_token()
+    google.server.stop()
+    await google_client.log_in_with_google(old)
+    google.upstream.rotate()
+    google.server.start()
+    # Its key is fetched a minute after the last fetch, which this test does not wait for.
+    rotated = google_client.log_in_with_google(google.upstream.id_token())
+    assert await refused(rotated) == ("UNAUTHENTICATED", "ID_TOKEN_INVALID")
+    assert google.journal.count("/certs") == 1
+
+
+async def test_google_away_is_nobodys_fault(google_client: Client, google: RunningGoogle) -> None:
+    google.faults.next("/certs", Fault.server_error())
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await google_client.log_in_with_google(google.upstream.id_token())
+    assert (refusal.value.code().name, reason_of(refusal.value)) == ("UNAVAILABLE", "GOOGLE_UNAVAILABLE")
+    assert retry_after_of(refusal.value) == 10
+
+
+async def test_without_a_client_id_google_is_not_set_up(client: Client, google: RunningGoogle) -> None:
+    call = client.log_in_with_google(google.upstream.id_token())
+    assert await refused(call) == ("UNAVAILABLE", "GOOGLE_NOT_CONFIGURED")
+    assert google.journal.count() == 0
+
+
+async def test_a_network_may_try_so_often_with_google(
+    google_settings: Settings, google: RunningGoogle, opened: AsyncExitStack
+) -> None:
+    client = await start(opened, google_settings.model_copy(update={"auth_login_limit": "2 per minute"}))
+    for _ in range(2):
+        await client.log_in_with_google(google.upstream.id_token())
+    call = client.log_in_with_google(google.upstream.id_token())
+    assert await refused(call) == ("RESOURCE_EXHAUSTED", "LOGIN_THROTTLED")
+
+
+async def test_a_deleted_google_account_is_made_anew_only_when_no_old_token_lives(
+    google_client: Client, google: RunningGoogle
+) -> None:
+    await google_client.log_in_with_google(google.upstream.id_token())
+    await google_client.delete_user(SUBJECT)
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await google_client.log_in_with_google(google.upstream.id_token())
+    assert (refusal.value.code().name, reason_of(refusal.value)) == ("FAILED_PRECONDITION", "ACCOUNT_DELETED")
+    assert 86_000 < (retry_after_of(refusal.value) or 0) <= 86_460
+    assert await refused(google_client.get_user(SUBJECT)) == ("NOT_FOUND", "USER_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://example.com/certs", "ftp://127.0.0.1/", "file:///certs", "https://", "https://user@example.com/", ""],
+)
+def test_keys_are_not_taken_from_where_others_could_answer(address: str) -> None:
+    with pytest.raises(ValueError, match="google_jwks_url"):
+        Settings(google_jwks_url=address)
