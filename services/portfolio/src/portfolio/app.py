@@ -1,6 +1,6 @@
 """Portfolio's composition root: what is opened, in which order, and what health is made of."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,39 +9,60 @@ from random import SystemRandom
 import grpc
 from bourse.market.v1.calendars_pb2_grpc import CalendarServiceStub
 from bourse.market.v1.corporate_actions_pb2_grpc import CorporateActionServiceStub
+from bourse.market.v1.instruments_pb2_grpc import InstrumentServiceStub
 from bourse.market.v1.quotes_pb2_grpc import QuoteServiceStub
 from bourse.portfolio.v1.holdings_pb2_grpc import add_HoldingServiceServicer_to_server
+from bourse.portfolio.v1.manual_portfolios_pb2_grpc import add_ManualPortfolioServiceServicer_to_server
 from bourse.portfolio.v1.pnl_pb2_grpc import add_PnlServiceServicer_to_server
 from bourse.portfolio.v1.positions_pb2_grpc import add_PositionServiceServicer_to_server
 from bourse.portfolio.v1.syncs_pb2_grpc import add_SyncedPortfolioServiceServicer_to_server
+from bourse.portfolio.v1.watchlists_pb2_grpc import add_WatchlistServiceServicer_to_server
 
-from bourse.market.v1 import calendars_pb2, corporate_actions_pb2, quotes_pb2
+from bourse.market.v1 import calendars_pb2, corporate_actions_pb2, instruments_pb2, quotes_pb2
 from chassis.bus import EVENTS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
 from chassis.rpc_client import open_channel
-from chassis.rpc_server import serving
+from chassis.rpc_server import Register, serving
 from chassis.tasks import running
+from portfolio.domain.accounts import Accounts
+from portfolio.domain.bookkeeping import ManualPortfolioDesk
+from portfolio.domain.instruments import RememberedInstruments
 from portfolio.domain.market import Market, RememberedQuotes, RememberedSplits
 from portfolio.domain.nightly import NightlySnapshots
 from portfolio.domain.portfolios import Portfolios
 from portfolio.domain.syncing import SyncDesk
+from portfolio.domain.ticker_prices import TickerPrices
+from portfolio.domain.watching import WatchlistDesk
+from portfolio.feed.deletions import DeletionFeed
 from portfolio.handlers.holdings import HoldingService
+from portfolio.handlers.manual_portfolios import ManualPortfolioService
 from portfolio.handlers.pnl import PnlService
 from portfolio.handlers.positions import PositionService
 from portfolio.handlers.syncs import SyncedPortfolioService
+from portfolio.handlers.watchlists import WatchlistService
 from portfolio.messages.synced import synced_event
+from portfolio.providers.instruments import MarketInstruments
 from portfolio.providers.quotes import MarketQuotes
 from portfolio.providers.sessions import MarketSessions
 from portfolio.providers.splits import MarketSplits
+from portfolio.providers.ticker_prices import MarketTickerPrices
 from portfolio.settings import Settings
+from portfolio.storage.accounts import StoredAccounts
+from portfolio.storage.manual_portfolios import StoredManualPortfolios
 from portfolio.storage.snapshots import SnapshotsOfSessions
 from portfolio.storage.synced_rows import SyncedPortfolios
 from portfolio.storage.tables import OUTBOX
+from portfolio.storage.watchlists import StoredWatchlists
 
-_MARKET_CONTRACTS = (quotes_pb2.DESCRIPTOR, corporate_actions_pb2.DESCRIPTOR, calendars_pb2.DESCRIPTOR)
+_MARKET_CONTRACTS = (
+    quotes_pb2.DESCRIPTOR,
+    corporate_actions_pb2.DESCRIPTOR,
+    calendars_pb2.DESCRIPTOR,
+    instruments_pb2.DESCRIPTOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,8 @@ class _MarketSide:
     channel: grpc.aio.Channel
     market: Market
     sessions: MarketSessions
+    instruments: RememberedInstruments
+    prices: TickerPrices
 
 
 @asynccontextmanager
@@ -90,13 +113,16 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
         health.add("market", partial(_is_connected, side.channel), critical=False)
-        registrations = [
+        deletions = DeletionFeed(bus, Accounts(StoredAccounts(database), clock))
+        health.add("deletions", deletions.is_following, critical=False)
+        registrations: list[Register] = [
             partial(add_SyncedPortfolioServiceServicer_to_server, SyncedPortfolioService(desk)),
             partial(add_HoldingServiceServicer_to_server, HoldingService(portfolios)),
             partial(add_PositionServiceServicer_to_server, PositionService(portfolios)),
             partial(add_PnlServiceServicer_to_server, PnlService(portfolios)),
+            *_own_data(database, side, clock),
         ]
-        await enter(running(nightly.run()))
+        await enter(running(nightly.run(), deletions.run()))
         await enter(serving(settings.portfolio_address, registrations, health=health, settings=settings))
         yield
 
@@ -117,10 +143,26 @@ async def _market_side(settings: Settings, clock: Clock) -> AsyncIterator[_Marke
     quotes = RememberedQuotes(MarketQuotes(QuoteServiceStub(channel)), clock)
     splits = RememberedSplits(MarketSplits(CorporateActionServiceStub(channel)), clock)
     try:
-        yield _MarketSide(channel, Market(quotes, splits), MarketSessions(CalendarServiceStub(channel)))
+        yield _MarketSide(
+            channel=channel,
+            market=Market(quotes, splits),
+            sessions=MarketSessions(CalendarServiceStub(channel)),
+            instruments=RememberedInstruments(MarketInstruments(InstrumentServiceStub(channel)), clock),
+            prices=TickerPrices(MarketTickerPrices(QuoteServiceStub(channel))),
+        )
     finally:
         await quotes.finish()
         await channel.close()
+
+
+def _own_data(database: Database, side: _MarketSide, clock: Clock) -> Sequence[Register]:
+    """Return the services of what users make themselves."""
+    watching = WatchlistDesk(StoredWatchlists(database), side.instruments, side.prices, clock=clock)
+    bookkeeping = ManualPortfolioDesk(StoredManualPortfolios(database), side.instruments, clock=clock)
+    return [
+        partial(add_WatchlistServiceServicer_to_server, WatchlistService(watching)),
+        partial(add_ManualPortfolioServiceServicer_to_server, ManualPortfolioService(bookkeeping)),
+    ]
 
 
 async def _is_connected(channel: grpc.aio.Channel) -> bool:

@@ -14,6 +14,8 @@ from bourse.market.v1 import (
     calendars_pb2_grpc,
     corporate_actions_pb2,
     corporate_actions_pb2_grpc,
+    instruments_pb2,
+    instruments_pb2_grpc,
     quotes_pb2,
     quotes_pb2_grpc,
 )
@@ -31,6 +33,20 @@ class UnknownSymbols(ServiceError):
     reason = "SYMBOL_UNKNOWN"
 
 
+class AmbiguousSymbol(ServiceError):
+    """What market answers when a bare symbol names several instruments."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "SYMBOL_AMBIGUOUS"
+
+
+class NoSymbol(ServiceError):
+    """What market answers to what is no symbol."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "SYMBOL_INVALID"
+
+
 class NoSources(ServiceError):
     """What market answers when no source answers it."""
 
@@ -40,12 +56,14 @@ class NoSources(ServiceError):
 
 class SmallMarket(
     quotes_pb2_grpc.QuoteServiceServicer,
+    instruments_pb2_grpc.InstrumentServiceServicer,
     corporate_actions_pb2_grpc.CorporateActionServiceServicer,
     calendars_pb2_grpc.CalendarServiceServicer,
 ):
-    """Knows the quotes, splits and sessions it was given, and what it was asked.
+    """Knows the instruments, quotes, splits and sessions it was given, and what it was asked.
 
     Attributes:
+        resolve_requests: the symbol of each call to resolve one.
         quote_requests: the symbols of each call for quotes.
         split_requests: the instruments of each call for splits.
         is_down: whether every call fails.
@@ -55,10 +73,16 @@ class SmallMarket(
         self._quotes: dict[str, quotes_pb2.Quote] = {}
         self._splits: list[corporate_actions_pb2.Split] = []
         self._calendar = calendars_pb2.ListSessionsResponse(known_from="2026-01-01", known_through="2026-12-31")
+        self._instruments: dict[str, instruments_pb2.Instrument] = {}
+        self.resolve_requests: list[str] = []
         self.quote_requests: list[list[str]] = []
         self.split_requests: list[list[str]] = []
         self.is_down = False
         self._unpriced: set[str] = set()
+
+    def list_instrument(self, instrument: str, name: str) -> None:
+        """Know what an instrument is called from now on."""
+        self._instruments[instrument] = instruments_pb2.Instrument(id=instrument, name=name)
 
     def lose_price(self, instrument: str) -> None:
         """Know the instrument from now on, and no price of it."""
@@ -83,6 +107,8 @@ class SmallMarket(
             name=instrument,
             last_price=last_price,
             previous_close=previous_close,
+            change=None if previous_close is None else last_price - previous_close,
+            change_percent=None if previous_close is None else (last_price / previous_close - 1) * 100,
             currency=currency,
             provenance=quotes_pb2.Provenance(
                 source=source, freshness=quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness}")
@@ -127,6 +153,26 @@ class SmallMarket(
         ]
         return quotes_pb2.GetQuotesResponse(quotes=known, missing=missing)
 
+    async def ResolveInstrument(  # noqa: N802  # the contract's name
+        self,
+        request: instruments_pb2.ResolveInstrumentRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",  # noqa: ARG002  # gRPC's shape
+    ) -> instruments_pb2.ResolveInstrumentResponse:
+        """Say what a symbol means; a bare one in the United States."""
+        symbol = request.symbol
+        self.resolve_requests.append(symbol)
+        self._require_up()
+        if symbol.startswith("INVALID"):
+            raise NoSymbol(symbol)
+        exchanges = ("NASDAQ", "NYSE") if request.listing == quotes_pb2.LISTING_UNITED_STATES else ()
+        meant = [symbol] if ":" in symbol else [f"{exchange}:{symbol}" for exchange in exchanges]
+        found = [self._instruments[each] for each in meant if each in self._instruments]
+        if not found:
+            raise UnknownSymbols(f"'{symbol}' names no known instrument")
+        if len(found) > 1:
+            raise AmbiguousSymbol(f"'{symbol}' could be {' or '.join(each.id for each in found)}; write one of these")
+        return instruments_pb2.ResolveInstrumentResponse(instrument=found[0])
+
     async def ListSplits(  # noqa: N802  # the contract's name
         self,
         request: corporate_actions_pb2.ListSplitsRequest,
@@ -166,6 +212,7 @@ class SmallMarket(
 
         def register(server: grpc.aio.Server) -> None:
             quotes_pb2_grpc.add_QuoteServiceServicer_to_server(self, server)
+            instruments_pb2_grpc.add_InstrumentServiceServicer_to_server(self, server)
             corporate_actions_pb2_grpc.add_CorporateActionServiceServicer_to_server(self, server)
             calendars_pb2_grpc.add_CalendarServiceServicer_to_server(self, server)
 

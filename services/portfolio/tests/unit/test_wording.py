@@ -19,3 +19,8 @@ def test_parts_that_make_it_too_long_are_counted() -> None:
 
 def test_the_first_part_is_always_there() -> None:
     assert listed(["AAAA", "B"], max_length=1) == "AAAA, and 1 more"
+
+
+def test_percent_signs_count_for_what_they_are_on_their_way() -> None:
+    assert listed(["A", "%"], max_length=5) == "A, and 1 more"
+    assert listed(["A", "%"], max_length=6) == "A, %"

@@ -15,9 +15,10 @@ def shown(text: str) -> str:
 def listed(parts: Iterable[str], *, separator: str = ", ", max_length: int = MAX_LISTED_LENGTH) -> str:
     """Join parts; those that would make it too long are counted instead, the first is always there."""
     ordered = list(parts)
-    text = ordered[0]
-    for number, part in enumerate(ordered[1:], 1):
-        if len(text) + len(separator) + len(part) > max_length:
-            return f"{text}{separator}and {len(ordered) - number} more"
-        text += separator + part
-    return text
+    length = 0
+    for number, part in enumerate(ordered):
+        # A percent sign takes three characters on its way.
+        length += len(separator) + len(part) + 2 * part.count("%")
+        if number and length - len(separator) > max_length:
+            return f"{separator.join(ordered[:number])}{separator}and {len(ordered) - number} more"
+    return separator.join(ordered)

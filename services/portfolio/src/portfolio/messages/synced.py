@@ -20,6 +20,7 @@ from portfolio.domain.row_fields import MAX_SYMBOL_LENGTH, RowFields, RowsInvali
 from portfolio.domain.rows import BrokerHolding, BrokerPosition, PositionType, RowCounts, Sync, SyncedRows
 from portfolio.domain.snapshots import TrendPoint
 from portfolio.domain.valuation import PnlComparison, ValuedHolding, ValuedPosition
+from portfolio.messages.provenance import provenance_message, timestamp_message
 
 SYNCED_SUBJECT = "events.portfolio.synced"
 
@@ -66,7 +67,7 @@ def synced_event(sync: Sync, counts: RowCounts) -> OutboxEvent:
         sync_id=sync.id,
         user_id=sync.user_id,
         broker=_BROKER_NUMBERS[sync.broker],
-        synced_at=_timestamp(sync.synced_at),
+        synced_at=timestamp_message(sync.synced_at),
         holdings_count=counts.holdings,
         positions_count=counts.positions,
     )
@@ -220,7 +221,7 @@ def _holding_message(holding: ValuedHolding) -> holdings_pb2.Holding:
         pnl_differences=_parts(holding.comparison),
         split_factor=_factor(holding.pricing.unit_factor),
         provenance=_provenance(price),
-        synced_at=_timestamp(holding.sync.synced_at),
+        synced_at=timestamp_message(holding.sync.synced_at),
         is_simulated=holding.sync.is_simulated,
     )
 
@@ -249,7 +250,7 @@ def _position_message(position: ValuedPosition) -> positions_pb2.Position:
         strike=_optional(row.strike),
         option_type=row.option_type,
         provenance=_provenance(price),
-        synced_at=_timestamp(position.sync.synced_at),
+        synced_at=timestamp_message(position.sync.synced_at),
         is_simulated=position.sync.is_simulated,
     )
 
@@ -263,7 +264,7 @@ def _point_message(point: TrendPoint) -> pnl_pb2.PnlPoint:
         total_pnl_percent=_optional(point.pnl_percent),
         positions_pnl=plain(point.positions_pnl),
         brokers=[_BROKER_NUMBERS[broker] for broker in point.brokers],
-        taken_at=_timestamp(point.taken_at),
+        taken_at=timestamp_message(point.taken_at),
         is_simulated=point.is_simulated,
     )
 
@@ -272,7 +273,7 @@ def _sync_messages(syncs: Sequence[Sync]) -> list[holdings_pb2.BrokerSync]:
     return [
         holdings_pb2.BrokerSync(
             broker=_BROKER_NUMBERS[sync.broker],
-            synced_at=_timestamp(sync.synced_at),
+            synced_at=timestamp_message(sync.synced_at),
             is_simulated=sync.is_simulated,
         )
         for sync in syncs
@@ -309,20 +310,7 @@ def _factor(factor: Fraction) -> str:
 
 
 def _provenance(price: Price | None) -> quotes_pb2.Provenance | None:
-    if price is None:
-        return None
-    provenance = price.provenance
-    return quotes_pb2.Provenance(
-        source=provenance.source,
-        as_of=_timestamp(provenance.as_of),
-        freshness=quotes_pb2.Freshness.Value(f"FRESHNESS_{provenance.freshness.value}"),
-    )
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
+    return None if price is None else provenance_message(price.provenance)
 
 
 def _has_simulated(syncs: Sequence[Sync]) -> bool:

@@ -1,1 +1,1 @@
-"""Market as portfolio asks it: quotes, splits and sessions, turned into the domain's values."""
+"""Market as portfolio asks it: instruments, quotes, splits and sessions, turned into the domain's values."""

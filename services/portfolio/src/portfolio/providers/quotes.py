@@ -49,15 +49,22 @@ def _quotes_in(messages: Sequence[quotes_pb2.Quote]) -> dict[str, Quote]:
     return {message.symbol: quote for message in messages if (quote := _quote_of(message)) is not None}
 
 
+def provenance_of(message: quotes_pb2.Provenance) -> Provenance | None:
+    """Return where a price comes from; None when it does not say how far it can be relied on."""
+    freshness = _FRESHNESS.get(message.freshness)
+    if freshness is None:
+        return None
+    return Provenance(message.source, message.as_of.ToDatetime(tzinfo=UTC), freshness)
+
+
 def _quote_of(message: quotes_pb2.Quote) -> Quote | None:
     """Return a quote in rupees whose price is one; None for anything else."""
-    freshness = _FRESHNESS.get(message.provenance.freshness)
+    provenance = provenance_of(message.provenance)
     last_price = _price(message.last_price)
-    if freshness is None or last_price is None or message.currency != CURRENCY:
+    if provenance is None or last_price is None or message.currency != CURRENCY:
         return None
-    as_of = message.provenance.as_of.ToDatetime(tzinfo=UTC)
     previous_close = _price(message.previous_close) if message.HasField("previous_close") else None
-    return Quote(last_price, previous_close, Provenance(message.provenance.source, as_of, freshness))
+    return Quote(last_price, previous_close, provenance)
 
 
 def _price(number: float) -> Decimal | None:

@@ -1,0 +1,1 @@
+"""What other services tell over NATS and portfolio acts on."""
