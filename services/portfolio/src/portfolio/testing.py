@@ -107,8 +107,8 @@ class SmallMarket(
             name=instrument,
             last_price=last_price,
             previous_close=previous_close,
-            change=None if previous_close is None else last_price - previous_close,
-            change_percent=None if previous_close is None else (last_price / previous_close - 1) * 100,
+            change=last_price - previous_close if previous_close else None,
+            change_percent=(last_price / previous_close - 1) * 100 if previous_close else None,
             currency=currency,
             provenance=quotes_pb2.Provenance(
                 source=source, freshness=quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness}")

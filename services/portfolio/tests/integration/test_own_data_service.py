@@ -29,11 +29,13 @@ from bourse.portfolio.v1 import (
     watchlists_pb2_grpc,
 )
 from chassis.clock import ManualClock
+from chassis.errors import DatabaseUnavailable
 from chassis.rpc_client import reason_of
 from chassis.testing import NatsServer, free_port, python_module, stop_process
 from portfolio.app import build
 from portfolio.feed.deletions import CONSUMER, SUBJECT
 from portfolio.settings import Settings
+from portfolio.storage.accounts import StoredAccounts
 from portfolio.testing import SmallMarket, holding, sync_request
 
 NOW = datetime(2026, 3, 12, 5, 30, tzinfo=UTC)
@@ -452,6 +454,30 @@ async def test_a_deletion_told_to_a_server_that_lost_its_memory_of_us_is_heard(
         async with asyncio.timeout(20):
             while await kept_of(channel, "7") != (0, 0, 0):
                 await asyncio.sleep(0.02)
+    await client.close()
+
+
+async def test_a_deletion_that_could_not_be_written_is_heard_again(
+    market: SmallMarket, told: Settings, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portfolio.feed.deletions.RETRY_SECONDS", 0.1)
+    failures = [DatabaseUnavailable(), ZeroDivisionError(), None]
+    delete_account = StoredAccounts.delete_account
+
+    async def fail_at_first(accounts: StoredAccounts, user_id: str, *, through: datetime) -> None:
+        if (failure := failures.pop(0)) is not None:
+            raise failure
+        await delete_account(accounts, user_id, through=through)
+
+    monkeypatch.setattr(StoredAccounts, "delete_account", fail_at_first)
+    client = await connect(nats.url)
+    async with build(told, ManualClock(NOW)), grpc.aio.insecure_channel(told.portfolio_address) as channel:
+        await fill(channel, "7", NOW)
+        await tell(client, "7", NOW)
+        async with asyncio.timeout(20):
+            while await kept_of(channel, "7") != (0, 0, 0):
+                await asyncio.sleep(0.02)
+    assert failures == []
     await client.close()
 
 

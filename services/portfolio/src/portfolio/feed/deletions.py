@@ -78,7 +78,7 @@ class DeletionFeed:
             log.error("what was told is no deletion", extra={"error": type(error).__name__})  # noqa: TRY400
             await message.term()
             return
-        except DatabaseUnavailable:
+        except Exception:
             await message.nak(delay=RETRY_SECONDS)
             raise
         await message.ack()
