@@ -4,56 +4,22 @@
 def test_...(google, attack): token = attack(google.upstream)
 """
 
-import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
+from upstreams.forged_tokens import compact, hs256, json_bytes, rs256, unsigned
 from upstreams.google import ABSENT, ISSUER, SUBJECT, GoogleUpstream, rsa_key
 
 Attack = Callable[[GoogleUpstream], str]
-Sign = Callable[[bytes], bytes]
 
 STRANGERS_KEY = -1
 DAY_SECONDS = 24 * 3_600
-
-
-def compact(header: Mapping[str, Any] | bytes, claims: Mapping[str, Any] | bytes, sign: Sign) -> str:
-    """Put a token together from anything; objects are written as JSON."""
-    signed = ".".join(_base64url(part if isinstance(part, bytes) else _json(part)) for part in (header, claims))
-    return f"{signed}.{_base64url(sign(signed.encode()))}"
-
-
-def rs256(key: RSAPrivateKey) -> Sign:
-    """Sign as Google does."""
-    return lambda message: key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-
-
-def hs256(secret: bytes) -> Sign:
-    """Sign with a secret that both sides know."""
-    return lambda message: hmac.new(secret, message, hashlib.sha256).digest()
-
-
-def unsigned(_: bytes) -> bytes:
-    """Sign with nothing."""
-    return b""
-
-
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _header(google: GoogleUpstream, **changes: Any) -> dict[str, Any]:
@@ -129,7 +95,7 @@ def _cut(keep: Callable[[str], str]) -> Attack:
 
 def _repeated(google: GoogleUpstream, name: str, *values: Any) -> str:
     """Say a claim twice, signed by Google's own key."""
-    rest = _json(google.claims(**{name: ABSENT})).decode()[1:]
+    rest = json_bytes(google.claims(**{name: ABSENT})).decode()[1:]
     said = ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for value in values)
     return compact(_header(google), f"{{{said},{rest}".encode(), rs256(google.private_key()))
 
@@ -234,7 +200,9 @@ ATTACKS: dict[str, Attack] = {
     "exp a fraction": _changed(exp=9_999_999_999.5),
     "exp true": _changed(exp=True),
     "exp infinite": lambda google: compact(
-        _header(google), _json(google.claims()).replace(b'"exp":', b'"exp":1e999,"was":'), rs256(google.private_key())
+        _header(google),
+        json_bytes(google.claims()).replace(b'"exp":', b'"exp":1e999,"was":'),
+        rs256(google.private_key()),
     ),
     "iat in the future": _later("iat", 120),
     "iat absent": _changed(iat=ABSENT),

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from chassis.testing import free_port, python_module, stop_process
+from upstreams.google import google_server
 
 SECRET = "correct-horse-battery-staple"
 
@@ -106,6 +107,22 @@ def test_no_secret_reaches_log_or_disk(environment: dict[str, str], tmp_path: Pa
             assert secret.encode() not in content, path
 
 
+def test_no_id_token_reaches_log_or_disk(environment: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "auth.log"
+    with google_server() as google:
+        environment |= {"GOOGLE_CLIENT_ID": google.client_id, "GOOGLE_JWKS_URL": google.jwks_url}
+        good, bad = google.upstream.id_token(), google.upstream.id_token(email_verified="true")
+        with running(environment, log) as (_, channel):
+            sessions = sessions_pb2_grpc.SessionServiceStub(channel)
+            sessions.LogInWithGoogle(sessions_pb2.LogInWithGoogleRequest(id_token=good), timeout=5)
+            with pytest.raises(grpc.RpcError) as refused:
+                sessions.LogInWithGoogle(sessions_pb2.LogInWithGoogleRequest(id_token=bad), timeout=5)
+    assert "id token refused" in log.read_text()
+    written = [str(refused.value).encode(), *(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())]
+    for token in (good, bad):
+        assert not [content for content in written for piece in token.split(".") if piece.encode() in content]
+
+
 def test_the_key_is_made_on_first_start_for_its_owner_alone(environment: dict[str, str], tmp_path: Path) -> None:
     with running(environment, tmp_path / "auth.log"):
         (key_file,) = (tmp_path / "run" / "auth-keys").glob("*.pem")
@@ -153,6 +170,7 @@ def test_rotate_key_adds_one_and_refuses_when_the_key_is_given(environment: dict
         ("AUTH_ACCESS_TOKEN_SECONDS", "0"),
         ("AUTH_LOGIN_LIMIT", "often"),
         ("AUTH_ARGON2_MEMORY_KIB", "lots"),
+        ("GOOGLE_JWKS_URL", "http://example.com/certs"),
     ],
 )
 def test_a_wrong_setting_ends_the_start_and_is_named(environment: dict[str, str], variable: str, value: str) -> None:

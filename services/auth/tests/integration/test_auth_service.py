@@ -466,7 +466,8 @@ async def test_deletions_refreshes_and_logins_at_once_leave_no_token_that_is_not
     assert reasons <= {"CREDENTIALS_INVALID", "REFRESH_TOKEN_INVALID", "DATABASE_UNAVAILABLE"}
     if deletion is not None:
         await client.delete_user(user_id)
-    given = [each.tokens for each in results if not isinstance(each, BaseException)]
+    answers = sessions_pb2.LogInResponse | sessions_pb2.RefreshSessionResponse
+    given = [each.tokens for each in results if isinstance(each, answers)]
     (refusal,) = [each for each in await client.revocations() if each.user_id == user_id]
     for tokens in given:
         assert (await client.verified(tokens))["exp"] + 60 <= refusal.expires_at.seconds
