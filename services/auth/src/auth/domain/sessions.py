@@ -180,8 +180,9 @@ class Sessions:
             raise SessionNotFound
         async with self._store.transaction() as unit:
             is_open = await unit.sessions.is_open(session_id, user_id, self._now())
-            if not is_open or not await self._end(unit, session_id):
-                raise SessionNotFound
+            has_ended = is_open and await self._end(unit, session_id)
+        if not has_ended:
+            raise SessionNotFound
 
     async def _renew(self, unit: Unit, digest: bytes) -> tuple[User, Opened] | None:
         now = self._now()

@@ -62,7 +62,7 @@ class GoogleIdTokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": REQUIRED_CLAIMS, "strict_aud": True},
             )
-        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             # The library's words may quote the token.
             raise IdTokenInvalid(type(error).__name__) from None
         return identity_of(claims)
