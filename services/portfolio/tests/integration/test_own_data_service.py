@@ -373,6 +373,15 @@ async def tell(client: Client, user_id: str, deleted_at: datetime, message_id: s
     await client.jetstream().publish(SUBJECT, event.SerializeToString(), headers=headers)
 
 
+async def wait_until_followed(channel: grpc.aio.Channel) -> None:
+    """Wait until portfolio says that it hears deletions."""
+    health = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest(service="deletions")
+    async with asyncio.timeout(20):
+        while (await health.Check(request, timeout=5)).status != SERVING:
+            await asyncio.sleep(0.02)
+
+
 async def wait_until_heard(client: Client, delivered: int) -> None:
     """Wait until so many events were delivered and none waits for its acknowledgement."""
     async with asyncio.timeout(20):
@@ -412,11 +421,7 @@ async def test_with_the_account_all_goes_also_what_was_told_while_portfolio_was_
     async with build(told, clock), grpc.aio.insecure_channel(told.portfolio_address) as channel:
         for user_id in ("7", "8", "sub-9"):
             await fill(channel, user_id, NOW)
-        health = health_pb2_grpc.HealthStub(channel)
-        request = health_pb2.HealthCheckRequest(service="deletions")
-        async with asyncio.timeout(20):
-            while (await health.Check(request, timeout=5)).status != SERVING:
-                await asyncio.sleep(0.02)
+        await wait_until_followed(channel)
         await tell(client, "7", NOW + SECOND)
         await wait_until_heard(client, 1)
         assert await kept_of(channel, "7") == (0, 0, 0)
@@ -446,9 +451,7 @@ async def test_a_deletion_told_to_a_server_that_lost_its_memory_of_us_is_heard(
     client = await connect(nats.url)
     async with build(told, ManualClock(NOW)), grpc.aio.insecure_channel(told.portfolio_address) as channel:
         await fill(channel, "7", NOW)
-        async with asyncio.timeout(20):
-            while not await client.jetstream().consumers_info(STREAM):
-                await asyncio.sleep(0.02)
+        await wait_until_followed(channel)
         await client.jetstream().delete_consumer(STREAM, CONSUMER)
         await tell(client, "7", NOW)
         async with asyncio.timeout(20):
@@ -473,6 +476,7 @@ async def test_a_deletion_that_could_not_be_written_is_heard_again(
     client = await connect(nats.url)
     async with build(told, ManualClock(NOW)), grpc.aio.insecure_channel(told.portfolio_address) as channel:
         await fill(channel, "7", NOW)
+        await wait_until_followed(channel)
         await tell(client, "7", NOW)
         async with asyncio.timeout(20):
             while await kept_of(channel, "7") != (0, 0, 0):
