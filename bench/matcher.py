@@ -20,8 +20,9 @@ from alerts.domain.alerts import AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark
 from alerts.domain.matcher import Entry, Matcher
 from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.ticks import SHARDS
 from alerts.domain.watch import Watch
-from alerts.feed.batches import SHARDS, read_batch
+from alerts.feed.batches import read_batch
 from bourse.market.v1 import quotes_pb2, ticks_pb2
 
 INSTRUMENTS = 5_000
@@ -193,6 +194,8 @@ def from_bytes(market: Market) -> None:
     payloads = encode(market.batches(TICKS))
     watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
     watch._matcher = build(list(market.alerts(ALERTS)))  # noqa: SLF001  # what loading from a database would do
+    for instrument in market.instruments:
+        watch._tape.begin(instrument, NOWHERE)  # noqa: SLF001  # the same
 
     def run() -> Fires:
         for sequence, payload in enumerate(payloads, start=1):

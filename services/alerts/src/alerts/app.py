@@ -12,13 +12,17 @@ from bourse.alerts.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
 from bourse.market.v1.instruments_pb2_grpc import InstrumentServiceStub
 
 from alerts.domain.desk import AlertDesk
+from alerts.domain.expiry import ExpirySweep
+from alerts.domain.explanations import Explainer
 from alerts.domain.firing import Firing
+from alerts.domain.history import History
 from alerts.domain.ids import AlertIds
 from alerts.domain.instruments import RememberedInstruments
 from alerts.domain.progress import ProgressKeeper
 from alerts.domain.watch import Watch
 from alerts.feed.stream import TickStream
 from alerts.feed.ticks import TickFeed
+from alerts.feed.users import EndedAccounts
 from alerts.handlers.alerts import AlertService
 from alerts.messages import fired_event
 from alerts.providers.instruments import MarketInstruments
@@ -74,10 +78,11 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         relay = await enter(OutboxRelay(database, OUTBOX, bus).running())
         evaluation = await enter(_evaluating(database, bus, relay, clock))
         desk = await enter(_desk(settings, database, evaluation, clock))
+        await enter(running(EndedAccounts(bus, desk.forget_user, clock).run()))
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
         health.add("matcher", partial(_is_current, evaluation.feed), critical=False)
-        register = partial(add_AlertServiceServicer_to_server, AlertService(desk))
+        register = partial(add_AlertServiceServicer_to_server, _service(database, desk, evaluation))
         await enter(serving(settings.alerts_address, [register], health=health, settings=settings))
         yield
 
@@ -90,6 +95,14 @@ async def migrate(settings: Settings) -> None:
     """
     async with Database.open(settings.database_url) as database:
         await ensure_schema(database, "alerts")
+
+
+def _service(database: Database, desk: AlertDesk, evaluation: _Evaluation) -> AlertService:
+    fires = Fires(database, fired_event)
+    explainer = Explainer(
+        evaluation.watch, SavedProgress(database), fires, is_following=lambda: evaluation.feed.is_current
+    )
+    return AlertService(desk, History(fires), explainer)
 
 
 @asynccontextmanager
@@ -105,8 +118,9 @@ async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: C
     progress = ProgressKeeper(watch, saved, clock)
     stream = TickStream(bus, TickStreams(database))
     feed = TickFeed(bus, stream, alerts, watch=watch, firing=firing, clock=clock)
+    sweep = ExpirySweep(watch, alerts, clock)
     try:
-        async with running(feed.run(), firing.run(), progress.run()):
+        async with running(feed.run(), firing.run(), progress.run(), sweep.run()):
             yield _Evaluation(watch, firing, progress, stream, feed)
     finally:
         with suppress(TimeoutError, DatabaseUnavailable):

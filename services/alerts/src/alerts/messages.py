@@ -1,11 +1,15 @@
 """The domain's values as the contract's messages; what the handlers answer and the outbox tells."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from alerts.domain.alerts import Alert, AlertType, FiringPrice
+from alerts.domain.explanations import Explanation, Stretch
+from alerts.domain.fires import Fire
+from alerts.domain.tape import EvaluatedTick
 from alerts.domain.targets import format_target
+from alerts.domain.terms import ExpiryInvalid
 from alerts.domain.watch import Candidate
 from bourse.alerts.v1 import alerts_pb2, events_pb2
 from bourse.market.v1 import quotes_pb2
@@ -34,7 +38,58 @@ def alert_message(alert: Alert) -> alerts_pb2.Alert:
         message.fired_at.CopyFrom(_timestamp(alert.fired.at))
         message.fired_price = alert.fired.price
         message.provenance.CopyFrom(_provenance(alert.fired))
+    if alert.note is not None:
+        message.note = alert.note
+    if alert.expires_at is not None:
+        message.expires_at.CopyFrom(_timestamp(alert.expires_at))
+    message.is_expired = alert.has_expired
     return message
+
+
+def fire_message(fire: Fire) -> alerts_pb2.Fire:
+    """Return a fire and what proves it as others see it."""
+    message = alerts_pb2.Fire(
+        alert_id=str(fire.alert_id),
+        generation=fire.generation,
+        type=_TYPES[fire.type],
+        instrument=fire.instrument,
+        symbol=fire.symbol,
+        price=format_target(fire.price),
+        fired_at=_timestamp(fire.tick.at),
+        tick=_tick_message(fire.tick),
+        committed_at=_timestamp(fire.committed_at),
+        crossed_during_gap=fire.crossed_during_gap,
+        note=fire.note,
+    )
+    if fire.before is not None:
+        message.before.CopyFrom(_tick_message(fire.before))
+    return message
+
+
+def explanation_message(explanation: Explanation) -> alerts_pb2.ExplainAlertResponse:
+    """Return what is known of an alert as others see it."""
+    message = alerts_pb2.ExplainAlertResponse(
+        alert=alert_message(explanation.alert),
+        state=explanation.state.value,
+        evaluated=[_stretch_message(stretch) for stretch in explanation.evaluated],
+        not_evaluated=[_stretch_message(stretch) for stretch in explanation.not_evaluated],
+        sentence=explanation.sentence,
+    )
+    if explanation.closest is not None:
+        message.closest.CopyFrom(_tick_message(explanation.closest))
+    return message
+
+
+def read_expiry(timestamp: Timestamp) -> datetime:
+    """Return the moment that a message names.
+
+    Raises:
+        ExpiryInvalid: it names none that can be counted with.
+    """
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise ExpiryInvalid from error
 
 
 def fired_event(alert: Alert, reached: Candidate, committed_at: datetime) -> OutboxEvent:
@@ -53,6 +108,23 @@ def fired_event(alert: Alert, reached: Candidate, committed_at: datetime) -> Out
         payload=message.SerializeToString(),
         created_at=committed_at,
     )
+
+
+def _tick_message(tick: EvaluatedTick) -> alerts_pb2.EvaluatedTick:
+    return alerts_pb2.EvaluatedTick(
+        price=tick.price,
+        at=_timestamp(tick.at),
+        source=tick.source,
+        publisher_id=tick.publisher_id,
+        epoch=tick.epoch,
+        shard=tick.shard,
+        sequence=tick.sequence,
+    )
+
+
+def _stretch_message(stretch: Stretch) -> alerts_pb2.Stretch:
+    reason = "" if stretch.reason is None else stretch.reason.value
+    return alerts_pb2.Stretch(from_at=_timestamp(stretch.from_at), to_at=_timestamp(stretch.to_at), reason=reason)
 
 
 def _provenance(price: FiringPrice) -> quotes_pb2.Provenance:

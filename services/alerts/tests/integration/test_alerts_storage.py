@@ -153,9 +153,9 @@ async def test_waiting_alerts_are_armed_and_the_wait_is_recorded(
         alert = replace(make_alert(alert_id, user_id=str(alert_id)), armed=None)
         await alerts.save(alert, replaces=None)
     now = START + timedelta(minutes=5)
-    position = Position(2, 17)
+    position, mark = Position(2, 17), Mark(Position(2, 17), START)
     watched: list[Alert] = []
-    portions = [await alerts.arm_waiting(position, at=now, watch=watched.extend) for _ in range(3)]
+    portions = [await alerts.arm_waiting(mark, at=now, watch=watched.extend) for _ in range(3)]
     assert watched == [alert for portion in portions for alert in portion]
     assert [[alert.id for alert in portion] for portion in portions] == [[1, 2], [3], []]
     assert all(alert.armed == position for portion in portions for alert in portion)

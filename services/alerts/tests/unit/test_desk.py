@@ -34,6 +34,30 @@ class StoredAlerts:
     async def find(self, user_id: str, alert_type: AlertType, instrument: str) -> Alert | None:
         return self.rows.get((user_id, alert_type, instrument))
 
+    async def find_written(self, user_id: str, alert_type: AlertType, symbol: str) -> Alert | None:
+        owned = [alert for alert in self.rows.values() if (alert.user_id, alert.type) == (user_id, alert_type)]
+        return next((alert for alert in owned if symbol in (alert.symbol, alert.instrument)), None)
+
+    async def delete(self, alert_id: int) -> Alert | None:
+        deleted = self.take(lambda alert: alert.id == alert_id)
+        return deleted[0] if deleted else None
+
+    async def delete_of(self, user_id: str, alert_type: AlertType | None) -> Sequence[Alert]:
+        return self.take(lambda alert: alert.user_id == user_id and alert_type in (None, alert.type))
+
+    async def delete_user(self, user_id: str) -> Sequence[Alert]:
+        return self.take(lambda alert: alert.user_id == user_id)
+
+    def take(self, is_meant: Callable[[Alert], bool]) -> Sequence[Alert]:
+        taken = [key for key, alert in self.rows.items() if is_meant(alert)]
+        return [self.rows.pop(key) for key in taken]
+
+    async def expire(self, alerts: Sequence[Alert]) -> None:
+        raise NotImplementedError
+
+    async def overdue(self, moment: datetime) -> AsyncIterator[Sequence[Alert]]:
+        yield []
+
     async def count(self, user_id: str) -> int:
         return sum(owner == user_id for owner, _, _ in self.rows)
 
@@ -53,15 +77,19 @@ class StoredAlerts:
         yield list(self.rows.values())
 
     async def arm_waiting(
-        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+        self, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
     ) -> Sequence[Alert]:
         raise NotImplementedError
 
 
 class NasdaqOnly:
-    """Takes every bare symbol for one of NASDAQ."""
+    """Takes every bare symbol for one of NASDAQ, unless it is told what to raise."""
+
+    failure: Exception | None = None
 
     async def resolve(self, symbol: str) -> str:
+        if self.failure is not None:
+            raise self.failure
         return f"NASDAQ:{symbol.upper().removeprefix('NASDAQ:')}"
 
 
@@ -87,10 +115,11 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
+        self.instruments = NasdaqOnly()
         ids = iter(range(1, 1_000))
         self.desk = AlertDesk(
             self.store,
-            NasdaqOnly(),
+            self.instruments,
             self.stream,
             watch=self.watch,
             clock=self.clock,
@@ -112,7 +141,7 @@ def desk() -> Desk:
 async def test_an_alert_is_saved_armed_and_watched_for(desk: Desk) -> None:
     alert = await desk.set()
     assert alert == Alert(
-        1, "7", BUY, "NASDAQ:AAPL", "AAPL", Decimal("150.10"), 1, START, updated_at=None, armed=Position(1, 40)
+        1, "7", BUY, "NASDAQ:AAPL", "AAPL", Decimal("150.10"), 1, START, armed=Position(1, 40), armed_at=START
     )
     assert await desk.desk.list_alerts("7") == [alert]
     assert await desk.desk.list_alerts("8") == []

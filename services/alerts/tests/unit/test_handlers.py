@@ -24,12 +24,20 @@ class OneDesk:
     async def list_alerts(self, user_id: str) -> list[Alert]:
         return [alert for alert in self.alerts if alert.user_id == user_id]
 
-    async def set_alert(self, user_id: str, alert_type: AlertType, *, symbol: str, price: str) -> Alert:
-        alert = Alert(
-            len(self.alerts) + 1, user_id, alert_type, f"NASDAQ:{symbol}", symbol, Decimal(price), 1, created_at=START
-        )
-        self.alerts.append(alert)
-        return alert
+    async def set_alert(
+        self,
+        user_id: str,
+        alert_type: AlertType,
+        *,
+        symbol: str,
+        price: str,
+        note: str | None,
+        expires_at: datetime | None,
+    ) -> Alert:
+        number = len(self.alerts) + 1
+        alert = Alert(number, user_id, alert_type, f"NASDAQ:{symbol}", symbol, Decimal(price), 1, created_at=START)
+        self.alerts.append(alert.with_terms(note=note, expires_at=expires_at))
+        return self.alerts[-1]
 
 
 @pytest.fixture
@@ -39,7 +47,8 @@ def desk() -> OneDesk:
 
 @pytest.fixture
 def service(desk: OneDesk) -> AlertService:
-    return AlertService(desk)  # type: ignore[arg-type]  # all of it that the service uses
+    unused: Any = None
+    return AlertService(desk, unused, unused)  # type: ignore[arg-type]  # all of it that these tests use
 
 
 async def set_alert(service: AlertService, alert_type: "alerts_pb2.AlertType.ValueType") -> alerts_pb2.Alert:

@@ -88,13 +88,13 @@ class FakeAlerts:
         self.is_answer_lost = False
 
     async def arm_waiting(
-        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+        self, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
     ) -> Sequence[Alert]:
         assert at >= START
         if self.failures:
             self.failures -= 1
             raise DatabaseUnavailable
-        armed = [replace(alert, armed=position) for alert in self.waiting]
+        armed = [replace(alert, armed=mark.position) for alert in self.waiting]
         self.waiting = []
         watch(armed)
         if self.is_answer_lost:

@@ -12,6 +12,7 @@ from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark
 from alerts.domain.continuity import NotEvaluated, Reason, StreamView
 from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.tape import EvaluatedTick
 from alerts.domain.ticks import TickBatch
 from alerts.domain.watch import Candidate, Watch, is_reached
 
@@ -84,6 +85,7 @@ def test_a_tick_that_reaches_an_alert_becomes_a_candidate_with_its_evidence(watc
         sequence=5,
         position=Position(1, 5),
         mark=Mark(NOWHERE, START),
+        before=EvaluatedTick(101.0, START + timedelta(seconds=5), "sample", "feed", EPOCH, 3, 5, Position(1, 5)),
     )
     assert watch.backlog == 1
     assert watch.watched == 0

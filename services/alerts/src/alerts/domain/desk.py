@@ -1,14 +1,17 @@
-"""Takes and lists alerts for their owners."""
+"""Takes, changes, deletes and lists alerts for their owners."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from decimal import Decimal
+from datetime import datetime
+from typing import Any, TypeVar
 from zlib import crc32
 
-from alerts.domain.alerts import Alert, AlertChanged, AlertType
+from alerts.domain.alerts import Alert, AlertChanged, AlertNotFound, AlertType
+from alerts.domain.instruments import InstrumentsUnavailable, SymbolAmbiguous, SymbolUnknown
 from alerts.domain.ports import AlertStore, InstrumentSource, TickStream
 from alerts.domain.targets import parse_target
+from alerts.domain.terms import ExpiryInvalid, read_note, require_expiry
 from alerts.domain.watch import Watch
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
@@ -16,6 +19,8 @@ from chassis.errors import Code, ServiceError
 MAX_USER_ID_LENGTH = 255
 MAX_ATTEMPTS = 3
 LOCKS = 256
+
+Answer = TypeVar("Answer")
 
 
 class AlertTypeInvalid(ServiceError):
@@ -49,7 +54,7 @@ class TooManyAlerts(ServiceError):
 
 
 class AlertDesk:
-    """Sets and lists alerts."""
+    """Sets, changes, deletes and lists alerts."""
 
     def __init__(
         self,
@@ -88,23 +93,51 @@ class AlertDesk:
         self._on_waiting = on_waiting
         # A user's requests take turns, so that the limit is exact and generations do not collide in this process.
         self._locks = [asyncio.Lock() for _ in range(LOCKS)]
-        self._saving: set[asyncio.Task[Alert]] = set()
+        self._saving: set[asyncio.Task[Any]] = set()
 
     async def list_alerts(self, user_id: str) -> Sequence[Alert]:
-        """Return a user's alerts, fired ones too, oldest first.
+        """Return a user's alerts, fired and expired ones too, oldest first.
 
         Raises:
             UserIdInvalid: no user has such an id.
         """
-        _require_user_id(user_id)
-        return await self._store.list_of(user_id)
+        require_user_id(user_id)
+        now = self._clock.now()
+        return [alert.as_of(now) for alert in await self._store.list_of(user_id)]
 
-    async def set_alert(self, user_id: str, alert_type: AlertType, *, symbol: str, price: str) -> Alert:
-        """Make an alert, or replace the price of the one there is for this type and instrument and arm it again.
+    async def find_alert(self, user_id: str, alert_type: AlertType, *, symbol: str) -> Alert:
+        """Return one alert of a user.
+
+        Raises:
+            UserIdInvalid: no user has such an id.
+            SymbolInvalid: the symbol cannot be one.
+            SymbolAmbiguous: the symbol names several instruments.
+            InstrumentsUnavailable: nobody can say what the symbol means.
+            AlertNotFound: there is none.
+        """
+        require_user_id(user_id)
+        found = await self._find(user_id, alert_type, symbol)
+        if found is None:
+            raise AlertNotFound
+        return found.as_of(self._clock.now())
+
+    async def set_alert(
+        self,
+        user_id: str,
+        alert_type: AlertType,
+        *,
+        symbol: str,
+        price: str,
+        note: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Alert:
+        """Make an alert, or replace the terms of the one there is for this type and instrument and arm it again.
 
         Raises:
             UserIdInvalid: no user has such an id.
             PriceInvalid: the price is not one an alert can wait for.
+            NoteInvalid: the note is too long or no text.
+            ExpiryInvalid: it would have ended already.
             SymbolInvalid: the symbol cannot be one.
             SymbolUnknown: the symbol names nothing.
             SymbolAmbiguous: the symbol names several instruments.
@@ -112,33 +145,162 @@ class AlertDesk:
             TooManyAlerts: the user has as many as one may have.
             AlertChanged: others kept setting the same alert.
         """
-        _require_user_id(user_id)
-        target = parse_target(price)
-        instrument = await self._instruments.resolve(symbol)
-        setting = self._set(user_id, alert_type, instrument, symbol=symbol.upper(), price=target)
-        # A caller who stops waiting must not stop a commit half-way: its outcome decides whether the alert can fire.
-        saving = asyncio.create_task(setting, name="set-alert")
-        self._saving.add(saving)
-        saving.add_done_callback(self._saving.discard)
-        return await asyncio.shield(saving)
+        require_user_id(user_id)
+        target, kept_note = parse_target(price), read_note(note)
+        require_expiry(expires_at, now=self._clock.now())
+        written, instrument = symbol.upper(), await self._instruments.resolve(symbol)
+
+        async def find() -> Alert | None:
+            return await self._store.find(user_id, alert_type, instrument)
+
+        async def follow(existing: Alert | None) -> Alert:
+            now = self._clock.now()
+            if existing is not None:
+                return existing.set_again(symbol=written, price=target, at=now, note=kept_note, expires_at=expires_at)
+            await self._require_room(user_id)
+            alert = Alert(self._new_id(), user_id, alert_type, instrument, written, target, 1, now)
+            return alert.with_terms(note=kept_note, expires_at=expires_at)
+
+        return await self._finish(self._set(user_id, find, follow))
+
+    async def update_alert(
+        self,
+        user_id: str,
+        alert_type: AlertType,
+        *,
+        symbol: str,
+        price: str,
+        note: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Alert:
+        """Replace the price of an alert and arm it again; a note or an expiry that is None stays what it was.
+
+        Raises:
+            UserIdInvalid: no user has such an id.
+            PriceInvalid: the price is not one an alert can wait for.
+            NoteInvalid: the note is too long or no text.
+            ExpiryInvalid: it would have ended already; so it would with the expiry it has.
+            SymbolInvalid: the symbol cannot be one.
+            SymbolAmbiguous: the symbol names several instruments.
+            InstrumentsUnavailable: nobody can say what the symbol means.
+            AlertNotFound: there is none.
+            AlertChanged: others kept setting the same alert.
+        """
+        require_user_id(user_id)
+        target, new_note = parse_target(price), read_note(note)
+        require_expiry(expires_at, now=self._clock.now())
+
+        async def find() -> Alert | None:
+            return await self._find(user_id, alert_type, symbol)
+
+        async def follow(existing: Alert | None) -> Alert:
+            if existing is None:
+                raise AlertNotFound
+            now = self._clock.now()
+            end = expires_at or existing.expires_at
+            if end is not None and end <= now:
+                raise ExpiryInvalid("the alert has expired: say with its price a later moment at which it expires")
+            kept_note = existing.note if note is None else new_note
+            return existing.set_again(symbol=existing.symbol, price=target, at=now, note=kept_note, expires_at=end)
+
+        return await self._finish(self._set(user_id, find, follow))
+
+    async def delete_alert(self, user_id: str, alert_type: AlertType, *, symbol: str) -> Alert:
+        """Delete an alert and return it as it was; what it has fired stays in its history.
+
+        Either a fire is committed before it, or it never happens: both are decided by the same row.
+
+        Raises:
+            UserIdInvalid: no user has such an id.
+            SymbolInvalid: the symbol cannot be one.
+            SymbolAmbiguous: the symbol names several instruments.
+            InstrumentsUnavailable: nobody can say what the symbol means.
+            AlertNotFound: there is none.
+        """
+        require_user_id(user_id)
+
+        async def delete() -> Alert:
+            existing = await self._find(user_id, alert_type, symbol)
+            deleted = None if existing is None else await self._store.delete(existing.id)
+            if deleted is None:
+                raise AlertNotFound
+            self._watch.forget(deleted)
+            return deleted
+
+        return await self._finish(self._take_turn(user_id, delete))
+
+    async def delete_alerts(self, user_id: str, alert_type: AlertType | None) -> int:
+        """Delete all alerts of a user, or all of one type, and return how many there were; their fires stay.
+
+        Raises:
+            UserIdInvalid: no user has such an id.
+        """
+        require_user_id(user_id)
+        return await self._delete_all(user_id, lambda: self._store.delete_of(user_id, alert_type))
+
+    async def forget_user(self, user_id: str) -> int:
+        """Delete everything of a user who is gone, and return how many alerts there were.
+
+        Raises:
+            UserIdInvalid: no user has such an id.
+        """
+        require_user_id(user_id)
+        return await self._delete_all(user_id, lambda: self._store.delete_user(user_id))
 
     async def finish(self) -> None:
         """Wait for what is being saved."""
         await asyncio.gather(*self._saving, return_exceptions=True)
 
-    async def _set(self, user_id: str, alert_type: AlertType, instrument: str, *, symbol: str, price: Decimal) -> Alert:
+    async def _finish(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Wait for a change; a caller who stops waiting must not stop a commit half-way: its outcome decides."""
+        saving = asyncio.create_task(work, name="change-alerts")
+        self._saving.add(saving)
+        saving.add_done_callback(self._saving.discard)
+        return await asyncio.shield(saving)
+
+    async def _take_turn(self, user_id: str, change: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._locks[crc32(user_id.encode()) % LOCKS]:
+            return await change()
+
+    async def _set(
+        self,
+        user_id: str,
+        find: Callable[[], Awaitable[Alert | None]],
+        follow: Callable[[Alert | None], Awaitable[Alert]],
+    ) -> Alert:
+        """Save what follows on the alert that is found, and read it anew when somebody else was faster."""
+
+        async def change() -> Alert:
             for _ in range(MAX_ATTEMPTS):
-                existing = await self._store.find(user_id, alert_type, instrument)
-                now = self._clock.now()
-                if existing is None:
-                    await self._require_room(user_id)
-                    alert = Alert(self._new_id(), user_id, alert_type, instrument, symbol, price, 1, now)
-                else:
-                    alert = existing.set_again(symbol=symbol, price=price, at=now)
+                existing = await find()
+                alert = await follow(existing)
                 with suppress(AlertChanged):
                     return await self._arm(alert, existing)
             raise AlertChanged
+
+        return await self._take_turn(user_id, change)
+
+    async def _find(self, user_id: str, alert_type: AlertType, symbol: str) -> Alert | None:
+        """Find an alert by any form of its symbol; the form it is kept under finds it even if nobody knows it now."""
+        try:
+            instrument = await self._instruments.resolve(symbol)
+        except SymbolUnknown:
+            return await self._store.find_written(user_id, alert_type, symbol.upper())
+        except (SymbolAmbiguous, InstrumentsUnavailable):
+            found = await self._store.find_written(user_id, alert_type, symbol.upper())
+            if found is None:
+                raise
+            return found
+        return await self._store.find(user_id, alert_type, instrument)
+
+    async def _delete_all(self, user_id: str, delete: Callable[[], Awaitable[Sequence[Alert]]]) -> int:
+        async def change() -> int:
+            deleted = await delete()
+            for alert in deleted:
+                self._watch.forget(alert)
+            return len(deleted)
+
+        return await self._finish(self._take_turn(user_id, change))
 
     async def _require_room(self, user_id: str) -> None:
         if await self._store.count(user_id) >= self._max_per_user:
@@ -177,6 +339,11 @@ class AlertDesk:
             self._watch.forget(replaced)
 
 
-def _require_user_id(user_id: str) -> None:
+def require_user_id(user_id: str) -> None:
+    """Refuse an id that no user has.
+
+    Raises:
+        UserIdInvalid: it is one.
+    """
     if not 0 < len(user_id) <= MAX_USER_ID_LENGTH or not user_id.isprintable():
         raise UserIdInvalid

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Protocol
 
 from alerts.domain.alerts import Alert, AlertType
-from alerts.domain.checkpoint import Checkpoint, Progress
+from alerts.domain.checkpoint import Checkpoint, Mark, Progress
+from alerts.domain.continuity import NotEvaluated
+from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.positions import Position
 from alerts.domain.watch import Candidate
 
@@ -15,6 +17,10 @@ class AlertStore(Protocol):
 
     async def find(self, user_id: str, alert_type: AlertType, instrument: str) -> Alert | None:
         """Return the one alert of a user, type and instrument; None when there is none."""
+        ...
+
+    async def find_written(self, user_id: str, alert_type: AlertType, symbol: str) -> Alert | None:
+        """Return a user's alert of a type whose owner wrote the symbol, or whose instrument is called, like this."""
         ...
 
     async def count(self, user_id: str) -> int:
@@ -33,12 +39,32 @@ class AlertStore(Protocol):
         """
         ...
 
+    async def delete(self, alert_id: int) -> Alert | None:
+        """Delete an alert and return it as it was in the end; None when it was gone. Its fires stay."""
+        ...
+
+    async def delete_of(self, user_id: str, alert_type: AlertType | None) -> Sequence[Alert]:
+        """Delete a user's alerts, of one type or all, and return them as they were in the end. Their fires stay."""
+        ...
+
+    async def delete_user(self, user_id: str) -> Sequence[Alert]:
+        """Delete everything of a user, and return the alerts among it."""
+        ...
+
+    def overdue(self, moment: datetime) -> AsyncIterator[Sequence[Alert]]:
+        """Yield the armed alerts whose expiry is earlier than a moment, in portions."""
+        ...
+
+    async def expire(self, alerts: Sequence[Alert]) -> None:
+        """End those of the alerts that are still armed as they were read."""
+        ...
+
     def armed(self) -> AsyncIterator[Sequence[Alert]]:
         """Yield all armed alerts that have a position, in portions, those of an instrument together."""
         ...
 
     async def arm_waiting(
-        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+        self, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
     ) -> Sequence[Alert]:
         """Arm a portion of the alerts without a position, record that they were not evaluated, and return them.
 
@@ -57,6 +83,26 @@ class FireStore(Protocol):
         Returns:
             The alerts that fired, in the order of the candidates.
         """
+        ...
+
+
+class FireHistory(Protocol):
+    """Knows what has fired."""
+
+    async def list_of(self, user_id: str, *, limit: int, after: FireCursor | None) -> Sequence[Fire]:
+        """Return a user's fires, newest first, those behind a place in that order."""
+        ...
+
+    async def find(self, alert_id: int, generation: int) -> Fire | None:
+        """Return what an arming of an alert fired; None when nothing."""
+        ...
+
+
+class IntervalStore(Protocol):
+    """Knows when ticks were not evaluated."""
+
+    async def missing_since(self, moment: datetime, *, shard: int, limit: int) -> Sequence[NotEvaluated]:
+        """Return the stretches that end later than a moment and are about a shard, the last recorded first."""
         ...
 
 

@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zlib import crc32
 
 from alerts.domain.alerts import Freshness
 from alerts.domain.positions import Position
+
+SHARDS = 16
+
+
+def shard_of(instrument: str) -> int:
+    """Return the part of the instruments that one belongs to."""
+    return crc32(instrument.encode()) % SHARDS
 
 
 @dataclass(frozen=True, slots=True)

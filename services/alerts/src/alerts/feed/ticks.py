@@ -10,6 +10,7 @@ import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
+from alerts.domain.checkpoint import Mark
 from alerts.domain.continuity import Reason
 from alerts.domain.firing import Firing
 from alerts.domain.ports import AlertStore
@@ -204,9 +205,9 @@ class TickFeed:
 
     async def _arm_waiting(self, end: Position) -> None:
         """Arm what was set while the stream could not be asked; no batch is evaluated meanwhile."""
-        position = max(end, self._watch.evaluated)
+        mark = Mark(max(end, self._watch.evaluated), self._watch.evaluated_at)
         try:
-            while armed := await self._alerts.arm_waiting(position, at=self._clock.now(), watch=self._watch.load):
+            while armed := await self._alerts.arm_waiting(mark, at=self._clock.now(), watch=self._watch.load):
                 log.info("alerts armed late", extra={"alerts": len(armed)})
         except DatabaseUnavailable:
             self._has_waiting_alerts = True

@@ -6,19 +6,31 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Freshness
+from alerts.domain.checkpoint import Mark
 from alerts.domain.continuity import NotEvaluated, Reason
 from alerts.domain.positions import Position
 from alerts.domain.targets import format_target
 from alerts.storage.progress import missing_row
-from alerts.storage.tables import ALERTS, ARMED, FIRED, NOT_EVALUATED
+from alerts.storage.tables import ALERTS, ARMED, DELETED_ALERTS, EXPIRED, FIRED, FIRES, NOT_EVALUATED
 from chassis.database import Database
 
 ALERTS_PER_PORTION = 10_000
 WAITING_PER_PORTION = 1_000
+
+EXPIRE = (
+    update(ALERTS)
+    .where(
+        ALERTS.c.id == bindparam("ended_id"),
+        ALERTS.c.generation == bindparam("ended_generation"),
+        ALERTS.c.state == ARMED,
+    )
+    .values(state=EXPIRED)
+)
 
 
 class Alerts:
@@ -35,6 +47,15 @@ class Alerts:
         )
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
+        return None if row is None else alert_of(row)
+
+    async def find_written(self, user_id: str, alert_type: AlertType, symbol: str) -> Alert | None:
+        """Return a user's alert of a type whose owner wrote the symbol, or whose instrument is called, like this."""
+        columns = ALERTS.c
+        is_meant = or_(columns.symbol == symbol, columns.instrument == symbol)
+        query = select(ALERTS).where(columns.user_id == user_id, columns.type == alert_type.value, is_meant)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query.order_by(columns.id).limit(1))).one_or_none()
         return None if row is None else alert_of(row)
 
     async def count(self, user_id: str) -> int:
@@ -59,7 +80,7 @@ class Alerts:
         try:
             async with self._database.transaction() as connection:
                 if replaces is None:
-                    await connection.execute(insert(ALERTS).values(_row_of(alert)))
+                    await _insert(connection, alert)
                     return
                 is_the_replaced = (ALERTS.c.id == replaces.id) & (ALERTS.c.generation == replaces.generation)
                 saved = await connection.execute(update(ALERTS).where(is_the_replaced).values(_row_of(alert)))
@@ -67,6 +88,59 @@ class Alerts:
                     raise AlertChanged
         except IntegrityError as error:
             raise AlertChanged from error
+
+    async def delete(self, alert_id: int) -> Alert | None:
+        """Delete an alert and return it as it was in the end; None when it was gone. Its fires stay.
+
+        Raises:
+            DatabaseUnavailable: it may or may not be deleted.
+        """
+        async with self._database.transaction() as connection:
+            deleted = await _delete(connection, ALERTS.c.id == alert_id)
+        return deleted[0] if deleted else None
+
+    async def delete_of(self, user_id: str, alert_type: AlertType | None) -> Sequence[Alert]:
+        """Delete a user's alerts, of one type or all, and return them as they were in the end. Their fires stay.
+
+        Raises:
+            DatabaseUnavailable: all may be deleted, or none.
+        """
+        which = ALERTS.c.user_id == user_id
+        if alert_type is not None:
+            which &= ALERTS.c.type == alert_type.value
+        async with self._database.transaction() as connection:
+            return await _delete(connection, which)
+
+    async def delete_user(self, user_id: str) -> Sequence[Alert]:
+        """Delete everything of a user, and return the alerts among it.
+
+        Raises:
+            DatabaseUnavailable: all may be deleted, or nothing.
+        """
+        async with self._database.transaction() as connection:
+            # The alerts first: behind their rows' locks no fire of theirs can be under way any more.
+            deleted = await _delete(connection, ALERTS.c.user_id == user_id)
+            await connection.execute(delete(FIRES).where(FIRES.c.user_id == user_id))
+        return deleted
+
+    async def overdue(self, moment: datetime) -> AsyncIterator[Sequence[Alert]]:
+        """Yield the armed alerts whose expiry is earlier than a moment, in portions."""
+        query = select(ALERTS).where(ALERTS.c.state == ARMED, ALERTS.c.expires_at < moment)
+        async with self._database.reading() as connection:
+            rows = await connection.stream(query.order_by(ALERTS.c.expires_at))
+            async for portion in rows.partitions(ALERTS_PER_PORTION):
+                yield [alert_of(row) for row in portion]
+
+    async def expire(self, alerts: Sequence[Alert]) -> None:
+        """End those of the alerts that are still armed as they were read.
+
+        Raises:
+            DatabaseUnavailable: all may have ended, or none; ending them again does no harm.
+        """
+        in_order = sorted(alerts, key=lambda alert: alert.id)
+        ended = [{"ended_id": alert.id, "ended_generation": alert.generation} for alert in in_order]
+        async with self._database.transaction() as connection:
+            await connection.execute(EXPIRE, ended)
 
     async def armed(self) -> AsyncIterator[Sequence[Alert]]:
         """Yield all armed alerts that have a position, in portions, those of an instrument together, oldest first."""
@@ -78,12 +152,12 @@ class Alerts:
                 yield [alert_of(row) for row in portion]
 
     async def arm_waiting(
-        self, position: Position, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+        self, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
     ) -> Sequence[Alert]:
         """Arm a portion of the alerts without a position, record that they were not evaluated, and return them.
 
         Args:
-            position: where to arm them.
+            mark: where to arm them, and the time of the last tick evaluated.
             at: the time at which they are armed.
             watch: takes them before they are committed.
 
@@ -95,15 +169,33 @@ class Alerts:
             waiting = [alert_of(row) for row in rows]
             if not waiting:
                 return []
-            armed = {"armed_stream": position.stream, "armed_sequence": position.sequence}
+            position = mark.position
+            armed = {"armed_stream": position.stream, "armed_sequence": position.sequence, "armed_at": mark.at}
             ids = [alert.id for alert in waiting]
             await connection.execute(update(ALERTS).where(ALERTS.c.id.in_(ids)).values(armed))
-            set_at = min(alert.updated_at or alert.created_at for alert in waiting)
+            set_at = min(alert.set_at for alert in waiting)
             missing = NotEvaluated(Reason.NOT_ARMED, set_at, at)
             await connection.execute(insert(NOT_EVALUATED).values(missing_row(missing)))
-            newly_armed = [replace(alert, armed=position) for alert in waiting]
+            newly_armed = [replace(alert, armed=position, armed_at=mark.at) for alert in waiting]
             watch(newly_armed)
         return newly_armed
+
+
+async def _insert(connection: AsyncConnection, alert: Alert) -> None:
+    was_deleted = select(DELETED_ALERTS.c.id).where(DELETED_ALERTS.c.id == alert.id)
+    if (await connection.execute(was_deleted)).one_or_none() is not None:
+        raise AlertChanged
+    await connection.execute(insert(ALERTS).values(_row_of(alert)))
+
+
+async def _delete(connection: AsyncConnection, which: ColumnElement[bool]) -> Sequence[Alert]:
+    """Lock rows, in the one order in which fires lock them, too; delete them, and keep their ids from coming again."""
+    await connection.execute(select(ALERTS.c.id).where(which).order_by(ALERTS.c.id).with_for_update())
+    rows = await connection.execute(delete(ALERTS).where(which).returning(ALERTS))
+    deleted = [alert_of(row) for row in rows]
+    if deleted:
+        await connection.execute(insert(DELETED_ALERTS), [{"id": alert.id} for alert in deleted])
+    return deleted
 
 
 def _waiting() -> Select[Any]:
@@ -130,6 +222,10 @@ def alert_of(row: Row[Any]) -> Alert:
         updated_at=row.updated_at,
         armed=armed,
         fired=fired,
+        armed_at=row.armed_at,
+        note=row.note,
+        expires_at=row.expires_at,
+        has_expired=row.state == EXPIRED,
     )
 
 
@@ -151,4 +247,7 @@ def _row_of(alert: Alert) -> dict[str, object]:
         "fired_price": None,
         "fired_source": None,
         "fired_freshness": None,
+        "armed_at": alert.armed_at,
+        "note": alert.note,
+        "expires_at": alert.expires_at,
     }

@@ -1,16 +1,21 @@
 """Fires in the database: one transaction turns reached alerts into fired ones, receipts and events."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.domain.alerts import Alert
+from alerts.domain.alerts import Alert, AlertType
+from alerts.domain.fires import Fire, FireCursor
+from alerts.domain.positions import Position
+from alerts.domain.tape import EvaluatedTick
 from alerts.domain.targets import format_target
-from alerts.domain.watch import Candidate, is_reached
-from alerts.storage.alerts import alert_of
+from alerts.domain.watch import Candidate, is_ended, is_reached, proof_of
+from alerts.storage.alerts import EXPIRE, alert_of
 from alerts.storage.tables import ALERTS, ARMED, FIRED, FIRES, OUTBOX
 from chassis.database import Database
 from chassis.outbox import OutboxEvent, enqueue
@@ -34,8 +39,16 @@ _FIRE = (
 )
 
 
+@dataclass(slots=True)
+class _Decision:
+    """What becomes of candidates: alerts that fire, and ids and generations of those found expired."""
+
+    fired: list[tuple[Alert, Candidate]] = field(default_factory=list)
+    ended: set[tuple[int, int]] = field(default_factory=set)
+
+
 class Fires:
-    """Commits fires to a database."""
+    """Commits fires to a database, and lists them."""
 
     def __init__(self, database: Database, event_of: FireEvent) -> None:
         """Commit to `database`, with the event that `event_of` makes of each fire in the same transaction."""
@@ -45,6 +58,8 @@ class Fires:
     async def fire(self, candidates: Sequence[Candidate], *, committed_at: datetime) -> Sequence[Alert]:
         """Fire those of the candidates that are still armed, with their events, all in one transaction.
 
+        An alert that a tick later than its expiry has reached ends in the same transaction.
+
         Returns:
             The alerts that fired, in the order of the candidates.
 
@@ -52,7 +67,11 @@ class Fires:
             DatabaseUnavailable: all of them fired or none; trying again finds out.
         """
         async with self._database.transaction() as connection:
-            fired = await _still_armed(connection, candidates)
+            decision = await _decide(connection, candidates)
+            fired = decision.fired
+            if decision.ended:
+                ended = sorted(decision.ended)
+                await connection.execute(EXPIRE, [{"ended_id": each, "ended_generation": gen} for each, gen in ended])
             if fired:
                 await connection.execute(_FIRE, [_parameters_of(candidate) for _, candidate in fired])
                 receipts = [_receipt_of(alert, candidate, committed_at) for alert, candidate in fired]
@@ -61,21 +80,62 @@ class Fires:
                 await enqueue(connection, OUTBOX, events)
         return [alert for alert, _ in fired]
 
+    async def list_of(self, user_id: str, *, limit: int, after: FireCursor | None) -> Sequence[Fire]:
+        """Return a user's fires, newest first, those behind a place in that order.
 
-async def _still_armed(
-    connection: AsyncConnection, candidates: Sequence[Candidate]
-) -> Sequence[tuple[Alert, Candidate]]:
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        columns = FIRES.c
+        query = select(FIRES).where(columns.user_id == user_id)
+        if after is not None:
+            query = query.where(_is_behind(after))
+        newest_first = columns.committed_at.desc(), columns.alert_id.desc(), columns.generation.desc()
+        async with self._database.reading() as connection:
+            return [_fire_of(row) for row in await connection.execute(query.order_by(*newest_first).limit(limit))]
+
+    async def find(self, alert_id: int, generation: int) -> Fire | None:
+        """Return what an arming of an alert fired; None when nothing.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        query = select(FIRES).where(FIRES.c.alert_id == alert_id, FIRES.c.generation == generation)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else _fire_of(row)
+
+
+def _is_behind(place: FireCursor) -> ColumnElement[bool]:
+    columns = FIRES.c
+    is_older_alert = or_(
+        columns.alert_id < place.alert_id,
+        and_(columns.alert_id == place.alert_id, columns.generation < place.generation),
+    )
+    return or_(
+        columns.committed_at < place.committed_at,
+        and_(columns.committed_at == place.committed_at, is_older_alert),
+    )
+
+
+async def _decide(connection: AsyncConnection, candidates: Sequence[Candidate]) -> _Decision:
     """Lock the candidates' rows, always in one order, and pair those that still wait with what first reached them."""
     ids = {candidate.alert_id for candidate in candidates}
     query = select(ALERTS).where(ALERTS.c.id.in_(ids), ALERTS.c.state == ARMED)
     rows = await connection.execute(query.order_by(ALERTS.c.id).with_for_update())
     armed = {(row.id, row.generation): alert_of(row) for row in rows}
-    fired = []
+    decision = _Decision()
     for candidate in candidates:
         key = candidate.alert_id, candidate.generation
-        if key in armed and is_reached(armed[key], candidate):
-            fired.append((replace(armed.pop(key), fired=candidate.price), candidate))
-    return fired
+        alert = armed.get(key)
+        if alert is None:
+            continue
+        if is_reached(alert, candidate):
+            decision.fired.append((replace(armed.pop(key), fired=candidate.price), candidate))
+            decision.ended.discard(key)
+        elif is_ended(alert, candidate):
+            decision.ended.add(key)
+    return decision
 
 
 def _parameters_of(candidate: Candidate) -> dict[str, object]:
@@ -109,4 +169,62 @@ def _receipt_of(alert: Alert, candidate: Candidate, committed_at: datetime) -> d
         "stream": candidate.position.stream,
         "stream_sequence": candidate.position.sequence,
         "committed_at": committed_at,
+        "note": alert.note,
+        "crossed_during_gap": candidate.crossed_during_gap,
+        **_before_columns(proof_of(alert, candidate)),
     }
+
+
+def _before_columns(before: EvaluatedTick | None) -> dict[str, object]:
+    return {
+        "before_price": before and before.price,
+        "before_at": before and before.at,
+        "before_source": before and before.source,
+        "before_publisher_id": before and before.publisher_id,
+        "before_epoch": before and before.epoch,
+        "before_shard": before and before.shard,
+        "before_sequence": before and before.sequence,
+        "before_stream": before and before.position.stream,
+        "before_stream_sequence": before and before.position.sequence,
+    }
+
+
+def _fire_of(row: Row[Any]) -> Fire:
+    tick = EvaluatedTick(
+        price=row.fired_price,
+        at=row.fired_at,
+        source=row.source,
+        publisher_id=row.publisher_id,
+        epoch=row.epoch,
+        shard=row.shard,
+        sequence=row.sequence,
+        position=Position(row.stream, row.stream_sequence),
+    )
+    return Fire(
+        alert_id=row.alert_id,
+        generation=row.generation,
+        type=AlertType(row.type),
+        instrument=row.instrument,
+        symbol=row.symbol,
+        price=Decimal(row.price),
+        tick=tick,
+        before=_before_of(row),
+        committed_at=row.committed_at,
+        crossed_during_gap=row.crossed_during_gap,
+        note=row.note,
+    )
+
+
+def _before_of(row: Row[Any]) -> EvaluatedTick | None:
+    if row.before_at is None:
+        return None
+    return EvaluatedTick(
+        price=row.before_price,
+        at=row.before_at,
+        source=row.before_source,
+        publisher_id=row.before_publisher_id,
+        epoch=row.before_epoch,
+        shard=row.before_shard,
+        sequence=row.before_sequence,
+        position=Position(row.before_stream, row.before_stream_sequence),
+    )

@@ -1,12 +1,13 @@
 """How far ticks were evaluated, in the database."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
-from alerts.domain.continuity import NotEvaluated, PublisherShard
+from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason
 from alerts.domain.positions import NOWHERE, Position
 from alerts.storage.tables import CHECKPOINT, NOT_EVALUATED, PUBLISHER_SHARDS
 from chassis.database import Database
@@ -47,6 +48,21 @@ class SavedProgress:
                 await connection.execute(insert(PUBLISHER_SHARDS), [_seen_row(seen) for seen in checkpoint.seen])
             if progress.missing:
                 await connection.execute(insert(NOT_EVALUATED), [missing_row(missing) for missing in progress.missing])
+
+    async def missing_since(self, moment: datetime, *, shard: int, limit: int) -> Sequence[NotEvaluated]:
+        """Return the stretches that end later than a moment and are about a shard, the last recorded first.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        columns = NOT_EVALUATED.c
+        is_about = or_(columns.shard.is_(None), columns.shard == shard)
+        query = select(NOT_EVALUATED).where(columns.to_at > moment, is_about)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query.order_by(columns.id.desc()).limit(limit))
+            return [
+                NotEvaluated(Reason(row.reason), row.from_at, row.to_at, row.shard, row.publisher_id) for row in rows
+            ]
 
 
 async def _read(connection: AsyncConnection) -> Checkpoint | None:

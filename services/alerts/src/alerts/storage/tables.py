@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -20,6 +22,7 @@ from chassis.outbox import outbox_table
 
 ARMED = "armed"
 FIRED = "fired"
+EXPIRED = "expired"
 
 METADATA = MetaData()
 
@@ -49,6 +52,10 @@ ALERTS = Table(
     Column("fired_price", Double),
     Column("fired_source", String(64)),
     Column("fired_freshness", String(16)),
+    # The time of the last tick evaluated when it was armed, in the ticks' time.
+    Column("armed_at", UtcDateTime),
+    Column("note", String(500)),
+    Column("expires_at", UtcDateTime),
     UniqueConstraint("user_id", "type", "instrument", name="alerts_identity"),
     CheckConstraint("(armed_stream IS NULL) = (armed_sequence IS NULL)", name="alerts_position"),
     CheckConstraint("(state = 'fired') = (fired_at IS NOT NULL)", name="alerts_fired"),
@@ -64,6 +71,19 @@ ALERTS = Table(
         postgresql_where=text("state = 'armed' AND armed_stream IS NULL"),
         sqlite_where=text("state = 'armed' AND armed_stream IS NULL"),
     ),
+    Index(
+        "alerts_expiring",
+        "expires_at",
+        postgresql_where=text("state = 'armed' AND expires_at IS NOT NULL"),
+        sqlite_where=text("state = 'armed' AND expires_at IS NOT NULL"),
+    ),
+)
+
+# The ids of alerts that were deleted: no other alert gets one of them.
+DELETED_ALERTS = Table(
+    "deleted_alerts",
+    METADATA,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
 )
 
 # One row for each arming that fired, with the tick that did it; the key says that an arming fires once.
@@ -88,6 +108,18 @@ FIRES = Table(
     Column("stream", Integer, nullable=False),
     Column("stream_sequence", BigInteger, nullable=False),
     Column("committed_at", UtcDateTime, nullable=False),
+    Column("note", String(500)),
+    Column("crossed_during_gap", Boolean, nullable=False, server_default=false()),
+    # The tick in front of the one that fired it, on the other side of the price; all absent when it is not known.
+    Column("before_price", Double),
+    Column("before_at", UtcDateTime),
+    Column("before_source", String(64)),
+    Column("before_publisher_id", String(255)),
+    Column("before_epoch", BigInteger),
+    Column("before_shard", SmallInteger),
+    Column("before_sequence", BigInteger),
+    Column("before_stream", Integer),
+    Column("before_stream_sequence", BigInteger),
     Index("fires_of_user", "user_id", "committed_at"),
 )
 
