@@ -6,11 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from alerts.domain.alerts import Alert, AlertChanged, AlertType
+from alerts.domain.alerts import Alert, AlertChanged, AlertNotFound, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark
 from alerts.domain.desk import AlertDesk, TooManyAlerts, UserIdInvalid
+from alerts.domain.instruments import InstrumentsUnavailable, SymbolAmbiguous, SymbolUnknown
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.targets import PriceInvalid
+from alerts.domain.terms import ExpiryInvalid, NoteInvalid
 from alerts.domain.watch import Watch
 from chassis.clock import ManualClock
 from chassis.errors import DatabaseUnavailable
@@ -267,3 +269,114 @@ async def test_a_caller_that_goes_away_does_not_stop_the_commit(desk: Desk) -> N
     await desk.desk.finish()
     assert len(desk.store.rows) == 1
     assert desk.calls == ["armed"]
+
+
+async def test_an_alert_carries_a_note_and_an_expiry(desk: Desk) -> None:
+    end = START + timedelta(hours=1)
+    alert = await desk.desk.set_alert("7", BUY, symbol="aapl", price="1", note=" half ", expires_at=end)
+    assert (alert.note, alert.expires_at, alert.has_expired) == ("half", end, False)
+    await desk.clock.advance(3_601)
+    (expired,) = await desk.desk.list_alerts("7")
+    assert expired.has_expired
+    assert not (await desk.set("1", symbol="aapl")).has_expired
+    assert (await desk.desk.find_alert("7", BUY, symbol="AAPL")).expires_at is None
+
+
+async def test_terms_that_cannot_be_are_refused_before_anything_happens(desk: Desk) -> None:
+    await desk.set()
+    for change in (desk.desk.set_alert, desk.desk.update_alert):
+        with pytest.raises(ExpiryInvalid):
+            await change("7", BUY, symbol="aapl", price="1", expires_at=START)
+        with pytest.raises(NoteInvalid):
+            await change("7", BUY, symbol="aapl", price="1", note="x" * 501)
+    assert (await desk.desk.find_alert("7", BUY, symbol="aapl")).generation == 1
+
+
+async def test_an_update_keeps_what_it_does_not_name(desk: Desk) -> None:
+    end = START + timedelta(hours=1)
+    await desk.desk.set_alert("7", BUY, symbol="aapl", price="1", note="half", expires_at=end)
+    kept = await desk.desk.update_alert("7", BUY, symbol="NASDAQ:AAPL", price="2")
+    assert (kept.generation, kept.price, kept.symbol, kept.note, kept.expires_at) == (
+        2,
+        Decimal(2),
+        "AAPL",
+        "half",
+        end,
+    )
+    later = end + timedelta(hours=1)
+    changed = await desk.desk.update_alert("7", BUY, symbol="aapl", price="3", note="", expires_at=later)
+    assert (changed.note, changed.expires_at) == (None, later)
+    assert desk.watch.watched == 1
+
+
+async def test_an_expired_alert_is_updated_with_a_later_expiry_only(desk: Desk) -> None:
+    await desk.desk.set_alert("7", BUY, symbol="aapl", price="1", expires_at=START + timedelta(seconds=1))
+    await desk.clock.advance(2)
+    with pytest.raises(ExpiryInvalid, match="a later moment"):
+        await desk.desk.update_alert("7", BUY, symbol="aapl", price="2")
+    end = START + timedelta(hours=1)
+    assert (await desk.desk.update_alert("7", BUY, symbol="aapl", price="2", expires_at=end)).generation == 2
+
+
+async def test_what_is_not_there_cannot_be_changed_deleted_or_found(desk: Desk) -> None:
+    await desk.set(symbol="aapl", alert_type=BUY)
+    for user_id, alert_type in (("7", SELL), ("8", BUY)):
+        with pytest.raises(AlertNotFound):
+            await desk.desk.update_alert(user_id, alert_type, symbol="aapl", price="1")
+        with pytest.raises(AlertNotFound):
+            await desk.desk.delete_alert(user_id, alert_type, symbol="aapl")
+        with pytest.raises(AlertNotFound):
+            await desk.desk.find_alert(user_id, alert_type, symbol="aapl")
+    assert len(desk.store.rows) == 1
+
+
+async def test_a_deleted_alert_is_gone_and_not_watched_for(desk: Desk) -> None:
+    await desk.set(symbol="aapl")
+    await desk.set(symbol="msft")
+    deleted = await desk.desk.delete_alert("7", BUY, symbol="NASDAQ:aapl")
+    assert (deleted.symbol, desk.watch.watched) == ("AAPL", 1)
+    assert [alert.symbol for alert in await desk.desk.list_alerts("7")] == ["MSFT"]
+    again = await desk.set(symbol="aapl")
+    assert (again.generation, again.id) != (deleted.generation, deleted.id)
+
+
+async def test_an_alert_that_somebody_else_deletes_at_the_moment_is_not_found(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.set()
+
+    async def somebody_else_is_faster(alert_id: int) -> Alert | None:
+        assert alert_id == 1
+        return None
+
+    monkeypatch.setattr(desk.store, "delete", somebody_else_is_faster)
+    with pytest.raises(AlertNotFound):
+        await desk.desk.delete_alert("7", BUY, symbol="aapl")
+
+
+@pytest.mark.parametrize(("alert_type", "deleted", "left"), [(None, 3, 0), (BUY, 2, 1), (SELL, 1, 2)])
+async def test_all_alerts_or_all_of_a_type_are_deleted(
+    desk: Desk, alert_type: AlertType | None, deleted: int, left: int
+) -> None:
+    await desk.set(symbol="aapl", alert_type=BUY)
+    await desk.set(symbol="msft", alert_type=BUY)
+    await desk.set(symbol="aapl", alert_type=SELL)
+    other = await desk.desk.set_alert("8", BUY, symbol="aapl", price="1")
+    assert await desk.desk.delete_alerts("7", alert_type) == deleted
+    assert desk.watch.watched == left + 1
+    assert await desk.desk.list_alerts("8") == [other]
+    assert await desk.desk.forget_user("8") == 1
+    assert desk.watch.watched == left
+
+
+async def test_an_alert_is_found_by_the_symbol_it_is_kept_under_when_nobody_knows_that_any_more(desk: Desk) -> None:
+    await desk.set(symbol="aapl")
+    for failure in (SymbolUnknown("?"), SymbolAmbiguous("?"), InstrumentsUnavailable()):
+        desk.instruments.failure = failure
+        for written in ("aapl", "nasdaq:aapl"):
+            assert (await desk.desk.find_alert("7", BUY, symbol=written)).instrument == "NASDAQ:AAPL"
+    with pytest.raises(InstrumentsUnavailable):
+        await desk.desk.find_alert("7", BUY, symbol="msft")
+    desk.instruments.failure = SymbolUnknown("?")
+    with pytest.raises(AlertNotFound):
+        await desk.desk.find_alert("7", BUY, symbol="msft")

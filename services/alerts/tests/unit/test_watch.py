@@ -14,7 +14,7 @@ from alerts.domain.continuity import NotEvaluated, Reason, StreamView
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.ticks import TickBatch
-from alerts.domain.watch import Candidate, Watch, is_reached
+from alerts.domain.watch import Candidate, Watch, is_ended, is_reached, proof_of
 
 PRICES = st.sampled_from(["97.5", "98.5", "99.5", "100.5"])
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
@@ -135,6 +135,66 @@ def test_an_alert_is_not_reached_short_of_its_price_or_by_what_came_before_it(
 
 def test_an_alert_without_a_position_is_not_reached() -> None:
     assert not is_reached(make_alert(), make_candidate(99.0, 5))
+
+
+def test_a_tick_later_than_the_expiry_ends_an_alert_and_does_not_fire_it() -> None:
+    alert = replace(armed_alert(AlertType.BUY), expires_at=START)
+    in_time = make_candidate(99.0, 5)
+    late = replace(in_time, price=replace(in_time.price, at=START + timedelta(microseconds=1)))
+    assert (is_reached(alert, in_time), is_ended(alert, in_time)) == (True, False)
+    assert (is_reached(alert, late), is_ended(alert, late)) == (False, True)
+    assert not is_ended(alert, replace(late, position=Position(1, 4)))
+    assert not is_ended(replace(alert, armed=None), late)
+
+
+@pytest.mark.parametrize(("price", "sequence", "proves"), [(101.0, 5, True), (101.0, 4, False), (99.5, 5, False)])
+def test_the_tick_before_proves_a_fire_behind_the_arming_and_on_the_other_side(
+    price: float, sequence: int, *, proves: bool
+) -> None:
+    alert = armed_alert(AlertType.BUY)
+    before = EvaluatedTick(price, START, "sample", "feed", EPOCH, 3, sequence, Position(1, sequence))
+    candidate = replace(make_candidate(99.0, 6), before=before)
+    assert proof_of(alert, candidate) == (before if proves else None)
+    assert proof_of(alert, make_candidate(99.0, 6)) is None
+    assert proof_of(replace(alert, armed=None), candidate) is None
+
+
+def test_what_the_stream_held_when_it_began_to_be_followed_crossed_during_a_gap(watch: Watch) -> None:
+    watch.load([replace(make_alert(1), armed=NOWHERE), replace(make_alert(2, price="98"), armed=NOWHERE)])
+    watch.follow(StreamView(1, 1, 1))
+    watch.evaluate(make_batch(1, 99.0))
+    watch.evaluate(make_batch(2, 97.0))
+    flags = [(candidate.alert_id, candidate.crossed_during_gap) for candidate in watch.candidates(10)]
+    assert flags == [(1, True), (2, False)]
+
+
+def test_alerts_that_one_tick_fires_share_the_tick_before_it(watch: Watch) -> None:
+    watch.load([replace(make_alert(number), armed=NOWHERE) for number in (1, 2)])
+    watch.evaluate(make_batch(1, 101.0))
+    watch.evaluate(make_batch(2, 99.0))
+    assert [candidate.before and candidate.before.price for candidate in watch.candidates(10)] == [101.0, 101.0]
+
+
+def test_the_closest_tick_to_an_alert_is_one_since_it_was_armed(watch: Watch) -> None:
+    watch.load([replace(make_alert(1, price="1"), armed=NOWHERE)])
+    watch.evaluate(make_batch(1, 101.0))
+    alert = watch.propose(make_alert(2, price="90"), Position(1, 1))
+    watch.evaluate(make_batch(2, 104.0))
+    closest = watch.closest(alert).tick
+    assert closest is not None
+    assert closest.price == 104.0
+    assert not watch.closest(make_alert(3)).is_known
+
+
+def test_what_passes_an_alert_that_does_not_expire_or_is_being_armed_is_nothing(watch: Watch) -> None:
+    alert = watch.propose(replace(make_alert(price="1"), expires_at=START), NOWHERE)
+    watch.evaluate(make_batch(1, 101.0))
+    assert not watch.has_passed(alert)
+    watch.confirm(alert)
+    assert watch.has_passed(alert)
+    assert not watch.has_passed(replace(alert, expires_at=None))
+    assert watch.missing == ()
+    assert watch.evaluated_at == START + timedelta(seconds=1)
 
 
 def test_a_withdrawn_alert_fires_nothing(watch: Watch) -> None:
@@ -267,6 +327,7 @@ class OneFireWhateverDies(RuleBasedStateMachine):
         super().__init__()
         self.rows: dict[int, Row] = {}
         self.fires: list[tuple[int, int]] = []
+        self.deleted: set[int] = set()
         self.stream: list[float] = []
         self.saved_checkpoint = FIRST_START
         self.next_id = 1
@@ -331,6 +392,19 @@ class OneFireWhateverDies(RuleBasedStateMachine):
                 self.watch.forget(setting.replaced)
             self.settings.remove(setting)
 
+    @precondition(lambda self: self.rows)
+    @rule(chosen=st.integers(0, 50), dies=st.booleans())
+    def delete_an_alert(self, chosen: int, *, dies: bool) -> None:
+        row = list(self.rows.values())[chosen % len(self.rows)]
+        if any(setting.alert.id == row.alert.id for setting in self.settings):
+            return
+        del self.rows[row.alert.id]
+        self.deleted.add(row.alert.id)
+        if dies:
+            self.crash()
+            return
+        self.watch.forget(row.alert)
+
     @rule(limit=st.integers(1, 3))
     def commit_fires(self, limit: int) -> None:
         if self.in_transaction:
@@ -341,6 +415,7 @@ class OneFireWhateverDies(RuleBasedStateMachine):
             if row is not None and row.alert.generation == candidate.generation and row.fired_by is None:
                 self.rows[candidate.alert_id] = replace(row, fired_by=candidate.position)
                 self.fires.append((candidate.alert_id, candidate.generation))
+                assert candidate.alert_id not in self.deleted
 
     @rule()
     def settle_fires(self) -> None:

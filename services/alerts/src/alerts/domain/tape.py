@@ -72,7 +72,7 @@ class _Range:
     __slots__ = ("after", "high", "highest", "low", "lowest")
 
     def __init__(self, after: Position) -> None:
-        self.after = after
+        self.after = after.packed
         self.lowest, self.highest = math.inf, -math.inf
         self.low: _Noted | None = None
         self.high: _Noted | None = None
@@ -105,7 +105,7 @@ class _Track:
         self.older: list[_Range] = []
 
     def begin(self, after: Position) -> None:
-        if after <= self.newest.after:
+        if after.packed <= self.newest.after:
             return
         self.older.append(self.newest)
         self.newest = _Range(after)
@@ -114,7 +114,7 @@ class _Track:
 
     def take(self, noted: _Noted) -> None:
         """Let a tick widen the range it belongs to: a range can begin ahead of what was evaluated."""
-        position = noted[2].position
+        position = noted[2].position.packed
         for each in (self.newest, *reversed(self.older)):
             if position > each.after:
                 each.take(noted)
@@ -137,7 +137,7 @@ class Tape:
 
     def record(self, batch: TickBatch) -> None:
         """Remember what a batch brought, after it was evaluated; what is no price is left out."""
-        header = _header_of(batch)
+        header, position = _header_of(batch), batch.position.packed
         tracks = map(self._tracks.get, batch.instruments)
         is_sound = _are_prices(batch.prices)
         for track, price, offset in zip(tracks, batch.prices, batch.offsets_microseconds, strict=True):
@@ -145,7 +145,11 @@ class Tape:
                 continue
             track.last = noted = (price, offset, header)
             newest = track.newest
-            if not newest.lowest <= price <= newest.highest:
+            if newest.lowest <= price <= newest.highest:
+                continue
+            if position > newest.after:
+                newest.take(noted)
+            else:
                 track.take(noted)
 
     def last_at(self, instrument: str) -> datetime | None:
@@ -173,7 +177,7 @@ class Tape:
                 # What came behind the position in this range was hidden by what came in front of it.
                 break
             nearest = _nearer(alert_type, nearest, extreme)
-            if each.after <= armed:
+            if each.after <= armed.packed:
                 return Closest(nearest, is_known=True)
         return Closest(None, is_known=False)
 
