@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import grpc
 import nats as nats_client
 import pytest
+from google.protobuf import timestamp_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.client import Client
 from sqlalchemy import Row, select
@@ -21,6 +22,7 @@ from alerts.settings import Settings
 from alerts.storage.tables import FIRES, NOT_EVALUATED
 from alerts.testing import SmallMarket, TickPublisher
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc, events_pb2
+from bourse.auth.v1 import events_pb2 as auth_events_pb2
 from bourse.market.v1 import quotes_pb2
 from chassis.database import Database
 from chassis.rpc_client import reason_of
@@ -54,15 +56,40 @@ class Caller:
         self.publisher = TickPublisher(client, epoch=int(START.timestamp() * 1e6))
 
     async def set(
-        self, price: str, *, alert_type: "alerts_pb2.AlertType.ValueType" = BUY, symbol: str = "AAPL", user: str = "7"
+        self,
+        price: str,
+        *,
+        alert_type: "alerts_pb2.AlertType.ValueType" = BUY,
+        symbol: str = "AAPL",
+        user: str = "7",
+        **terms: Any,
     ) -> alerts_pb2.Alert:
-        request = alerts_pb2.SetAlertRequest(user_id=user, type=alert_type, symbol=symbol, price=price)
+        request = alerts_pb2.SetAlertRequest(user_id=user, type=alert_type, symbol=symbol, price=price, **terms)
         return (await self._stub.SetAlert(request, timeout=5)).alert
 
     async def refusal(self, price: str, *, symbol: str = "AAPL", user: str = "7") -> tuple[grpc.StatusCode, str | None]:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await self.set(price, symbol=symbol, user=user)
         return refused.value.code(), reason_of(refused.value)
+
+    async def update(self, price: str, *, symbol: str = "AAPL", user: str = "7", **terms: Any) -> alerts_pb2.Alert:
+        request = alerts_pb2.UpdateAlertRequest(user_id=user, type=BUY, symbol=symbol, price=price, **terms)
+        return (await self._stub.UpdateAlert(request, timeout=5)).alert
+
+    async def delete(self, *, symbol: str = "AAPL", user: str = "7") -> str:
+        request = alerts_pb2.DeleteAlertRequest(user_id=user, type=BUY, symbol=symbol)
+        return (await self._stub.DeleteAlert(request, timeout=5)).symbol
+
+    async def delete_all(self, user: str = "7") -> int:
+        return (await self._stub.DeleteAlerts(alerts_pb2.DeleteAlertsRequest(user_id=user), timeout=5)).deleted
+
+    async def fires(self, user: str = "7", *, limit: int = 0, cursor: str = "") -> alerts_pb2.ListFiresResponse:
+        request = alerts_pb2.ListFiresRequest(user_id=user, limit=limit, cursor=cursor)
+        return await self._stub.ListFires(request, timeout=5)
+
+    async def explain(self, *, symbol: str = "AAPL", user: str = "7") -> alerts_pb2.ExplainAlertResponse:
+        request = alerts_pb2.ExplainAlertRequest(user_id=user, type=BUY, symbol=symbol)
+        return await self._stub.ExplainAlert(request, timeout=5)
 
     async def alerts(self, user: str = "7") -> list[alerts_pb2.Alert]:
         answer = await self._stub.ListAlerts(alerts_pb2.ListAlertsRequest(user_id=user), timeout=5)
@@ -312,6 +339,164 @@ async def test_what_the_stream_no_longer_holds_is_recorded_and_the_rest_is_evalu
             return True if trimmed in await caller.intervals() else None
 
         await eventually(recorded)
+
+
+async def refused(call: Awaitable[Any]) -> str | None:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        await call
+    return reason_of(refusal.value)
+
+
+async def test_an_alert_is_changed_and_deleted_without_rebuilding_the_matcher(
+    settings: Settings, market: None, database_url: str
+) -> None:
+    given = settings.model_copy(update={"alerts_database_url": type(settings.nats_url)(database_url)})
+    async with calling(given) as caller, evaluating(caller):
+        first = await caller.set("150", note="half")
+        second = await caller.update("140", symbol="NASDAQ:AAPL")
+        assert (second.id, second.generation, second.note, second.symbol) == (first.id, 2, "half", "AAPL")
+        witness = await caller.set("145", user="8")
+        await caller.publish(145.0)
+        await caller.fired(witness)
+        assert not (await caller.alerts())[0].HasField("fired_at")
+        assert await caller.delete() == "AAPL"
+        again = await caller.set("130", user="8")
+        await caller.publish(129.0)
+        await caller.fired(again)
+        assert await caller.alerts() == []
+        assert [event.alert.user_id for event in await caller.events(2)] == ["8", "8"]
+        assert (await caller.fires()).fires == []
+        assert (await caller.set("1")).id != first.id
+        await caller.set("1", alert_type=SELL)
+        assert await caller.delete_all() == 2
+        assert await refused(caller.delete()) == "ALERT_NOT_FOUND"
+        assert await refused(caller.update("1")) == "ALERT_NOT_FOUND"
+        assert await refused(caller.delete(symbol="NOPE")) == "ALERT_NOT_FOUND"
+        assert await refused(caller.explain()) == "ALERT_NOT_FOUND"
+        assert await refused(caller.explain(symbol="DUAL")) == "SYMBOL_AMBIGUOUS"
+
+
+async def test_deletes_that_race_fires_leave_the_fire_in_the_history_or_nothing(caller: Caller) -> None:
+    settings = caller.settings.model_copy(update={"alerts_max_per_user": 100})
+    caller.settings = settings
+    async with evaluating(caller):
+        for number in range(30):
+            await caller.set("150", user=f"user-{number}")
+
+        async def delete_each() -> None:
+            for number in range(30):
+                await caller.delete(user=f"user-{number}")
+
+        async def cross() -> None:
+            for _ in range(5):
+                await caller.publish(149.0)
+
+        await asyncio.gather(delete_each(), cross())
+        await caller.publish(149.0)
+        witness = await caller.set("150")
+        await caller.publish(149.0)
+        await caller.fired(witness)
+        fired = [number for number in range(30) if (await caller.fires(f"user-{number}")).fires]
+        told = await caller.events(len(fired) + 1)
+        assert sorted(event.alert.user_id for event in told) == sorted(["7", *(f"user-{each}" for each in fired)])
+
+
+async def test_an_expired_alert_fires_on_late_ticks_from_before_and_on_no_later_ones(caller: Caller) -> None:
+    end = datetime.now(UTC) + timedelta(hours=1)
+    async with evaluating(caller):
+        early = await caller.set("150", expires_at=end)
+        late = await caller.set("140", user="8", expires_at=end)
+        await caller.publish(151.0, at=end - timedelta(minutes=2))
+    await caller.publish(149.0, at=end)
+    await caller.publish(139.0, at=end + timedelta(microseconds=1))
+    async with evaluating(caller):
+        assert (await caller.fired(early)).fired_at.ToDatetime(tzinfo=UTC) == end
+
+        async def ended() -> alerts_pb2.Alert | None:
+            (alert,) = await caller.alerts("8")
+            return alert if alert.is_expired else None
+
+        expired = await eventually(ended)
+        assert (expired.id, expired.HasField("fired_at")) == (late.id, False)
+        assert (await caller.explain(user="8")).state == "expired"
+        (fire,) = (await caller.fires()).fires
+        assert (fire.crossed_during_gap, fire.tick.price, fire.HasField("before")) == (True, 149.0, False)
+        again = await caller.set("138", user="8")
+        assert (again.is_expired, again.HasField("expires_at")) == (False, False)
+
+
+async def test_terms_that_cannot_be_are_refused(caller: Caller) -> None:
+    async with evaluating(caller):
+        past, never = timestamp_pb2.Timestamp(seconds=1), timestamp_pb2.Timestamp(seconds=1 << 62)
+        assert await refused(caller.set("1", expires_at=past)) == "EXPIRY_INVALID"
+        assert await refused(caller.set("1", expires_at=never)) == "EXPIRY_INVALID"
+        assert await refused(caller.set("1", note="x" * 501)) == "NOTE_INVALID"
+        assert await refused(caller.fires(limit=51)) == "LIMIT_INVALID"
+        assert await refused(caller.fires(cursor="?")) == "CURSOR_INVALID"
+        assert await caller.alerts() == []
+
+
+async def test_the_history_holds_the_ticks_that_prove_each_fire(caller: Caller) -> None:
+    async with evaluating(caller):
+        for _ in range(3):
+            alert = await caller.set("150", note="half")
+            await caller.publish(151.0, 149.5)
+            await caller.fired(alert)
+        page = await caller.fires(limit=2)
+        rest = await caller.fires(limit=2, cursor=page.next_cursor)
+        assert [fire.generation for fire in (*page.fires, *rest.fires)] == [3, 2, 1]
+        assert rest.next_cursor == ""
+        (fire,) = rest.fires
+        assert (fire.tick.price, fire.before.price, fire.price, fire.note) == (149.5, 151.0, "150", "half")
+        assert (fire.tick.source, fire.tick.publisher_id, fire.tick.sequence, fire.before.sequence) == (
+            "sample",
+            "feed-1",
+            1,
+            1,
+        )
+        assert fire.tick.at.ToDatetime(tzinfo=UTC) - fire.before.at.ToDatetime(tzinfo=UTC) == timedelta(microseconds=1)
+        assert not fire.crossed_during_gap
+        assert (await caller.fires("8")).fires == []
+
+
+async def test_an_alert_that_has_not_fired_is_explained(caller: Caller) -> None:
+    async with evaluating(caller):
+        await caller.set("150")
+        for minute, price in enumerate((152.0, 151.0, 153.0), start=1):
+            await caller.publish(price, at=START + timedelta(minutes=minute))
+        witness = await caller.set("160", user="8")
+        await caller.publish(154.0, at=START + timedelta(minutes=4))
+        await caller.fired(witness)
+        explanation = await caller.explain()
+        assert (explanation.state, explanation.closest.price) == ("armed", 151.0)
+        assert explanation.closest.at.ToDatetime(tzinfo=UTC) == START + timedelta(minutes=2)
+        assert "The lowest price evaluated since it was armed is 151.0" in explanation.sentence
+        assert (await caller.explain(user="8")).state == "fired"
+
+
+async def test_what_a_deleted_account_kept_is_deleted_also_when_it_ended_meanwhile(caller: Caller) -> None:
+    jetstream = caller.client.jetstream(timeout=2)
+    async with evaluating(caller):
+        for user in ("7", "8", "9"):
+            alert = await caller.set("150", user=user)
+        await caller.publish(149.0)
+        await caller.fired(alert)
+        await caller.set("140", user="7")
+        await jetstream.publish("events.auth.user_deleted", b"\xff")
+        await jetstream.publish(
+            "events.auth.user_deleted", auth_events_pb2.UserDeleted(user_id="7").SerializeToString()
+        )
+
+        async def is_gone(user: str) -> bool | None:
+            kept = await caller.alerts(user) or (await caller.fires(user)).fires
+            return None if kept else True
+
+        await eventually(lambda: is_gone("7"))
+    await jetstream.publish("events.auth.user_deleted", auth_events_pb2.UserDeleted(user_id="8").SerializeToString())
+    async with evaluating(caller):
+        await eventually(lambda: is_gone("8"))
+        assert len((await caller.fires("9")).fires) == 1
+        assert await is_gone("9") is None
 
 
 @pytest.fixture

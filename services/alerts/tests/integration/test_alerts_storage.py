@@ -11,7 +11,9 @@ from alerts.app import build, migrate
 from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason
+from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.tape import EvaluatedTick
 from alerts.domain.watch import Candidate
 from alerts.messages import fired_event
 from alerts.settings import Settings
@@ -290,3 +292,193 @@ async def test_what_is_remembered_of_streams_is_bounded(database: Database) -> N
     moments = [START + timedelta(seconds=second) for second in range(70)]
     ordinals = [await streams.ordinal_of(moment) for moment in moments]
     assert [await streams.ordinal_of(moment) for moment in moments] == ordinals
+
+
+BEFORE = EvaluatedTick(151.0, START, "sample", "feed-1", 1_767_604_500_000_000, 15, 8, Position(1, 41))
+
+
+async def test_terms_are_read_as_they_were_saved(alerts: Alerts) -> None:
+    alert = make_alert().with_terms(note="half of it \N{WAVING HAND SIGN}", expires_at=START + timedelta(days=1))
+    alert = replace(alert, armed_at=START)
+    await alerts.save(alert, replaces=None)
+    assert await alerts.list_of("7") == [alert]
+    assert await alerts.find_written("7", AlertType.BUY, "AAPL") == alert
+    assert await alerts.find_written("7", AlertType.BUY, "NASDAQ:AAPL") == alert
+    assert await alerts.find_written("7", AlertType.BUY, "MSFT") is None
+    assert await alerts.find_written("7", AlertType.SELL, "AAPL") is None
+
+
+async def test_a_tick_later_than_the_expiry_ends_an_alert_instead_of_firing_it(
+    alerts: Alerts, fires: Fires, database: Database
+) -> None:
+    for alert_id, expires_at in ((1, START), (2, START - timedelta(microseconds=1))):
+        alert = make_alert(alert_id, user_id=str(alert_id)).with_terms(note=None, expires_at=expires_at)
+        await alerts.save(alert, replaces=None)
+    fired = await fires.fire([make_candidate(1), make_candidate(2), make_candidate(2)], committed_at=START)
+    assert [alert.id for alert in fired] == [1]
+    (expired,) = await alerts.list_of("2")
+    assert (expired.has_expired, expired.fired) == (True, None)
+    assert await fires.fire([make_candidate(2)], committed_at=START) == []
+    again = expired.set_again(symbol="AAPL", price=Decimal(1), at=START)
+    await alerts.save(again, replaces=expired)
+    assert await alerts.list_of("2") == [again]
+    async with database.reading() as connection:
+        assert (await connection.execute(select(OUTBOX.c.message_id))).scalars().all() == ["1:1"]
+
+
+async def test_overdue_alerts_end_as_they_were_read(alerts: Alerts) -> None:
+    moments = [None, START, START + timedelta(seconds=1), START + timedelta(seconds=2)]
+    for alert_id, expires_at in enumerate(moments, start=1):
+        alert = make_alert(alert_id, user_id=str(alert_id)).with_terms(note=None, expires_at=expires_at)
+        await alerts.save(alert, replaces=None)
+    overdue = [alert async for portion in alerts.overdue(START + timedelta(seconds=2)) for alert in portion]
+    assert [alert.id for alert in overdue] == [2, 3]
+    (second,) = await alerts.list_of("2")
+    await alerts.save(second.set_again(symbol="AAPL", price=Decimal(1), at=START), replaces=second)
+    await alerts.expire(overdue)
+    states = [alert.has_expired for number in "1234" for alert in await alerts.list_of(number)]
+    assert states == [False, False, True, False]
+
+
+async def test_a_deleted_alert_does_not_fire_and_its_id_never_comes_again(alerts: Alerts, fires: Fires) -> None:
+    await alerts.save(make_alert(), replaces=None)
+    assert await alerts.delete(1) == make_alert()
+    assert await alerts.delete(1) is None
+    assert await fires.fire([make_candidate()], committed_at=START) == []
+    with pytest.raises(AlertChanged):
+        await alerts.save(make_alert(), replaces=None)
+    with pytest.raises(AlertChanged):
+        await alerts.save(make_alert().set_again(symbol="A", price=Decimal(1), at=START), replaces=make_alert())
+    await alerts.save(make_alert(2), replaces=None)
+    assert [alert.id for alert in await alerts.list_of("7")] == [2]
+
+
+async def test_all_alerts_of_a_user_or_of_one_type_are_deleted(alerts: Alerts) -> None:
+    sell = replace(make_alert(3), type=AlertType.SELL)
+    for alert in (make_alert(1), make_alert(2, instrument="NSE:TCS"), sell, make_alert(4, user_id="8")):
+        await alerts.save(alert, replaces=None)
+    assert [alert.id for alert in await alerts.delete_of("7", AlertType.SELL)] == [3]
+    assert sorted(alert.id for alert in await alerts.delete_of("7", None)) == [1, 2]
+    assert await alerts.delete_of("7", None) == []
+    assert await alerts.count("8") == 1
+
+
+async def test_everything_of_a_user_who_is_gone_is_deleted(alerts: Alerts, fires: Fires, database: Database) -> None:
+    for alert_id, user_id in ((1, "7"), (2, "8")):
+        await alerts.save(make_alert(alert_id, user_id=user_id), replaces=None)
+    await fires.fire([make_candidate(1), make_candidate(2)], committed_at=START)
+    assert [alert.id for alert in await alerts.delete_user("7")] == [1]
+    assert await alerts.delete_user("7") == []
+    async with database.reading() as connection:
+        assert (await connection.execute(select(FIRES.c.user_id))).scalars().all() == ["8"]
+    assert await alerts.count("8") == 1
+
+
+async def test_of_a_delete_and_a_fire_at_the_same_moment_the_fire_is_committed_first_or_never(
+    alerts: Alerts, fires: Fires, database_url: str
+) -> None:
+    ids = range(1, 31)
+    for alert_id in ids:
+        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None)
+
+    async def delete_each(store: Alerts) -> list[Alert | None]:
+        return [await store.delete(alert_id) for alert_id in ids]
+
+    async def fire_each() -> list[int]:
+        fired = [await fires.fire([make_candidate(alert_id)], committed_at=START) for alert_id in ids[::-1]]
+        return [alert.id for each in fired for alert in each]
+
+    async with Database.open(database_url) as other:
+        deleted, fired = await asyncio.gather(delete_each(Alerts(other)), fire_each())
+    assert fired
+    for alert_id, alert in zip(ids, deleted, strict=True):
+        assert alert is not None
+        history = await fires.list_of(str(alert_id), limit=5, after=None)
+        assert [fire.alert_id for fire in history] == ([alert_id] if alert_id in fired else [])
+        assert (alert.fired is not None) == (alert_id in fired)
+        assert await alerts.list_of(str(alert_id)) == []
+
+
+async def test_a_receipt_holds_both_ticks_and_outlives_its_alert(alerts: Alerts, fires: Fires) -> None:
+    alert = make_alert().with_terms(note="half", expires_at=None)
+    await alerts.save(alert, replaces=None)
+    candidate = replace(make_candidate(), before=BEFORE, crossed_during_gap=True)
+    await fires.fire([candidate], committed_at=START)
+    await alerts.delete(1)
+    (fire,) = await fires.list_of("7", limit=5, after=None)
+    tick = replace(BEFORE, price=150.1, sequence=9)
+    assert fire == Fire(
+        1,
+        1,
+        AlertType.BUY,
+        "NASDAQ:AAPL",
+        "AAPL",
+        alert.price,
+        tick,
+        BEFORE,
+        START,
+        crossed_during_gap=True,
+        note="half",
+    )
+    assert await fires.find(1, 1) == fire
+    assert await fires.find(1, 2) is None
+    assert await fires.list_of("8", limit=5, after=None) == []
+
+
+async def test_a_tick_from_before_the_arming_is_no_part_of_a_receipt(alerts: Alerts, fires: Fires) -> None:
+    await alerts.save(make_alert(), replaces=None)
+    candidate = replace(make_candidate(), before=replace(BEFORE, position=Position(1, 40)))
+    await fires.fire([candidate], committed_at=START)
+    (fire,) = await fires.list_of("7", limit=5, after=None)
+    assert fire.before is None
+
+
+async def test_fires_are_listed_newest_first_from_any_place(alerts: Alerts, fires: Fires) -> None:
+    moments = {1: START, 2: START + timedelta(microseconds=1), 3: START, 4: START}
+    for alert_id in moments:
+        await alerts.save(make_alert(alert_id, instrument=f"NSE:S{alert_id}"), replaces=None)
+        await fires.fire([make_candidate(alert_id)], committed_at=moments[alert_id])
+    listed, after = [], None
+    while page := await fires.list_of("7", limit=1, after=after):
+        listed.append(page[0].alert_id)
+        after = FireCursor.read(FireCursor.behind(page[0]).written)
+    assert listed == [2, 4, 3, 1]
+
+
+async def test_what_was_missed_is_read_by_shard_and_time(database: Database) -> None:
+    saved = SavedProgress(database)
+    checkpoint = await saved.load(now=START)
+    later = START + timedelta(seconds=9)
+    of_all = NotEvaluated(Reason.STREAM_REPLACED, START, later)
+    of_three = NotEvaluated(Reason.SEQUENCE_JUMP, START, later, 3, "feed-1")
+    of_four = NotEvaluated(Reason.SEQUENCE_JUMP, START, later, 4, "feed-1")
+    earlier = NotEvaluated(Reason.STREAM_TRIMMED, START - timedelta(seconds=9), START)
+    await saved.save(Progress(checkpoint, (of_all, of_three, of_four, earlier)))
+    assert await saved.missing_since(START, shard=3, limit=9) == [of_three, of_all]
+    assert await saved.missing_since(START, shard=3, limit=1) == [of_three]
+
+
+async def test_what_was_kept_before_terms_and_receipts_is_still_read(settings: Settings) -> None:
+    await migrate(settings)
+    async with Database.open(settings.database_url) as database:
+        async with database.transaction() as connection:
+            for table, columns in (
+                ("fires", ["note", "crossed_during_gap", *(f"before_{each}" for each in BEFORE_COLUMNS)]),
+                ("alerts", ["armed_at", "note", "expires_at"]),
+            ):
+                if table == "alerts":
+                    await connection.exec_driver_sql("DROP INDEX alerts_expiring")
+                for column in columns:
+                    await connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+            await connection.exec_driver_sql("DROP TABLE deleted_alerts")
+            await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+            await connection.exec_driver_sql(
+                "INSERT INTO alerts (id, user_id, type, instrument, symbol, price, generation, state, created_at) "
+                "VALUES (1, '7', 'buy', 'NSE:TCS', 'TCS', '1', 1, 'armed', '2026-01-05 09:15:00+00:00')"
+            )
+        await ensure_schema(database, "alerts")
+        (alert,) = await Alerts(database).list_of("7")
+        assert (alert.note, alert.expires_at, alert.armed_at, alert.has_expired) == (None, None, None, False)
+
+
+BEFORE_COLUMNS = ("price", "at", "source", "publisher_id", "epoch", "shard", "sequence", "stream", "stream_sequence")
