@@ -435,9 +435,9 @@ async def test_a_tick_from_before_the_arming_is_no_part_of_a_receipt(alerts: Ale
 
 async def test_fires_are_listed_newest_first_from_any_place(alerts: Alerts, fires: Fires) -> None:
     moments = {1: START, 2: START + timedelta(microseconds=1), 3: START, 4: START}
-    for alert_id in moments:
+    for alert_id, committed_at in moments.items():
         await alerts.save(make_alert(alert_id, instrument=f"NSE:S{alert_id}"), replaces=None)
-        await fires.fire([make_candidate(alert_id)], committed_at=moments[alert_id])
+        await fires.fire([make_candidate(alert_id)], committed_at=committed_at)
     listed, after = [], None
     while page := await fires.list_of("7", limit=1, after=after):
         listed.append(page[0].alert_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 from google.protobuf.message import DecodeError
 
@@ -17,6 +18,7 @@ EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 MAX_OFFSET_MICROSECONDS = (LATEST - EARLIEST) // timedelta(microseconds=1)
 
+_COLUMNS = attrgetter("instrument", "last_price", "offset_microseconds")
 _FRESHNESS = {quotes_pb2.Freshness.Value(f"FRESHNESS_{each.value}"): each for each in Freshness}
 
 
@@ -42,8 +44,8 @@ def read_batch(payload: bytes, position: Position) -> TickBatch:
     if freshness is None:
         raise BatchUnreadable("it does not say how fresh it is")
     # One pass: each makes an object of every tick anew.
-    ticks = [(tick.instrument, tick.last_price, tick.offset_microseconds) for tick in message.ticks]
-    instruments, prices, offsets = map(list, zip(*ticks, strict=True)) if ticks else ([], [], [])
+    ticks = map(_COLUMNS, message.ticks)
+    instruments, prices, offsets = zip(*ticks, strict=True) if message.ticks else ((), (), ())
     return TickBatch(
         position=position,
         publisher_id=message.publisher_id,
@@ -75,12 +77,13 @@ def _is_name(text: str, max_length: int) -> bool:
 
 
 def _base_of(message: ticks_pb2.TickBatch, offsets: Sequence[int]) -> datetime:
-    if offsets and not 0 <= min(offsets) <= max(offsets) <= MAX_OFFSET_MICROSECONDS:
+    latest = max(offsets, default=0)
+    if min(offsets, default=0) < 0 or latest > MAX_OFFSET_MICROSECONDS:
         raise BatchUnreadable("its offsets are out of range")
     try:
         base_at = message.base_time.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise BatchUnreadable("its base time is no time") from error
-    if base_at < EARLIEST or base_at + timedelta(microseconds=max(offsets, default=0)) > LATEST:
+    if base_at < EARLIEST or base_at + timedelta(microseconds=latest) > LATEST:
         raise BatchUnreadable("its time is out of range")
     return base_at
