@@ -52,7 +52,7 @@ async def calling(
     address = f"127.0.0.1:{free_port()}"
 
     def register(server: grpc.aio.Server) -> None:
-        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(behaviour), server)
+        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(behaviour), server)  # type: ignore[abstract]  # what it isn't asked it doesn't answer
 
     async with (
         serving(address, [register], health=Health(), settings=process_settings),
@@ -135,7 +135,7 @@ async def test_a_service_that_is_away_is_unavailable_without_a_reason_and_then_f
         assert retry_after_of(caught.value) is None
 
         def register(server: grpc.aio.Server) -> None:
-            accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(answer), server)
+            accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(answer), server)  # type: ignore[abstract]  # what it isn't asked it doesn't answer
 
         async with serving(address, [register], health=Health(), settings=settings()):
             reply = await stub.GetUser(accounts_pb2.GetUserRequest(), timeout=5, wait_for_ready=True)
@@ -212,7 +212,7 @@ async def test_what_stops_does_not_say_again_that_it_serves() -> None:
         return await answer()
 
     def register(server: grpc.aio.Server) -> None:
-        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(answer_late), server)
+        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(answer_late), server)  # type: ignore[abstract]  # what it isn't asked it doesn't answer
 
     health.add("database", database)
     address = f"127.0.0.1:{free_port()}"
