@@ -6,13 +6,13 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 UV := $(BIN)/uv pip
 
-MEMBERS := protos chassis gateway services/alerts services/auth services/brokers services/market services/portfolio suite
+MEMBERS := protos chassis mail gateway services/alerts services/auth services/brokers services/market services/portfolio suite
 DEPLOYABLES := gateway services/alerts services/auth services/brokers services/market services/portfolio
 MANIFESTS := $(MEMBERS:%=%/pyproject.toml)
 CONTRACTS := $(shell find protos/bourse -name '*.proto') protos/build.py
-CODE := protos/build.py chassis gateway services suite tests bench scripts
+CODE := protos/build.py chassis mail gateway services suite tests bench scripts
 # What deptry cannot learn from an editable install.
-OWN_MODULES := bourse-chassis=chassis,bourse-protos=bourse
+OWN_MODULES := bourse-chassis=chassis,bourse-mail=mail,bourse-protos=bourse
 
 .DEFAULT_GOAL := help
 .PHONY: help run sandbox test check check-page bench demo long format protos examples openapi lock clean \
@@ -29,7 +29,7 @@ sandbox: $(STAMPS)/members ## play both brokers with made-up accounts and print 
 
 # What no member can test alone runs whole suites, which have the machine to themselves and are not slowed by measuring.
 test: $(STAMPS)/dev ## pass all tests: SQLite, then PostgreSQL, Redis and a separate NATS
-	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile chassis gateway services suite
+	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile chassis mail gateway services suite
 	$(BIN)/pytest tests
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --fail-under=100 --include='*/domain/*'
@@ -39,7 +39,7 @@ check: $(STAMPS)/dev contracts-compatible ## lint, types, architecture, dependen
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports --no-cache
-	@for member in chassis $(DEPLOYABLES) suite; do echo "deptry $$member"; (cd $$member && \
+	@for member in chassis mail $(DEPLOYABLES) suite; do echo "deptry $$member"; (cd $$member && \
 		$(CURDIR)/$(BIN)/deptry src --package-module-name-map $(OWN_MODULES)) || exit 1; done
 	$(BIN)/buf lint protos
 
@@ -78,7 +78,8 @@ openapi: $(STAMPS)/members ## write the agreed description of the API anew; read
 	mv tests/contract/openapi.json.new tests/contract/openapi.json
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-package bourse-protos --no-emit-package bourse-chassis $(if $(UPGRADE),--upgrade)
+	--no-emit-package bourse-protos --no-emit-package bourse-chassis \
+	--no-emit-package bourse-mail $(if $(UPGRADE),--upgrade)
 lock: $(STAMPS)/venv ## resolve the pins again (UPGRADE=1 takes the newest)
 	$(COMPILE) $(MANIFESTS) --group pyproject.toml:build --group pyproject.toml:dev -o requirements/dev.txt
 	$(COMPILE) $(MANIFESTS) --group pyproject.toml:build -c requirements/dev.txt -o requirements/run.txt

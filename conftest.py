@@ -15,10 +15,11 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import chassis
 import gateway
+import mail
 import suite
 from chassis.testing import NatsServer, PostgresServer, nats_server, postgres_server
 
-__all__ = ["chassis", "gateway", "suite"]
+__all__ = ["chassis", "gateway", "mail", "suite"]
 
 # How fast a machine is, is no matter of tests. Examples are drawn anew in each run, and kept when they fail.
 hypothesis.settings.register_profile("bourse", deadline=None)

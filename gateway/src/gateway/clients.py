@@ -10,7 +10,18 @@ from fastapi import Depends, Request
 from google.protobuf.descriptor import FileDescriptor
 
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
-from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc, keys_pb2, keys_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from bourse.auth.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
+    contacts_pb2,
+    contacts_pb2_grpc,
+    keys_pb2,
+    keys_pb2_grpc,
+    recovery_pb2,
+    recovery_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+)
 from bourse.brokers.v1 import sessions_pb2 as broker_sessions_pb2
 from bourse.brokers.v1 import sessions_pb2_grpc as broker_sessions_pb2_grpc
 from bourse.brokers.v1 import syncs_pb2, syncs_pb2_grpc
@@ -41,10 +52,16 @@ from bourse.market.v1 import (
 from bourse.portfolio.v1 import (
     holdings_pb2,
     holdings_pb2_grpc,
+    manual_portfolios_pb2,
+    manual_portfolios_pb2_grpc,
     pnl_pb2,
     pnl_pb2_grpc,
     positions_pb2,
     positions_pb2_grpc,
+    summaries_pb2,
+    summaries_pb2_grpc,
+    watchlists_pb2,
+    watchlists_pb2_grpc,
 )
 from bourse.portfolio.v1 import syncs_pb2 as synced_portfolios_pb2
 from bourse.portfolio.v1 import syncs_pb2_grpc as synced_portfolios_pb2_grpc
@@ -75,6 +92,11 @@ if TYPE_CHECKING:
     PositionStub = positions_pb2_grpc.PositionServiceAsyncStub
     PnlStub = pnl_pb2_grpc.PnlServiceAsyncStub
     SyncedPortfolioStub = synced_portfolios_pb2_grpc.SyncedPortfolioServiceAsyncStub
+    ContactStub = contacts_pb2_grpc.ContactServiceAsyncStub
+    RecoveryStub = recovery_pb2_grpc.RecoveryServiceAsyncStub
+    ManualPortfolioStub = manual_portfolios_pb2_grpc.ManualPortfolioServiceAsyncStub
+    WatchlistStub = watchlists_pb2_grpc.WatchlistServiceAsyncStub
+    SummaryStub = summaries_pb2_grpc.SummaryServiceAsyncStub
 else:
     AccountStub = accounts_pb2_grpc.AccountServiceStub
     SessionStub = sessions_pb2_grpc.SessionServiceStub
@@ -97,8 +119,19 @@ else:
     PositionStub = positions_pb2_grpc.PositionServiceStub
     PnlStub = pnl_pb2_grpc.PnlServiceStub
     SyncedPortfolioStub = synced_portfolios_pb2_grpc.SyncedPortfolioServiceStub
+    ContactStub = contacts_pb2_grpc.ContactServiceStub
+    RecoveryStub = recovery_pb2_grpc.RecoveryServiceStub
+    ManualPortfolioStub = manual_portfolios_pb2_grpc.ManualPortfolioServiceStub
+    WatchlistStub = watchlists_pb2_grpc.WatchlistServiceStub
+    SummaryStub = summaries_pb2_grpc.SummaryServiceStub
 
-AUTH_CONTRACTS = [accounts_pb2.DESCRIPTOR, keys_pb2.DESCRIPTOR, sessions_pb2.DESCRIPTOR]
+AUTH_CONTRACTS = [
+    accounts_pb2.DESCRIPTOR,
+    contacts_pb2.DESCRIPTOR,
+    keys_pb2.DESCRIPTOR,
+    recovery_pb2.DESCRIPTOR,
+    sessions_pb2.DESCRIPTOR,
+]
 MARKET_CONTRACTS = [
     after_market_pb2.DESCRIPTOR,
     companies_pb2.DESCRIPTOR,
@@ -119,6 +152,9 @@ PORTFOLIO_CONTRACTS = [
     pnl_pb2.DESCRIPTOR,
     positions_pb2.DESCRIPTOR,
     synced_portfolios_pb2.DESCRIPTOR,
+    manual_portfolios_pb2.DESCRIPTOR,
+    watchlists_pb2.DESCRIPTOR,
+    summaries_pb2.DESCRIPTOR,
 ]
 
 
@@ -172,6 +208,11 @@ class Clients:
     positions: PositionStub
     pnl: PnlStub
     synced_portfolios: SyncedPortfolioStub
+    contacts: ContactStub
+    recovery: RecoveryStub
+    manual_portfolios: ManualPortfolioStub
+    watchlists: WatchlistStub
+    summaries: SummaryStub
     channels: dict[str, grpc.aio.Channel]
 
 
@@ -219,6 +260,11 @@ async def open_clients(settings: Settings) -> AsyncIterator[Clients]:
             positions=PositionStub(channels["portfolio"]),
             pnl=PnlStub(channels["portfolio"]),
             synced_portfolios=SyncedPortfolioStub(channels["portfolio"]),
+            contacts=ContactStub(channels["auth"]),
+            recovery=RecoveryStub(channels["auth"]),
+            manual_portfolios=ManualPortfolioStub(channels["portfolio"]),
+            watchlists=WatchlistStub(channels["portfolio"]),
+            summaries=SummaryStub(channels["portfolio"]),
             channels=channels,
         )
 
@@ -315,6 +361,26 @@ async def _synced_portfolios(clients: _Clients) -> SyncedPortfolioStub:
     return clients.synced_portfolios
 
 
+async def _contacts(clients: _Clients) -> ContactStub:
+    return clients.contacts
+
+
+async def _recovery(clients: _Clients) -> RecoveryStub:
+    return clients.recovery
+
+
+async def _manual_portfolios(clients: _Clients) -> ManualPortfolioStub:
+    return clients.manual_portfolios
+
+
+async def _watchlists(clients: _Clients) -> WatchlistStub:
+    return clients.watchlists
+
+
+async def _summaries(clients: _Clients) -> SummaryStub:
+    return clients.summaries
+
+
 Accounts = Annotated[AccountStub, Depends(_accounts)]
 Sessions = Annotated[SessionStub, Depends(_sessions)]
 Quotes = Annotated[QuoteStub, Depends(_quotes)]
@@ -336,3 +402,8 @@ Holdings = Annotated[HoldingStub, Depends(_holdings)]
 Positions = Annotated[PositionStub, Depends(_positions)]
 Pnl = Annotated[PnlStub, Depends(_pnl)]
 SyncedPortfolios = Annotated[SyncedPortfolioStub, Depends(_synced_portfolios)]
+Contacts = Annotated[ContactStub, Depends(_contacts)]
+Recovery = Annotated[RecoveryStub, Depends(_recovery)]
+ManualPortfolios = Annotated[ManualPortfolioStub, Depends(_manual_portfolios)]
+Watchlists = Annotated[WatchlistStub, Depends(_watchlists)]
+Summaries = Annotated[SummaryStub, Depends(_summaries)]

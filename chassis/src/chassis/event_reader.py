@@ -1,0 +1,111 @@
+"""Reads events that must be acted on, also those that came while we were away: each until it was, by one replica."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import nats.errors
+import nats.js.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from chassis.bus import EVENTS, Bus
+from chassis.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 5.0
+RETRY_SECONDS = 1.0
+ACK_SECONDS = 60.0
+STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Wants an event once more after some seconds."""
+
+    after_seconds: float
+
+
+Handler = Callable[[Msg], Awaitable[Again | None]]
+"""Acts on an event and returns None when that is done. A `ServiceError` wants it again, a `ValueError` never."""
+
+
+class EventReader:
+    """Hands a subject's events to a handler, at least once each, several at a time.
+
+    Args:
+        bus: where `EVENTS` is.
+        subject: what is read.
+        durable: the name by which the server remembers what was acted on; replicas share it.
+        handle: acts on one event.
+        at_once: how many are under way together.
+    """
+
+    def __init__(self, bus: Bus, subject: str, durable: str, handle: Handler, *, at_once: int = 1) -> None:
+        self._bus = bus
+        self._subject = subject
+        self._durable = durable
+        self._handle = handle
+        self._at_once = at_once
+        self._is_following = False
+
+    async def is_following(self) -> bool:
+        """Say whether events are read; a health check."""
+        return self._is_following and self._bus.is_ready
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            await self._bus.wait_until_ready()
+            try:
+                await self._follow()
+            except (nats.errors.Error, nats.js.errors.Error, OSError, ServiceError) as cause:
+                level = logging.WARNING if self._is_following else logging.DEBUG
+                log.log(level, "events not read", extra={"subject": self._subject, "cause": type(cause).__name__})
+            except Exception:
+                log.exception("events not read", extra={"subject": self._subject})
+            self._is_following = False
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        start = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_SECONDS)
+        subscription = await self._bus.jetstream.pull_subscribe(
+            self._subject, durable=self._durable, stream=EVENTS.name, config=start
+        )
+        try:
+            while True:
+                # A server that lost its store has no such consumer any more, and says so only here.
+                await subscription.consumer_info()
+                self._is_following = True
+                await asyncio.gather(*(self._take(message) for message in await self._fetch(subscription)))
+        finally:
+            with suppress(nats.errors.Error, OSError, TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await subscription.unsubscribe()
+
+    async def _fetch(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+        try:
+            return await subscription.fetch(self._at_once, timeout=FETCH_SECONDS)
+        except TimeoutError:
+            return []
+
+    async def _take(self, message: Msg) -> None:
+        try:
+            again = await self._handle(message)
+        except ValueError as error:
+            # Nobody can act on it, however often it is told.
+            log.error(  # noqa: TRY400
+                "event unreadable", extra={"subject": self._subject, "error": type(error).__name__}
+            )
+            await message.term()
+            return
+        except ServiceError as error:
+            again = Again(error.retry_after_seconds or RETRY_SECONDS)
+        if again is None:
+            await message.ack()
+        else:
+            await message.nak(delay=again.after_seconds)

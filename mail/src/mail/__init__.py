@@ -1,0 +1,1 @@
+"""How services write to people: settings, messages and mailers."""

@@ -1,0 +1,151 @@
+"""Two ways of sending a letter: to a mail server, and into a folder where there is none."""
+
+import asyncio
+import logging
+import os
+import re
+from email.message import EmailMessage
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Protocol
+
+import aiosmtplib
+
+from chassis.errors import Code, ServiceError
+from mail.messages import Letter, compose
+from mail.settings import MailSettings, SmtpServer, parse_smtp_url
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 8
+OUTBOX = "outbox"
+PERMANENT = range(500, 600)
+RETRY_SECONDS = 30.0
+
+_UNSAFE = re.compile(r"[^\w.-]")
+
+
+class MailUnavailable(ServiceError):
+    """The mail server did not take the letter now; later it may."""
+
+    code = Code.UNAVAILABLE
+    reason = "MAIL_UNAVAILABLE"
+    retry_after_seconds = RETRY_SECONDS
+
+    def __init__(self) -> None:
+        super().__init__("mail cannot be sent at the moment; try again shortly")
+
+
+class MailRefused(ServiceError):
+    """The letter will not be taken, however often it is sent: a bad address, or one the server refuses for good."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "MAIL_REFUSED"
+
+    def __init__(self) -> None:
+        super().__init__("the mail server refuses this address")
+
+
+class Mailer(Protocol):
+    """Sends letters."""
+
+    async def send(self, letter: Letter) -> None:
+        """Return when the letter was taken, so that it is not lost when we die.
+
+        Raises:
+            MailUnavailable: it was not taken, or that is not known; sending it again is the same letter.
+            MailRefused: it will never be taken.
+        """
+
+
+def make_mailer(settings: MailSettings) -> Mailer:
+    """Return what SMTP_URL asks for; without it, the folder `RUN_DIR/outbox`."""
+    if settings.smtp_url is None:
+        return FolderMailer(settings.run_dir / OUTBOX, settings.mail_from)
+    server = parse_smtp_url(settings.smtp_url.get_secret_value())
+    return SmtpMailer(server, settings.mail_from, timeout_seconds=settings.mail_timeout_seconds)
+
+
+class SmtpMailer:
+    """Sends to a mail server, over a connection of its own for each letter, a few at once."""
+
+    def __init__(self, server: SmtpServer, sender: str, *, timeout_seconds: float) -> None:
+        self._server = server
+        self._sender = sender
+        self._timeout_seconds = timeout_seconds
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def send(self, letter: Letter) -> None:
+        """Hand a letter to the server and wait until it says that it has it."""
+        message = _composed(letter, self._sender)
+        async with self._places:
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    await self._talk(message.as_bytes(), letter.to)
+            except (OSError, TimeoutError, aiosmtplib.SMTPException) as error:
+                raise _refusal(error) from None
+
+    async def _talk(self, message: bytes, to: str) -> None:
+        server = self._server
+        starttls = True if server.needs_starttls else False if server.is_starttls_off else None
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            use_tls=server.has_tls,
+            start_tls=starttls,
+            username=server.username,
+            password=server.password.get_secret_value() if server.password else None,
+            timeout=self._timeout_seconds,
+        )
+        async with client:
+            await client.sendmail(parseaddr(self._sender)[1], [to], message)
+
+
+class FolderMailer:
+    """Writes letters as `.eml` files, each whole or not at all; the same letter again replaces its file."""
+
+    def __init__(self, folder: Path, sender: str) -> None:
+        self._folder = folder
+        self._sender = sender
+
+    async def send(self, letter: Letter) -> None:
+        """Write a letter and wait until it is on the disk."""
+        content = _composed(letter, self._sender).as_bytes()
+        name = _UNSAFE.sub("_", letter.id)
+        try:
+            await asyncio.to_thread(self._write, name, content)
+        except OSError as error:
+            log.warning("mail not written", extra={"cause": type(error).__name__})
+            raise MailUnavailable from error
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = self._folder / f".{name}.{os.getpid()}"
+        try:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._folder / f"{name}.eml")
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def _composed(letter: Letter, sender: str) -> EmailMessage:
+    try:
+        return compose(letter, sender)
+    except ValueError as error:
+        raise MailRefused from error
+
+
+def _refusal(error: Exception) -> ServiceError:
+    """Say whether it can be tried again; the server's words may hold an address and stay here."""
+    code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else None
+    recipients = error.recipients if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else []
+    codes: list[int | None] = [refused.code for refused in recipients] or [code]
+    # A wrong password or sender is ours to mend, not the letter's fault.
+    is_ours = isinstance(error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPSenderRefused)
+    log.warning("mail not sent", extra={"cause": type(error).__name__, "smtp_code": codes[0]})
+    if not is_ours and all(code in PERMANENT for code in codes if code is not None) and codes != [None]:
+        return MailRefused()
+    return MailUnavailable()
