@@ -16,13 +16,17 @@ from bourse.portfolio.v1 import (
 from bourse.portfolio.v1 import syncs_pb2 as synced_portfolios_pb2
 from bourse.portfolio.v1 import syncs_pb2_grpc as synced_portfolios_pb2_grpc
 from fakes.faults import NOW, Faults, provenance
+from fakes.own_portfolios import FakeOwnPortfolios
+from fakes.watchlists import FakeWatchlists
 
 
 class FakePortfolio(Faults):
-    """What each user holds, as the last sync left it."""
+    """What each user holds, as the last sync left it; `own` and `watching` are what users enter themselves."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.own = FakeOwnPortfolios(self.meet)
+        self.watching = FakeWatchlists(self.meet)
         self.holdings: dict[str, holdings_pb2.ListHoldingsResponse] = {}
         self.positions: dict[str, list[positions_pb2.Position]] = {}
         self.points: dict[str, list[pnl_pb2.PnlPoint]] = {}
@@ -126,4 +130,6 @@ class FakePortfolio(Faults):
             lambda server: positions_pb2_grpc.add_PositionServiceServicer_to_server(fake, server),
             lambda server: pnl_pb2_grpc.add_PnlServiceServicer_to_server(fake, server),
             lambda server: synced_portfolios_pb2_grpc.add_SyncedPortfolioServiceServicer_to_server(fake, server),
+            *self.own.registrations(),
+            *self.watching.registrations(),
         ]
