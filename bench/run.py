@@ -8,7 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 # The brokers and vendors that are played for tests.
 STAND_INS = str(HERE.parent / "tests")
-BENCHES = ("reads", "ticks", "stream", "matcher", "signals", "frames", "syncs", "answers")
+BENCHES = ("reads", "ticks", "stream", "matcher", "fires", "signals", "frames", "syncs", "answers")
 
 
 def main() -> None:

@@ -136,6 +136,8 @@ def _shared_environment(
         "GATEWAY_PORT": str(settings.gateway_port),
         # A first look on a Sunday should show prices that move.
         "SAMPLE_ALWAYS_OPEN": environment.get("SAMPLE_ALWAYS_OPEN") or "1",
+        # Links in mails lead to where this suite answers.
+        "PUBLIC_URL": environment.get("PUBLIC_URL") or f"http://{addresses[GATEWAY]}",
         # Set to nothing, it keeps the sandbox's keys out.
         "BROKERS_SANDBOX_URL": environment.get("BROKERS_SANDBOX_URL", settings.sandbox_url),
     }
