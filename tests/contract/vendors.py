@@ -1,4 +1,4 @@
-"""Stand-ins of Zerodha and ICICI for the whole suite, and the credentials that the documents say to send them."""
+"""Stand-ins of Zerodha, ICICI and Google for the whole suite, and the credentials that they are sent."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from upstreams.breeze_accounts import BreezeAccount
+from upstreams.google import RunningGoogle, google_server
 from upstreams.kite_accounts import KiteAccount
 from upstreams.kite_ticker import KiteTickerServer, kite_ticker_server
 from upstreams.servers import RunningBrokers, brokers_server
@@ -17,18 +18,19 @@ SYNC_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
-    """Both brokers on loopback, and the admin secret that opens ICICI's server-wide session.
+    """Both brokers and Google on loopback, and the admin secret that opens ICICI's server-wide session.
 
     Zerodha's has none configured, so that only an administrator's token opens it.
     """
 
     rest: RunningBrokers
     ticker: KiteTickerServer
+    google: RunningGoogle
     icici_secret: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Return how brokers is told of them."""
+        """Return how brokers and auth are told of them."""
         return {
             "KITE_ROOT_URL": self.rest.url,
             "KITE_TICKER_URL": self.ticker.url,
@@ -36,6 +38,8 @@ class Vendors:
             "BROKERS_SANDBOX_URL": "",
             "BROKERS_SYNC_SECONDS": str(SYNC_SECONDS),
             "ICICI_ADMIN_SECRET": self.icici_secret,
+            "GOOGLE_CLIENT_ID": self.google.client_id,
+            "GOOGLE_JWKS_URL": self.google.jwks_url,
         }
 
     def open_zerodha(self, **fields: Any) -> KiteAccount:
@@ -68,6 +72,6 @@ def icici_body(account: BreezeAccount) -> dict[str, str]:
 
 @contextmanager
 def running_vendors() -> Iterator[Vendors]:
-    """Run both until the block is left."""
-    with brokers_server() as rest, kite_ticker_server(rest.kite.accounts) as ticker:
-        yield Vendors(rest, ticker)
+    """Run all until the block is left."""
+    with brokers_server() as rest, kite_ticker_server(rest.kite.accounts) as ticker, google_server() as google:
+        yield Vendors(rest, ticker, google)
