@@ -34,10 +34,12 @@ from gateway.routes import (
     instruments,
     news,
     portfolio,
+    portfolios,
     prices,
     stocks,
     system,
     treasury,
+    watchlists,
 )
 from gateway.security import Keyring, Revocations, Trust, Verifier
 from gateway.server import serving
@@ -55,6 +57,8 @@ ROUTERS = (
     alerts.router,
     portfolio.syncing,
     portfolio.router,
+    portfolios.router,
+    watchlists.router,
     brokers.router,
     indices.router,
     prices.router,

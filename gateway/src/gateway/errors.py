@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 UNEXPECTED = "An unexpected error occurred"
 DEFAULT_RETRY_SECONDS = 1.0
-MAX_PROBLEMS = 3
+MAX_PROBLEMS = 20
 
 TITLES = {
     400: "Invalid request",
@@ -272,6 +272,11 @@ BY_REASON = {
     "BROKER_TIMEOUT": Row(504, "UPSTREAM_TIMEOUT"),
     "LOGIN_THROTTLED": Row(429, "RATE_LIMITED"),
     "TOO_MANY_ALERTS": Row(400, "INVALID_REQUEST"),
+    "TOO_MANY_WATCHLISTS": Row(400, "INVALID_REQUEST"),
+    "TOO_MANY_PORTFOLIOS": Row(400, "INVALID_REQUEST"),
+    "ALERT_NOT_FOUND": Row(404, "NOT_FOUND", "Alert not found"),
+    "WATCHLIST_NOT_FOUND": Row(404, "NOT_FOUND", "Watchlist not found"),
+    "PORTFOLIO_NOT_FOUND": Row(404, "NOT_FOUND", "Portfolio not found"),
 }
 BY_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: Row(400, "INVALID_REQUEST"),
@@ -342,7 +347,10 @@ async def on_validation_error(_: Request, error: Exception) -> Response:
     """Answer 400, naming each wrong field and never repeating its value."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
     problems = list(dict.fromkeys(_describe(problem) for problem in error.errors()))
-    return error_response(InvalidRequest("; ".join(problems[:MAX_PROBLEMS])))
+    told = problems[:MAX_PROBLEMS]
+    if len(problems) > len(told):
+        told.append(f"and {len(problems) - len(told)} more")
+    return error_response(InvalidRequest("; ".join(told)))
 
 
 async def on_unexpected(_: Request, __: Exception) -> Response:

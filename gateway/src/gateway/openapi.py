@@ -24,6 +24,8 @@ TAGS = {
     "instruments": "Finding an instrument, and the names it goes by.",
     "auth": "Accounts and sessions.",
     "portfolio": "Holdings and positions synced from a broker.",
+    "portfolios": "Portfolios that one enters by hand.",
+    "watchlists": "Lists of instruments to watch, with their prices.",
     "alerts": "Price alerts that fire once.",
     "brokers": "The server-wide broker sessions.",
     "system": "The server itself: its pages, its health.",

@@ -1,22 +1,49 @@
-"""Price alerts as clients see and send them."""
+"""Price alerts, and what has come of them, as clients see and send them."""
 
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.params import SymbolText
-from gateway.reply import DateTime, Freshness, From, Money, Reply
+from gateway.reply import DateTime, Freshness, From, Money, Reply, always, rounded
 
 MAX_PRICE = 999_999_999_999
 SMALLEST_PRICE = Decimal("0.00000001")
+MAX_NOTE_LENGTH = 500
+MAX_LATENCY_DECIMALS = 3
+# A body holds no ASCII control characters, line breaks among them; the others are refused by alerts.
+NOTE_PATTERN = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
+
+CHANNELS = ("event", "email")
+DELIVERY_STATES = ("waiting", "sent", "skipped", "failed")
+DELIVERY_REASONS = ("unsubscribed", "unverified", "account_gone", "refused", "undeliverable")
+ALERT_STATES = ("armed", "waiting", "fired", "expired")
+
+_MOMENT = re.compile(
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+AlertType = Literal["buy", "sell"]
+
+
+def _text_or_none(field: str) -> Callable[[Any], str | None]:
+    """Return how to read a text that is empty where there is none."""
+    return lambda message: getattr(message, field) or None
+
+
+def _one_of(*values: str) -> Any:
+    return Field(json_schema_extra={"enum": list(values)})
 
 
 class Alert(Reply):
-    """One alert, armed or fired."""
+    """One alert: armed, fired or ended without firing."""
 
     id: str
-    type: Literal["buy", "sell"]
+    type: AlertType
     symbol: str
     instrument: str
     price: Money
@@ -27,6 +54,9 @@ class Alert(Reply):
     source: Annotated[str | None, From("provenance.source")]
     as_of: Annotated[DateTime | None, From("provenance.as_of")]
     freshness: Annotated[Freshness | None, From("provenance.freshness")]
+    note: str | None
+    expires_at: DateTime | None
+    is_expired: bool
 
 
 class AlertList(Reply):
@@ -36,16 +66,126 @@ class AlertList(Reply):
     sell: list[Alert]
 
 
+class AlertDeleted(Reply):
+    """An alert that is gone; what it fired before stays in its history."""
+
+    message: Annotated[str, From(lambda deleted: f"Alert for {deleted.symbol} deleted successfully")]
+
+
+class AlertsDeleted(Reply):
+    """Alerts that are gone; none were there when `deleted` is 0."""
+
+    message: Annotated[str, always("All alerts deleted successfully")]
+    deleted: int
+
+
+class EvaluatedTick(Reply):
+    """A tick that was compared with an alert's price; publisher, epoch, shard and sequence say which it was."""
+
+    price: float
+    at: DateTime
+    source: str
+    publisher_id: str
+    epoch: int
+    shard: int
+    sequence: int
+
+
+class Delivery(Reply):
+    """How far telling of a fire by one channel is; `message_id` is the same however often it is told."""
+
+    channel: Annotated[str, _one_of(*CHANNELS)]
+    state: Annotated[str, _one_of(*DELIVERY_STATES)]
+    reason: Annotated[str | None, From(_text_or_none("reason"))]
+    attempts: int
+    sent_at: DateTime | None
+    message_id: str
+
+
+class Fire(Reply):
+    """One fire and what proves it: the tick that fired it, and `before`, the tick on the other side of the price.
+
+    `fired_at` is in the tick's time, `committed_at` by the clock of the server; `latency_ms` is between them, and means
+    nothing for replayed ticks. `crossed_during_gap` says that the tick was evaluated after a stop.
+    """
+
+    alert_id: str
+    generation: int
+    type: AlertType
+    symbol: str
+    instrument: str
+    price: Money
+    fired_at: DateTime
+    committed_at: DateTime
+    latency_ms: Annotated[
+        float,
+        From("latency_milliseconds"),
+        AfterValidator(lambda latency: rounded(latency, MAX_LATENCY_DECIMALS)),
+    ]
+    crossed_during_gap: bool
+    note: str | None
+    tick: EvaluatedTick
+    before: EvaluatedTick | None
+    deliveries: list[Delivery]
+
+
+class FireList(Reply):
+    """Fires, newest first; `next_cursor` asks for those before them and is null when there are none."""
+
+    fires: list[Fire]
+    next_cursor: Annotated[str | None, From(_text_or_none("next_cursor"))]
+
+
+class EvaluatedStretch(Reply):
+    """A stretch of time, in the ticks' time, in which every tick was evaluated."""
+
+    from_at: Annotated[DateTime, Field(serialization_alias="from")]
+    to_at: Annotated[DateTime, Field(serialization_alias="to")]
+
+
+class MissedStretch(EvaluatedStretch):
+    """A stretch of time in which ticks may have been missed, and why."""
+
+    reason: str
+
+
+class Explanation(Reply):
+    """Why an alert has not fired: what was evaluated since it was armed, what was not, and the tick that came nearest.
+
+    `state` is `waiting` until ticks can be followed for it. `sentence` says it all to people.
+    """
+
+    alert: Alert
+    state: Annotated[str, _one_of(*ALERT_STATES)]
+    evaluated: list[EvaluatedStretch]
+    not_evaluated: list[MissedStretch]
+    closest: EvaluatedTick | None
+    sentence: str
+
+
+# --- what clients send ----------------------------------------------------------------------------------------------
+
+
 def _price(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")  # noqa: TRY004  # pydantic reports ValueError alone
     if not 0 < value <= MAX_PRICE:
         raise ValueError(f"must be above 0 and at most {MAX_PRICE:,}")
     # What a client computes in binary has digits nobody meant.
-    rounded = Decimal(value).quantize(SMALLEST_PRICE, ROUND_HALF_EVEN)
-    if rounded == 0:
+    price = Decimal(value).quantize(SMALLEST_PRICE, ROUND_HALF_EVEN)
+    if price == 0:
         raise ValueError(f"must be at least {SMALLEST_PRICE:f}")
-    return rounded.normalize()
+    return price.normalize()
+
+
+def _moment(value: Any) -> datetime:
+    # The framework's own reading takes numbers and days for moments too.
+    if isinstance(value, str) and _MOMENT.fullmatch(value.upper()) is not None:
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise ValueError("must be a moment with its offset from UTC, such as 2026-12-31T23:59:59+05:30")
 
 
 TargetPrice = Annotated[
@@ -60,13 +200,52 @@ TargetPrice = Annotated[
         }
     ),
 ]
+Expiry = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "description": "Later than now and before the year 2200; a tick after it does not fire the alert.",
+        }
+    ),
+]
 
 
 class NewAlert(BaseModel):
-    """An alert to set: buy fires at or below the price, sell at or above it."""
+    """An alert to set: buy fires at or below the price, sell at or above it; without `expires_at` it does not end."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: Literal["buy", "sell"]
+    type: AlertType
     symbol: SymbolText
     price: TargetPrice
+    note: (
+        Annotated[str, Field(min_length=1, max_length=MAX_NOTE_LENGTH, json_schema_extra={"pattern": NOTE_PATTERN})]
+        | None
+    ) = None
+    expires_at: Expiry | None = None
+
+
+class AlertChange(BaseModel):
+    """Another price for an alert, which arms it again.
+
+    A note that is left out is kept, null or an empty one removes it. An expiry that is left out is kept; to remove it,
+    set the alert anew without one.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    price: TargetPrice
+    note: Annotated[str, Field(max_length=MAX_NOTE_LENGTH, json_schema_extra={"pattern": NOTE_PATTERN})] | None = None
+    expires_at: Annotated[
+        datetime | None,
+        BeforeValidator(_moment),
+        WithJsonSchema({"type": "string", "format": "date-time", "description": "Later than now; kept if left out."}),
+    ] = None
+
+    @property
+    def told_note(self) -> str | None:
+        """Return the note that is to stand, empty for none; None to keep the one there is."""
+        return (self.note or "") if "note" in self.model_fields_set else None

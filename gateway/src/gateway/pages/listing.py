@@ -22,6 +22,20 @@ NAMES = {
     "GET /api/exchanges/list": ("exchanges", "exchanges_list"),
     "GET /api/alerts/{}": ("alerts", "get_alerts"),
     "POST /api/alerts/{}": ("alerts", "add_alert"),
+    "DELETE /api/alerts/{}": ("alerts", "delete_all_alerts"),
+    "PUT /api/alerts/{}/{}/{}": ("alerts", "update_alert"),
+    "DELETE /api/alerts/{}/{}/{}": ("alerts", "delete_alert"),
+    "GET /api/watchlists/{}": ("watchlists", "get_all_watchlists"),
+    "POST /api/watchlists/{}": ("watchlists", "create_watchlist"),
+    "GET /api/watchlist/{}/{}": ("watchlists", "get_watchlist"),
+    "POST /api/watchlist/{}/{}": ("watchlists", "update_watchlist"),
+    "DELETE /api/watchlist/{}/{}": ("watchlists", "delete_watchlist"),
+    "GET /api/portfolios/{}": ("portfolios", "get_all_portfolios"),
+    "POST /api/portfolios/{}": ("portfolios", "create_portfolio"),
+    "PUT /api/portfolios/{}/{}": ("portfolios", "edit_portfolio"),
+    "DELETE /api/portfolios/{}/{}": ("portfolios", "delete_portfolio"),
+    "POST /api/portfolios/{}/{}/stock": ("portfolios", "add_update_stock"),
+    "DELETE /api/portfolios/{}/{}/stock/{}": ("portfolios", "remove_stock"),
 }
 GROUPS = {"stock": "stocks", "exchange": "exchanges", "index": "indices"}
 """The groups that the document names otherwise than the first part of the path."""
