@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from bourse.alerts.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
+from bourse.auth.v1.contacts_pb2_grpc import ContactServiceStub
 from bourse.market.v1.instruments_pb2_grpc import InstrumentServiceStub
 
+from alerts.domain.deliveries import MailPolicy
 from alerts.domain.desk import AlertDesk
 from alerts.domain.expiry import ExpirySweep
 from alerts.domain.explanations import Explainer
@@ -20,28 +22,34 @@ from alerts.domain.ids import AlertIds
 from alerts.domain.instruments import RememberedInstruments
 from alerts.domain.progress import ProgressKeeper
 from alerts.domain.watch import Watch
+from alerts.feed.mails import AT_ONCE, DURABLE, Mails, make_policy
 from alerts.feed.stream import TickStream
 from alerts.feed.ticks import TickFeed
 from alerts.feed.users import EndedAccounts
 from alerts.handlers.alerts import AlertService
-from alerts.messages import fired_event
+from alerts.messages import FIRED_SUBJECT, fired_event
+from alerts.providers.contacts import AuthContacts
 from alerts.providers.instruments import MarketInstruments
 from alerts.settings import Settings
 from alerts.storage.alerts import Alerts
+from alerts.storage.deliveries import Deliveries
 from alerts.storage.fires import Fires
 from alerts.storage.progress import SavedProgress
 from alerts.storage.tables import OUTBOX
 from alerts.storage.tick_streams import TickStreams
+from bourse.auth.v1 import contacts_pb2
 from bourse.market.v1 import instruments_pb2
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
 from chassis.errors import DatabaseUnavailable
+from chassis.event_reader import EventReader
 from chassis.health import Health
 from chassis.outbox import OutboxRelay
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import serving
 from chassis.tasks import running
+from mail.mailers import make_mailer
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +87,14 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         evaluation = await enter(_evaluating(database, bus, relay, clock))
         desk = await enter(_desk(settings, database, evaluation, clock))
         await enter(running(EndedAccounts(bus, desk.forget_user, clock).run()))
+        deliveries = Deliveries(database, _mail_policy(settings), sender=settings.mail_from)
+        mails = await enter(_mailing(settings, deliveries, bus, clock))
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
         health.add("matcher", partial(_is_current, evaluation.feed), critical=False)
-        register = partial(add_AlertServiceServicer_to_server, _service(database, desk, evaluation))
+        history = History(Fires(database, fired_event), deliveries, sender=settings.mail_from)
+        health.add("mails", mails.is_following, critical=False)
+        register = partial(add_AlertServiceServicer_to_server, _service(database, desk, evaluation, history))
         await enter(serving(settings.alerts_address, [register], health=health, settings=settings))
         yield
 
@@ -97,12 +109,12 @@ async def migrate(settings: Settings) -> None:
         await ensure_schema(database, "alerts")
 
 
-def _service(database: Database, desk: AlertDesk, evaluation: _Evaluation) -> AlertService:
+def _service(database: Database, desk: AlertDesk, evaluation: _Evaluation, history: History) -> AlertService:
     fires = Fires(database, fired_event)
     explainer = Explainer(
         evaluation.watch, SavedProgress(database), fires, is_following=lambda: evaluation.feed.is_current
     )
-    return AlertService(desk, History(fires), explainer)
+    return AlertService(desk, history, explainer)
 
 
 @asynccontextmanager
@@ -150,6 +162,35 @@ async def _desk(
         yield desk
     finally:
         await desk.finish()
+        await channel.close()
+
+
+def _mail_policy(settings: Settings) -> MailPolicy:
+    return make_policy(
+        mails_per_hour=settings.alerts_mails_per_hour,
+        verified_only=settings.mail_verified_only,
+        try_seconds=settings.mail_timeout_seconds + settings.rpc_deadline_seconds,
+    )
+
+
+@asynccontextmanager
+async def _mailing(settings: Settings, deliveries: Deliveries, bus: Bus, clock: Clock) -> AsyncIterator[EventReader]:
+    """Tell of fires by mail until the block is left; then let what is being sent end."""
+    channel = open_channel(settings.auth_address, [contacts_pb2.DESCRIPTOR], settings=settings)
+    mails = Mails(
+        deliveries,
+        AuthContacts(ContactServiceStub(channel)),
+        make_mailer(settings),
+        policy=_mail_policy(settings),
+        public_url=settings.public_url,
+        clock=clock,
+    )
+    reader = EventReader(bus, FIRED_SUBJECT, DURABLE, mails.take, at_once=AT_ONCE)
+    try:
+        async with running(reader.run(), mails.run_repeats()):
+            yield reader
+    finally:
+        await mails.finish()
         await channel.close()
 
 

@@ -1,10 +1,13 @@
 """The domain's values as the contract's messages; what the handlers answer and the outbox tells."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from alerts.domain.alerts import Alert, AlertType, FiringPrice
+from alerts.domain.deliveries import Delivery, FireId
 from alerts.domain.explanations import Explanation, Stretch
 from alerts.domain.fires import Fire
 from alerts.domain.tape import EvaluatedTick
@@ -46,8 +49,15 @@ def alert_message(alert: Alert) -> alerts_pb2.Alert:
     return message
 
 
-def fire_message(fire: Fire) -> alerts_pb2.Fire:
-    """Return a fire and what proves it as others see it."""
+class EventUnreadable(ValueError):
+    """What was told is no event of a fire."""
+
+    def __init__(self) -> None:
+        super().__init__("the message is no AlertFired")
+
+
+def fire_message(fire: Fire, deliveries: Sequence[Delivery]) -> alerts_pb2.Fire:
+    """Return a fire, what proves it and how it was told as others see it."""
     message = alerts_pb2.Fire(
         alert_id=str(fire.alert_id),
         generation=fire.generation,
@@ -60,6 +70,8 @@ def fire_message(fire: Fire) -> alerts_pb2.Fire:
         committed_at=_timestamp(fire.committed_at),
         crossed_during_gap=fire.crossed_during_gap,
         note=fire.note,
+        latency_milliseconds=(fire.committed_at - fire.tick.at) / timedelta(milliseconds=1),
+        deliveries=[_delivery_message(delivery) for delivery in deliveries],
     )
     if fire.before is not None:
         message.before.CopyFrom(_tick_message(fire.before))
@@ -107,6 +119,31 @@ def fired_event(alert: Alert, reached: Candidate, committed_at: datetime) -> Out
         message_id=f"{alert.id}:{alert.generation}",
         payload=message.SerializeToString(),
         created_at=committed_at,
+    )
+
+
+def read_fired(payload: bytes) -> FireId:
+    """Return which fire an event tells of.
+
+    Raises:
+        EventUnreadable: it is no event of a fire.
+        FireIdInvalid: no fire has such an id.
+    """
+    try:
+        alert = events_pb2.AlertFired.FromString(payload).alert
+    except DecodeError as error:
+        raise EventUnreadable from error
+    return FireId.read(alert.id, alert.generation)
+
+
+def _delivery_message(delivery: Delivery) -> alerts_pb2.Delivery:
+    return alerts_pb2.Delivery(
+        channel=delivery.channel.value,
+        state=delivery.state.value,
+        reason="" if delivery.reason is None else delivery.reason.value,
+        attempts=delivery.attempts,
+        sent_at=None if delivery.sent_at is None else _timestamp(delivery.sent_at),
+        message_id=delivery.message_id,
     )
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.domain.alerts import AlertType
+from alerts.domain.deliveries import Channel, Delivery, DeliveryState, FireId
 from alerts.domain.desk import UserIdInvalid
 from alerts.domain.fires import CursorInvalid, Fire, FireCursor, LimitInvalid
 from alerts.domain.history import History
@@ -49,6 +50,22 @@ class StoredFires:
         raise NotImplementedError
 
 
+class StoredDeliveries:
+    """What was told of the fires of one alert."""
+
+    def __init__(self, alert_id: int, *told: Delivery) -> None:
+        self.told = {FireId(alert_id, 1): told}
+
+    async def of_fires(self, fire_ids: Sequence[FireId]) -> Mapping[FireId, Sequence[Delivery]]:
+        assert fire_ids
+        return self.told
+
+
+def history_of(count: int) -> History:
+    told = Delivery(Channel.EVENT, DeliveryState.SENT, "2:1", sent_at=START, attempts=1)
+    return History(StoredFires(count), StoredDeliveries(2, told), sender="Bourse <bourse@example.com>")
+
+
 async def walk(history: History, limit: int) -> list[list[int]]:
     pages, cursor = [], ""
     while True:
@@ -63,7 +80,7 @@ async def walk(history: History, limit: int) -> list[list[int]]:
     ("count", "limit", "sizes"), [(0, 5, [0]), (5, 5, [5]), (6, 5, [5, 1]), (45, 0, [20, 20, 5]), (3, 1, [1, 1, 1])]
 )
 async def test_pages_hold_every_fire_once(count: int, limit: int, sizes: list[int]) -> None:
-    pages = await walk(History(StoredFires(count)), limit)
+    pages = await walk(history_of(count), limit)
     assert [len(page) for page in pages] == sizes
     assert [number for page in pages for number in page] == list(range(count, 0, -1))
 
@@ -71,12 +88,12 @@ async def test_pages_hold_every_fire_once(count: int, limit: int, sizes: list[in
 @pytest.mark.parametrize("limit", [-1, 51])
 async def test_a_limit_out_of_range_is_refused(limit: int) -> None:
     with pytest.raises(LimitInvalid, match="1 to 50"):
-        await History(StoredFires(1)).list_fires("7", limit=limit, cursor="")
+        await history_of(1).list_fires("7", limit=limit, cursor="")
 
 
 async def test_an_impossible_user_id_is_refused() -> None:
     with pytest.raises(UserIdInvalid):
-        await History(StoredFires(1)).list_fires("", limit=1, cursor="")
+        await history_of(1).list_fires("", limit=1, cursor="")
 
 
 @pytest.mark.parametrize(
@@ -98,3 +115,22 @@ def test_a_cursor_is_read_as_it_was_written(seconds: int, microseconds: int, ale
     moment = START + timedelta(seconds=seconds, microseconds=microseconds)
     cursor = FireCursor(moment, alert_id, generation)
     assert FireCursor.read(cursor.written) == cursor
+
+
+async def test_a_fire_whose_event_was_not_heard_yet_waits_by_both_channels() -> None:
+    history = history_of(3)
+    page = await history.list_fires("7", limit=0, cursor="")
+    told = await history.deliveries_of(page.fires)
+    assert [len(each) for each in told] == [2, 1, 2]
+    event, email = told[0]
+    assert (event.channel, event.state, event.message_id) == (Channel.EVENT, DeliveryState.WAITING, "3:1")
+    assert (email.channel, email.state, email.message_id) == (
+        Channel.EMAIL,
+        DeliveryState.WAITING,
+        "<alert-3-1@example.com>",
+    )
+    assert told[1][0].sent_at == START
+
+
+async def test_of_no_fires_nothing_is_asked() -> None:
+    assert await history_of(1).deliveries_of([]) == []

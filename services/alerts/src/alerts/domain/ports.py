@@ -1,12 +1,13 @@
 """What the domain needs from outside; storage, providers and the feed supply it."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from alerts.domain.alerts import Alert, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import NotEvaluated
+from alerts.domain.deliveries import Contact, Delivery, FireId, MailTry, Outcome
 from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.positions import Position
 from alerts.domain.watch import Candidate
@@ -95,6 +96,50 @@ class FireHistory(Protocol):
 
     async def find(self, alert_id: int, generation: int) -> Fire | None:
         """Return what an arming of an alert fired; None when nothing."""
+        ...
+
+
+class DeliveryHistory(Protocol):
+    """Knows how fires were told."""
+
+    async def of_fires(self, fire_ids: Sequence[FireId]) -> Mapping[FireId, Sequence[Delivery]]:
+        """Return how fires were told, in the order of `Channel`; those not yet begun are missing."""
+        ...
+
+
+class DeliveryStore(Protocol):
+    """Keeps how fires are told; what waits in it is tried until it was told or given up."""
+
+    async def begin(self, fire_id: FireId, *, told_at: datetime, now: datetime) -> MailTry | None:
+        """Record that the event of a fire was told, and take its mail to be tried now; None when there is none."""
+        ...
+
+    async def postpone(self, fire_id: FireId, *, told_at: datetime, due_at: datetime) -> None:
+        """Record that the event of a fire was told, and let its mail wait until `due_at`."""
+        ...
+
+    async def due(self, now: datetime, *, limit: int) -> Sequence[FireId]:
+        """Return the fires whose mails are to be tried now, the longest due first."""
+        ...
+
+    async def claim(self, fire_id: FireId, *, now: datetime) -> MailTry | None:
+        """Take a mail to be tried now; None when there is nothing to try."""
+        ...
+
+    async def settle(self, mail: MailTry, outcome: Outcome) -> None:
+        """Record what became of a try."""
+        ...
+
+
+class ContactSource(Protocol):
+    """Knows where people are written to."""
+
+    async def find(self, user_id: str) -> Contact | None:
+        """Return where a user is written to; None when the account is gone.
+
+        Raises:
+            ContactsUnavailable: nobody answers.
+        """
         ...
 
 

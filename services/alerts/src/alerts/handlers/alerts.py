@@ -90,10 +90,11 @@ class AlertService(alerts_pb2_grpc.AlertServiceServicer):
         request: alerts_pb2.ListFiresRequest,
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> alerts_pb2.ListFiresResponse:
-        """List a user's fires, newest first."""
+        """List a user's fires and how they were told, newest first."""
         page = await self._history.list_fires(request.user_id, limit=request.limit, cursor=request.cursor)
+        deliveries = await self._history.deliveries_of(page.fires)
         return alerts_pb2.ListFiresResponse(
-            fires=[fire_message(fire) for fire in page.fires],
+            fires=[fire_message(fire, told) for fire, told in zip(page.fires, deliveries, strict=True)],
             next_cursor="" if page.next_cursor is None else page.next_cursor.written,
         )
 

@@ -16,7 +16,7 @@ from alerts.domain.continuity import NotEvaluated, Reason
 from alerts.domain.positions import Position
 from alerts.domain.targets import format_target
 from alerts.storage.progress import missing_row
-from alerts.storage.tables import ALERTS, ARMED, DELETED_ALERTS, EXPIRED, FIRED, FIRES, NOT_EVALUATED
+from alerts.storage.tables import ALERTS, ARMED, DELETED_ALERTS, DELIVERIES, EXPIRED, FIRED, FIRES, NOT_EVALUATED
 from chassis.database import Database
 
 ALERTS_PER_PORTION = 10_000
@@ -120,7 +120,9 @@ class Alerts:
         async with self._database.transaction() as connection:
             # The alerts first: behind their rows' locks no fire of theirs can be under way any more.
             deleted = await _delete(connection, ALERTS.c.user_id == user_id)
+            # Its receipt next: behind its lock nobody begins to tell of it any more.
             await connection.execute(delete(FIRES).where(FIRES.c.user_id == user_id))
+            await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.user_id == user_id))
         return deleted
 
     async def overdue(self, moment: datetime) -> AsyncIterator[Sequence[Alert]]:

@@ -92,7 +92,7 @@ class Fires:
             query = query.where(_is_behind(after))
         newest_first = columns.committed_at.desc(), columns.alert_id.desc(), columns.generation.desc()
         async with self._database.reading() as connection:
-            return [_fire_of(row) for row in await connection.execute(query.order_by(*newest_first).limit(limit))]
+            return [fire_of(row) for row in await connection.execute(query.order_by(*newest_first).limit(limit))]
 
     async def find(self, alert_id: int, generation: int) -> Fire | None:
         """Return what an arming of an alert fired; None when nothing.
@@ -103,7 +103,7 @@ class Fires:
         query = select(FIRES).where(FIRES.c.alert_id == alert_id, FIRES.c.generation == generation)
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return None if row is None else _fire_of(row)
+        return None if row is None else fire_of(row)
 
 
 def _is_behind(place: FireCursor) -> ColumnElement[bool]:
@@ -189,7 +189,8 @@ def _before_columns(before: EvaluatedTick | None) -> dict[str, object]:
     }
 
 
-def _fire_of(row: Row[Any]) -> Fire:
+def fire_of(row: Row[Any]) -> Fire:
+    """Return the fire that a row of the table holds."""
     tick = EvaluatedTick(
         price=row.fired_price,
         at=row.fired_at,

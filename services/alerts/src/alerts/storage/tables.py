@@ -123,6 +123,33 @@ FIRES = Table(
     Index("fires_of_user", "user_id", "committed_at"),
 )
 
+# How each fire is told, one row for each channel; rows are made when its event was told.
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("channel", String(8), primary_key=True),
+    Column("user_id", String(255), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("reason", String(16)),
+    Column("attempts", Integer, nullable=False),
+    Column("message_id", String(400), nullable=False),
+    # When it was last tried, unless it was skipped then; of mails within an hour they are counted.
+    Column("tried_at", UtcDateTime),
+    # From when on anybody may try it; while somebody does, the end of their lease.
+    Column("due_at", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+    CheckConstraint("(due_at IS NOT NULL) = (state = 'waiting')", name="deliveries_due_while_waiting"),
+    Index("deliveries_of_user", "user_id", "tried_at"),
+    Index(
+        "deliveries_due",
+        "due_at",
+        postgresql_where=text("state = 'waiting'"),
+        sqlite_where=text("state = 'waiting'"),
+    ),
+)
+
 # The lives of the stream of ticks, in the order in which they were first seen.
 TICK_STREAMS = Table(
     "tick_streams",

@@ -1,0 +1,200 @@
+"""Tells the owners of alerts by mail: each fire is tried when its event comes, and from the database until it is told.
+
+An event is acknowledged once the database knows of it. A mail server that is away therefore holds nothing up, and
+one address that does not answer holds up no other.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from nats.aio.msg import Msg
+
+from alerts.domain.deliveries import (
+    FIRST_WAIT,
+    ContactsUnavailable,
+    DeliveryReason,
+    DeliveryState,
+    FireId,
+    MailPolicy,
+    MailRoute,
+    MailTry,
+    Outcome,
+)
+from alerts.domain.letters import letter_of
+from alerts.domain.ports import ContactSource, DeliveryStore
+from alerts.messages import read_fired
+from chassis.clock import Clock
+from chassis.errors import DatabaseUnavailable
+from chassis.event_reader import Again
+from chassis.tasks import end
+from mail.mailers import Mailer, MailRefused, MailUnavailable
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+DURABLE = "alerts_mail"
+AT_ONCE = 8
+LOOK_SECONDS = 5.0
+SETTLE_TRIES = 3
+SETTLE_SECONDS = 1.0
+LONGEST_OUTAGE_WAIT_SECONDS = 60.0
+FINISH_SECONDS = 2.0
+
+
+class Mails:
+    """Sends the mails of fires, and those that did not get through again."""
+
+    def __init__(
+        self,
+        deliveries: DeliveryStore,
+        contacts: ContactSource,
+        mailer: Mailer,
+        *,
+        policy: MailPolicy,
+        public_url: str,
+        clock: Clock,
+    ) -> None:
+        """Send through `mailer` to whom `contacts` names; mails link to the gateway at `public_url`."""
+        self._deliveries = deliveries
+        self._contacts = contacts
+        self._mailer = mailer
+        self._policy = policy
+        self._public_url = public_url
+        self._clock = clock
+        self._route = MailRoute()
+        self._sending: set[asyncio.Task[Any]] = set()
+
+    async def take(self, message: Msg) -> Again | None:
+        """Act on the event of a fire.
+
+        Raises:
+            ValueError: it is no event of a fire.
+        """
+        fire_id = read_fired(message.data)
+        try:
+            await self._finish(self._begin(fire_id, message.metadata.timestamp))
+        except DatabaseUnavailable:
+            return Again(min(2.0**message.metadata.num_delivered, LONGEST_OUTAGE_WAIT_SECONDS))
+        return None
+
+    async def run_repeats(self) -> None:
+        """Try what waits until cancelled, a few at a time; when nothing gets through, after a pause."""
+        while True:
+            has_moved = False
+            try:
+                has_moved = await self.repeat()
+            except DatabaseUnavailable as error:
+                log.debug("mails not looked for", extra={"reason": error.reason})
+            except Exception:
+                log.exception("mails not looked for")
+            if not has_moved:
+                await self._clock.sleep(LOOK_SECONDS)
+
+    async def repeat(self) -> bool:
+        """Try the mails that are due, at most a few, and say whether any of them was settled.
+
+        Raises:
+            DatabaseUnavailable: the database did not say which are due.
+        """
+        due = await self._deliveries.due(self._clock.now(), limit=AT_ONCE)
+        return any(await asyncio.gather(*(self._finish(self._repeat(fire_id)) for fire_id in due)))
+
+    async def finish(self) -> None:
+        """Wait a moment for what is being sent, lest it be sent again; then give up."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=FINISH_SECONDS)
+        await end(*self._sending)
+
+    async def _finish(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Wait for a mail; that we are told to stop must not stop it half-way, for then it would be sent twice."""
+        sending = asyncio.create_task(work, name="send-alert-mail")
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        return await asyncio.shield(sending)
+
+    async def _begin(self, fire_id: FireId, told_at: datetime) -> None:
+        now = self._clock.now()
+        if self._route.is_down:
+            # Those that wait already find out when it is back.
+            await self._deliveries.postpone(fire_id, told_at=told_at, due_at=now + FIRST_WAIT)
+            return
+        mail = await self._deliveries.begin(fire_id, told_at=told_at, now=now)
+        if mail is not None:
+            await self._try(mail)
+
+    async def _repeat(self, fire_id: FireId) -> bool:
+        try:
+            mail = await self._deliveries.claim(fire_id, now=self._clock.now())
+            return mail is None or await self._try(mail)
+        except DatabaseUnavailable:
+            return False
+        except Exception:
+            log.exception("mail not tried", extra=_record_of(fire_id))
+            return False
+
+    async def _try(self, mail: MailTry) -> bool:
+        """Try a mail that is ours, record what became of it, and say whether that is the end of it."""
+        outcome = await self._outcome_of(mail)
+        log.log(
+            logging.DEBUG if outcome.state is DeliveryState.WAITING else logging.INFO,
+            "alert mail tried",
+            extra={**_record_of(FireId.of(mail.fire)), "state": outcome.state.value, "reason": outcome.reason},
+        )
+        await self._settle(mail, outcome)
+        return outcome.state is not DeliveryState.WAITING
+
+    async def _outcome_of(self, mail: MailTry) -> Outcome:
+        try:
+            contact = await self._contacts.find(mail.user_id)
+        except ContactsUnavailable:
+            self._note_failure("contacts")
+            return self._later(mail)
+        reason = self._policy.why_not(contact)
+        if contact is None or reason is not None:
+            return Outcome.skipped(reason or DeliveryReason.ACCOUNT_GONE)
+        try:
+            await self._mailer.send(letter_of(mail, contact, public_url=self._public_url))
+        except MailRefused:
+            self._note_success()
+            return Outcome.failed(DeliveryReason.REFUSED)
+        except MailUnavailable:
+            self._note_failure("mail server")
+            return self._later(mail)
+        self._note_success()
+        return Outcome.sent(self._clock.now())
+
+    async def _settle(self, mail: MailTry, outcome: Outcome) -> None:
+        for tries_left in reversed(range(SETTLE_TRIES)):
+            try:
+                await self._deliveries.settle(mail, outcome)
+            except DatabaseUnavailable:
+                if not tries_left:
+                    raise
+                await self._clock.sleep(SETTLE_SECONDS)
+            else:
+                return
+
+    def _later(self, mail: MailTry) -> Outcome:
+        return Outcome.later(mail.attempts, now=self._clock.now())
+
+    def _note_success(self) -> None:
+        if self._route.note_success():
+            log.info("alert mails get through again")
+
+    def _note_failure(self, cause: str) -> None:
+        if self._route.note_failure():
+            log.warning("alert mails do not get through", extra={"cause": cause})
+
+
+def make_policy(*, mails_per_hour: int, verified_only: bool, try_seconds: float) -> MailPolicy:
+    """Return the policy of a try that takes at most so many seconds, and the waiting for a place and the database."""
+    lease = timedelta(seconds=2 * try_seconds + SETTLE_TRIES * SETTLE_SECONDS) + FIRST_WAIT
+    return MailPolicy(mails_per_hour, verified_only, lease)
+
+
+def _record_of(fire_id: FireId) -> dict[str, object]:
+    return {"alert_id": fire_id.alert_id, "generation": fire_id.generation}

@@ -1,0 +1,193 @@
+"""How fires were told, in the database: what waits there is tried until it was told or given up, whoever dies."""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, insert, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.domain.alerts import Freshness
+from alerts.domain.deliveries import (
+    HOUR,
+    Channel,
+    Delivery,
+    DeliveryReason,
+    DeliveryState,
+    FireId,
+    MailPolicy,
+    MailTry,
+    Outcome,
+    not_begun,
+)
+from alerts.storage.fires import fire_of
+from alerts.storage.tables import DELIVERIES, FIRES
+from chassis.database import Database
+
+USER_LOCK = 7_201_985  # an arbitrary number, the same in every replica
+_ORDER = {channel.value: place for place, channel in enumerate(Channel)}
+
+
+class Deliveries:
+    """Keeps deliveries in a database."""
+
+    def __init__(self, database: Database, policy: MailPolicy, *, sender: str) -> None:
+        """Let mails from `sender` be tried as `policy` says."""
+        self._database = database
+        self._policy = policy
+        self._sender = sender
+
+    async def begin(self, fire_id: FireId, *, told_at: datetime, now: datetime) -> MailTry | None:
+        """Record that the event of a fire was told, and take its mail to be tried now.
+
+        Returns:
+            The mail, which nobody else tries until its lease ends; None when there is nothing to try: it was told or
+            given up, somebody tries it or it waits, or the fire is gone with its user's account.
+
+        Raises:
+            DatabaseUnavailable: all of it has happened or nothing; beginning again does no harm.
+        """
+        async with self._database.transaction() as connection:
+            await self._record(connection, fire_id, told_at=told_at, due_at=now)
+            return await self._claim(connection, fire_id, now)
+
+    async def postpone(self, fire_id: FireId, *, told_at: datetime, due_at: datetime) -> None:
+        """Record that the event of a fire was told, and let its mail wait until `due_at`.
+
+        Raises:
+            DatabaseUnavailable: it may or may not be recorded; recording it again does no harm.
+        """
+        async with self._database.transaction() as connection:
+            await self._record(connection, fire_id, told_at=told_at, due_at=due_at)
+
+    async def due(self, now: datetime, *, limit: int) -> Sequence[FireId]:
+        """Return the fires whose mails are to be tried now, the longest due first.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        columns = DELIVERIES.c
+        query = select(columns.alert_id, columns.generation).where(
+            columns.state == DeliveryState.WAITING.value, columns.due_at <= now
+        )
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query.order_by(columns.due_at).limit(limit))
+            return [FireId(row.alert_id, row.generation) for row in rows]
+
+    async def claim(self, fire_id: FireId, *, now: datetime) -> MailTry | None:
+        """Take a mail to be tried now; None when there is nothing to try, as of `begin`.
+
+        Raises:
+            DatabaseUnavailable: it may or may not be taken; when it was, it waits until its lease ends.
+        """
+        async with self._database.transaction() as connection:
+            return await self._claim(connection, fire_id, now)
+
+    async def settle(self, mail: MailTry, outcome: Outcome) -> None:
+        """Record what became of a try; that a mail was sent counts also when its lease has ended meanwhile.
+
+        Raises:
+            DatabaseUnavailable: it may or may not be recorded; recording it again does no harm.
+        """
+        which = _is_mail_of(FireId.of(mail.fire)) & (DELIVERIES.c.state == DeliveryState.WAITING.value)
+        if outcome.state is not DeliveryState.SENT:
+            which &= DELIVERIES.c.attempts == mail.attempts
+        async with self._database.transaction() as connection:
+            await connection.execute(update(DELIVERIES).where(which).values(_columns_of(outcome)))
+
+    async def of_fires(self, fire_ids: Sequence[FireId]) -> Mapping[FireId, Sequence[Delivery]]:
+        """Return how fires were told, in the order of `Channel`; those not yet begun are missing.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        columns = DELIVERIES.c
+        keys = [(fire_id.alert_id, fire_id.generation) for fire_id in fire_ids]
+        query = select(DELIVERIES).where(tuple_(columns.alert_id, columns.generation).in_(keys))
+        found: defaultdict[FireId, list[Delivery]] = defaultdict(list)
+        async with self._database.reading() as connection:
+            for row in sorted(await connection.execute(query), key=lambda row: _ORDER[row.channel]):
+                found[FireId(row.alert_id, row.generation)].append(_delivery_of(row))
+        return found
+
+    async def _record(
+        self, connection: AsyncConnection, fire_id: FireId, *, told_at: datetime, due_at: datetime
+    ) -> None:
+        """Add the rows of a fire; a fire that its account took with it gets none, also when that happens right now."""
+        is_fire = (FIRES.c.alert_id == fire_id.alert_id) & (FIRES.c.generation == fire_id.generation)
+        locking = select(FIRES.c.user_id).where(is_fire).with_for_update()
+        user_id = (await connection.execute(locking)).scalar_one_or_none()
+        begun = select(DELIVERIES.c.alert_id).where(_is_mail_of(fire_id))
+        if user_id is None or (await connection.execute(begun)).one_or_none() is not None:
+            return
+        event, email = not_begun(fire_id, self._sender)
+        key = {"alert_id": fire_id.alert_id, "generation": fire_id.generation, "user_id": user_id}
+        told = {"state": DeliveryState.SENT.value, "attempts": 1, "sent_at": told_at, "due_at": None}
+        waiting = {"state": DeliveryState.WAITING.value, "attempts": 0, "sent_at": None, "due_at": due_at}
+        rows = [
+            {**key, **told, "channel": event.channel.value, "message_id": event.message_id},
+            {**key, **waiting, "channel": email.channel.value, "message_id": email.message_id},
+        ]
+        await connection.execute(insert(DELIVERIES), rows)
+
+    async def _claim(self, connection: AsyncConnection, fire_id: FireId, now: datetime) -> MailTry | None:
+        row = (await connection.execute(select(DELIVERIES).where(_is_mail_of(fire_id)).with_for_update())).one_or_none()
+        if row is None or row.state != DeliveryState.WAITING.value or row.due_at > now:
+            return None
+        is_fire = (FIRES.c.alert_id == fire_id.alert_id) & (FIRES.c.generation == fire_id.generation)
+        receipt = (await connection.execute(select(FIRES).where(is_fire))).one()
+        tried = await _tried_this_hour(connection, row, now)
+        ended = self._policy.before_try(receipt.committed_at, now=now, tried_this_hour=tried)
+        values: dict[str, object] = {"attempts": row.attempts + 1, "tried_at": now, "due_at": now + self._policy.lease}
+        if ended is not None:
+            values = _columns_of(ended)
+        await connection.execute(update(DELIVERIES).where(_is_mail_of(fire_id)).values(values))
+        if ended is not None:
+            return None
+        return MailTry(fire_of(receipt), Freshness(receipt.freshness), receipt.user_id, row.attempts + 1)
+
+
+async def _tried_this_hour(connection: AsyncConnection, row: Row[Any], now: datetime) -> int:
+    """Count a user's other mails, while nobody else does."""
+    if connection.dialect.name == "postgresql":
+        # SQLite has one writer at a time anyway.
+        key = {"space": USER_LOCK, "user": zlib.crc32(row.user_id.encode()) - (1 << 31)}
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), CAST(:user AS integer))"), key
+        )
+    columns = DELIVERIES.c
+    is_other = (columns.alert_id != row.alert_id) | (columns.generation != row.generation)
+    query = select(func.count()).where(columns.user_id == row.user_id, columns.tried_at > now - HOUR, is_other)
+    return int((await connection.execute(query)).scalar_one())
+
+
+def _is_mail_of(fire_id: FireId) -> ColumnElement[bool]:
+    columns = DELIVERIES.c
+    is_of_fire = (columns.alert_id == fire_id.alert_id) & (columns.generation == fire_id.generation)
+    return is_of_fire & (columns.channel == Channel.EMAIL.value)
+
+
+def _columns_of(outcome: Outcome) -> dict[str, object]:
+    values: dict[str, object] = {
+        "state": outcome.state.value,
+        "reason": outcome.reason and outcome.reason.value,
+        "sent_at": outcome.sent_at,
+        "due_at": outcome.due_at,
+    }
+    if outcome.state is DeliveryState.SKIPPED:
+        # Nothing was sent: it does not count among the mails of the hour.
+        values["tried_at"] = None
+    return values
+
+
+def _delivery_of(row: Row[Any]) -> Delivery:
+    return Delivery(
+        channel=Channel(row.channel),
+        state=DeliveryState(row.state),
+        message_id=row.message_id,
+        reason=None if row.reason is None else DeliveryReason(row.reason),
+        attempts=row.attempts,
+        sent_at=row.sent_at,
+    )
