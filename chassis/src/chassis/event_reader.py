@@ -14,12 +14,18 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from chassis.bus import EVENTS, Bus
 from chassis.errors import ServiceError
+from chassis.tasks import running
 
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 5.0
+# How soon another replica takes what one that died had in hand; who lives says so in time.
+ACK_SECONDS = 30.0
+ALIVE_SECONDS = 10.0
+# No handler takes that long: the calls it makes have bounds of their own.
+HANDLE_SECONDS = 300.0
 RETRY_SECONDS = 1.0
-ACK_SECONDS = 60.0
+LONGEST_RETRY_SECONDS = 60.0
 STOP_SECONDS = 1.0
 
 
@@ -31,11 +37,15 @@ class Again:
 
 
 Handler = Callable[[Msg], Awaitable[Again | None]]
-"""Acts on an event and returns None when that is done. A `ServiceError` wants it again, a `ValueError` never."""
+"""Acts on an event and returns None when that is done.
+
+A `ServiceError` wants the event again after its delay, a `ValueError` never: it says that nobody can act on the event.
+What else is raised is logged, and the event comes again. The stream's age is how long it does.
+"""
 
 
 class EventReader:
-    """Hands a subject's events to a handler, at least once each, several at a time.
+    """Hands a subject's events to a handler, at least once each, several at a time and in no order.
 
     Args:
         bus: where `EVENTS` is.
@@ -95,17 +105,51 @@ class EventReader:
 
     async def _take(self, message: Msg) -> None:
         try:
-            again = await self._handle(message)
+            async with running(_stay_alive(message)):
+                again = await self._outcome(message)
+            await _answer(message, again)
+        except (nats.errors.Error, OSError) as cause:
+            # The server does not know what became of it, and gives it out again.
+            log.debug("event not answered", extra={"subject": self._subject, "cause": type(cause).__name__})
+
+    async def _outcome(self, message: Msg) -> "Again | _GivenUp | None":
+        try:
+            async with asyncio.timeout(HANDLE_SECONDS):
+                return await self._handle(message)
         except ValueError as error:
             # Nobody can act on it, however often it is told.
             log.error(  # noqa: TRY400
                 "event unreadable", extra={"subject": self._subject, "error": type(error).__name__}
             )
-            await message.term()
-            return
+            return _GivenUp()
         except ServiceError as error:
-            again = Again(error.retry_after_seconds or RETRY_SECONDS)
-        if again is None:
+            return Again(error.retry_after_seconds or _pause_after(message))
+        except Exception:
+            log.exception("event not handled", extra={"subject": self._subject})
+            return Again(_pause_after(message))
+
+
+class _GivenUp:
+    """Wants an event never more."""
+
+
+async def _answer(message: Msg, outcome: Again | _GivenUp | None) -> None:
+    match outcome:
+        case None:
             await message.ack()
-        else:
-            await message.nak(delay=again.after_seconds)
+        case Again(after_seconds):
+            await message.nak(delay=after_seconds)
+        case _GivenUp():
+            await message.term()
+
+
+async def _stay_alive(message: Msg) -> None:
+    while True:
+        await asyncio.sleep(ALIVE_SECONDS)
+        with suppress(nats.errors.Error, OSError):
+            await message.in_progress()
+
+
+def _pause_after(message: Msg) -> float:
+    times = message.metadata.num_delivered
+    return float(min(RETRY_SECONDS * 2 ** min(times - 1, 10), LONGEST_RETRY_SECONDS))
