@@ -5,20 +5,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
+from secrets import token_hex
 
 import grpc
+from bourse.auth.v1.contacts_pb2_grpc import ContactServiceStub
 from bourse.market.v1.calendars_pb2_grpc import CalendarServiceStub
 from bourse.market.v1.corporate_actions_pb2_grpc import CorporateActionServiceStub
+from bourse.market.v1.history_pb2_grpc import HistoryServiceStub
 from bourse.market.v1.instruments_pb2_grpc import InstrumentServiceStub
 from bourse.market.v1.quotes_pb2_grpc import QuoteServiceStub
 from bourse.portfolio.v1.holdings_pb2_grpc import add_HoldingServiceServicer_to_server
 from bourse.portfolio.v1.manual_portfolios_pb2_grpc import add_ManualPortfolioServiceServicer_to_server
 from bourse.portfolio.v1.pnl_pb2_grpc import add_PnlServiceServicer_to_server
 from bourse.portfolio.v1.positions_pb2_grpc import add_PositionServiceServicer_to_server
+from bourse.portfolio.v1.summaries_pb2_grpc import add_SummaryServiceServicer_to_server
 from bourse.portfolio.v1.syncs_pb2_grpc import add_SyncedPortfolioServiceServicer_to_server
 from bourse.portfolio.v1.watchlists_pb2_grpc import add_WatchlistServiceServicer_to_server
 
-from bourse.market.v1 import calendars_pb2, corporate_actions_pb2, instruments_pb2, quotes_pb2
+from bourse.auth.v1 import contacts_pb2
+from bourse.market.v1 import calendars_pb2, corporate_actions_pb2, history_pb2, instruments_pb2, quotes_pb2
 from chassis.bus import EVENTS, Bus
 from chassis.clock import Clock, SystemClock
 from chassis.database import Database, ensure_schema
@@ -27,12 +32,16 @@ from chassis.outbox import OutboxRelay
 from chassis.rpc_client import open_channel
 from chassis.rpc_server import Register, serving
 from chassis.tasks import running
+from mail.mailers import make_mailer
 from portfolio.domain.accounts import Accounts
 from portfolio.domain.bookkeeping import ManualPortfolioDesk
 from portfolio.domain.instruments import RememberedInstruments
 from portfolio.domain.market import Market, RememberedQuotes, RememberedSplits
 from portfolio.domain.nightly import NightlySnapshots
+from portfolio.domain.past_prices import PastPrices
 from portfolio.domain.portfolios import Portfolios
+from portfolio.domain.summary_reading import SummaryReader
+from portfolio.domain.summary_sending import SummaryDesk
 from portfolio.domain.syncing import SyncDesk
 from portfolio.domain.ticker_prices import TickerPrices
 from portfolio.domain.watching import WatchlistDesk
@@ -41,10 +50,14 @@ from portfolio.handlers.holdings import HoldingService
 from portfolio.handlers.manual_portfolios import ManualPortfolioService
 from portfolio.handlers.pnl import PnlService
 from portfolio.handlers.positions import PositionService
+from portfolio.handlers.summaries import SummaryService
 from portfolio.handlers.syncs import SyncedPortfolioService
 from portfolio.handlers.watchlists import WatchlistService
+from portfolio.messages.summary_letters import SummaryLetters
 from portfolio.messages.synced import synced_event
+from portfolio.providers.contacts import AuthContacts
 from portfolio.providers.instruments import MarketInstruments
+from portfolio.providers.past_closes import MarketCloses
 from portfolio.providers.quotes import MarketQuotes
 from portfolio.providers.sessions import MarketSessions
 from portfolio.providers.splits import MarketSplits
@@ -53,6 +66,7 @@ from portfolio.settings import Settings
 from portfolio.storage.accounts import StoredAccounts
 from portfolio.storage.manual_portfolios import StoredManualPortfolios
 from portfolio.storage.snapshots import SnapshotsOfSessions
+from portfolio.storage.summary_letters import StoredSummaryLetters
 from portfolio.storage.synced_rows import SyncedPortfolios
 from portfolio.storage.tables import OUTBOX
 from portfolio.storage.watchlists import StoredWatchlists
@@ -62,6 +76,7 @@ _MARKET_CONTRACTS = (
     corporate_actions_pb2.DESCRIPTOR,
     calendars_pb2.DESCRIPTOR,
     instruments_pb2.DESCRIPTOR,
+    history_pb2.DESCRIPTOR,
 )
 
 
@@ -74,6 +89,8 @@ class _MarketSide:
     sessions: MarketSessions
     instruments: RememberedInstruments
     prices: TickerPrices
+    own_quotes: RememberedQuotes
+    past: PastPrices
 
 
 @asynccontextmanager
@@ -115,11 +132,15 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         health.add("market", partial(_is_connected, side.channel), critical=False)
         deletions = DeletionFeed(bus, Accounts(StoredAccounts(database), clock))
         health.add("deletions", deletions.is_following, critical=False)
+        auth = await enter(_open(settings.auth_address, settings))
+        health.add("auth", partial(_is_connected, auth), critical=False)
+        summaries = await enter(_summaries(settings, side, database=database, auth=auth, clock=clock))
         registrations: list[Register] = [
             partial(add_SyncedPortfolioServiceServicer_to_server, SyncedPortfolioService(desk)),
             partial(add_HoldingServiceServicer_to_server, HoldingService(portfolios)),
             partial(add_PositionServiceServicer_to_server, PositionService(portfolios)),
             partial(add_PnlServiceServicer_to_server, PnlService(portfolios)),
+            partial(add_SummaryServiceServicer_to_server, SummaryService(summaries, settings.mail_from)),
             *_own_data(database, side, clock),
         ]
         await enter(running(nightly.run(), deletions.run()))
@@ -141,6 +162,7 @@ async def migrate(settings: Settings) -> None:
 async def _market_side(settings: Settings, clock: Clock) -> AsyncIterator[_MarketSide]:
     channel = open_channel(settings.market_address, _MARKET_CONTRACTS, settings=settings)
     quotes = RememberedQuotes(MarketQuotes(QuoteServiceStub(channel)), clock)
+    own_quotes = RememberedQuotes(MarketQuotes(QuoteServiceStub(channel), currency=None), clock)
     splits = RememberedSplits(MarketSplits(CorporateActionServiceStub(channel)), clock)
     try:
         yield _MarketSide(
@@ -149,9 +171,12 @@ async def _market_side(settings: Settings, clock: Clock) -> AsyncIterator[_Marke
             sessions=MarketSessions(CalendarServiceStub(channel)),
             instruments=RememberedInstruments(MarketInstruments(InstrumentServiceStub(channel)), clock),
             prices=TickerPrices(MarketTickerPrices(QuoteServiceStub(channel))),
+            own_quotes=own_quotes,
+            past=PastPrices(MarketCloses(HistoryServiceStub(channel))),
         )
     finally:
         await quotes.finish()
+        await own_quotes.finish()
         await channel.close()
 
 
@@ -163,6 +188,43 @@ def _own_data(database: Database, side: _MarketSide, clock: Clock) -> Sequence[R
         partial(add_WatchlistServiceServicer_to_server, WatchlistService(watching)),
         partial(add_ManualPortfolioServiceServicer_to_server, ManualPortfolioService(bookkeeping)),
     ]
+
+
+@asynccontextmanager
+async def _open(address: str, settings: Settings) -> AsyncIterator[grpc.aio.Channel]:
+    channel = open_channel(address, (contacts_pb2.DESCRIPTOR,), settings=settings)
+    try:
+        yield channel
+    finally:
+        await channel.close()
+
+
+@asynccontextmanager
+async def _summaries(
+    settings: Settings, side: _MarketSide, *, database: Database, auth: grpc.aio.Channel, clock: Clock
+) -> AsyncIterator[SummaryDesk]:
+    reader = SummaryReader(
+        SyncedPortfolios(database, synced_event),
+        StoredManualPortfolios(database),
+        market=side.market,
+        quotes=side.own_quotes,
+        past=side.past,
+        clock=clock,
+    )
+    desk = SummaryDesk(
+        AuthContacts(ContactServiceStub(auth)),
+        StoredSummaryLetters(database),
+        reader=reader,
+        writer=SummaryLetters(settings.public_url),
+        post=make_mailer(settings),
+        clock=clock,
+        random=partial(token_hex, 8),
+        verified_only=settings.mail_verified_only,
+    )
+    try:
+        yield desk
+    finally:
+        await desk.finish(settings.shutdown_grace_seconds)
 
 
 async def _is_connected(channel: grpc.aio.Channel) -> bool:

@@ -4,7 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
+from mail.messages import Letter
 from portfolio.domain.brokers import Broker
+from portfolio.domain.contacts import Contact
 from portfolio.domain.manual_portfolios import ManualPortfolio
 from portfolio.domain.quotes import QuoteAnswer, TickerPrice
 from portfolio.domain.rows import DeletedCounts, RowCounts, SyncedRows
@@ -12,7 +14,9 @@ from portfolio.domain.sessions import KnownSessions
 from portfolio.domain.snapshots import Snapshot
 from portfolio.domain.splits import Split
 from portfolio.domain.stock_entries import Stock
+from portfolio.domain.summaries import Summary
 from portfolio.domain.symbols import Instrument
+from portfolio.domain.value_series import PastCloses
 from portfolio.domain.watchlists import WatchedTicker, Watchlist, WatchlistName
 
 
@@ -207,5 +211,67 @@ class TickerPriceSource(Protocol):
 
         Raises:
             MarketUnavailable: nobody answers.
+        """
+        ...
+
+
+class CloseSource(Protocol):
+    """Knows what instruments cost before."""
+
+    async def closes(self, instrument: str, *, first: date, last: date) -> PastCloses:
+        """Return the closes of the days from `first` to `last`, both with; none of what nobody knows anything of.
+
+        Raises:
+            MarketUnavailable: nobody answers.
+        """
+        ...
+
+
+class ContactSource(Protocol):
+    """Knows where users are written to."""
+
+    async def contact_of(self, user_id: str) -> Contact:
+        """Return where a user is written to.
+
+        Raises:
+            UserNotFound: there is no such account.
+            ContactUnavailable: nobody answers.
+        """
+        ...
+
+
+class SummaryLedger(Protocol):
+    """Counts the summaries of each user, for all replicas."""
+
+    async def claim(self, user_id: str, letter_id: str, *, at: datetime) -> None:
+        """Count one more.
+
+        Raises:
+            SummaryThrottled: an hour has as many as it may have.
+            AccountDeleted: the account was deleted, not before `at`.
+        """
+        ...
+
+    async def release(self, letter_id: str) -> None:
+        """Count one less: it was never written."""
+        ...
+
+
+class SummaryWriter(Protocol):
+    """Words summaries."""
+
+    def write(self, summary: Summary, contact: Contact, letter_id: str) -> Letter:
+        """Return the letter; it takes a while and belongs in a thread."""
+        ...
+
+
+class LetterPost(Protocol):
+    """Takes letters."""
+
+    async def send(self, letter: Letter) -> None:
+        """Return when a letter was taken, so that it is not lost when we die.
+
+        Raises:
+            ServiceError: it was not taken.
         """
         ...

@@ -28,17 +28,19 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What one instrument costs, in rupees.
+    """What one instrument costs.
 
     Attributes:
-        last_price: above 0.
+        last_price: above 0, in the currency.
         previous_close: the previous session's close, on the same units as last_price; None when unknown.
         provenance: where the price comes from.
+        currency: its ISO 4217 code.
     """
 
     last_price: Decimal
     previous_close: Decimal | None
     provenance: Provenance
+    currency: str = "INR"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What instruments cost, asked of market."""
 
+import re
 from collections.abc import Collection, Sequence
 from datetime import UTC
 from decimal import Decimal
@@ -17,14 +18,21 @@ NO_PRICE = "NO_PRICE"
 # No share costs less or more; sums of such prices stay exact.
 LEAST_PRICE, MOST_PRICE = 1e-6, 1e12
 
+_CURRENCY_FORM = re.compile("[A-Z]{3}")
 _FRESHNESS = {quotes_pb2.Freshness.Value(f"FRESHNESS_{each.value}"): each for each in Freshness}
 
 
 class MarketQuotes:
-    """Asks market's quote service, at most 50 instruments a call."""
+    """Asks market's quote service, at most 50 instruments a call.
 
-    def __init__(self, stub: "quotes_pb2_grpc.QuoteServiceAsyncStub") -> None:
+    Args:
+        stub: the service.
+        currency: what prices have to be in; None takes any.
+    """
+
+    def __init__(self, stub: "quotes_pb2_grpc.QuoteServiceAsyncStub", *, currency: str | None = CURRENCY) -> None:
         self._stub = stub
+        self._currency = currency
 
     async def latest(self, instruments: Collection[str]) -> QuoteAnswer:
         """Return the quotes of instruments; one that market does not know is not in them.
@@ -42,11 +50,12 @@ class MarketQuotes:
                 return QuoteAnswer({}, frozenset())
             raise no_answer(error, asked_for="quotes") from error
         unanswered = frozenset(missing.symbol for missing in response.missing if missing.code == NO_PRICE)
-        return QuoteAnswer(_quotes_in(response.quotes), unanswered)
+        return QuoteAnswer(_quotes_in(response.quotes, self._currency), unanswered)
 
 
-def _quotes_in(messages: Sequence[quotes_pb2.Quote]) -> dict[str, Quote]:
-    return {message.symbol: quote for message in messages if (quote := _quote_of(message)) is not None}
+def _quotes_in(messages: Sequence[quotes_pb2.Quote], currency: str | None) -> dict[str, Quote]:
+    quotes = {message.symbol: _quote_of(message) for message in messages if currency in (None, message.currency)}
+    return {symbol: quote for symbol, quote in quotes.items() if quote is not None}
 
 
 def provenance_of(message: quotes_pb2.Provenance) -> Provenance | None:
@@ -58,15 +67,15 @@ def provenance_of(message: quotes_pb2.Provenance) -> Provenance | None:
 
 
 def _quote_of(message: quotes_pb2.Quote) -> Quote | None:
-    """Return a quote in rupees whose price is one; None for anything else."""
+    """Return a quote whose price and currency are such; None for anything else."""
     provenance = provenance_of(message.provenance)
-    last_price = _price(message.last_price)
-    if provenance is None or last_price is None or message.currency != CURRENCY:
+    last_price = price_of(message.last_price)
+    if provenance is None or last_price is None or _CURRENCY_FORM.fullmatch(message.currency) is None:
         return None
-    previous_close = _price(message.previous_close) if message.HasField("previous_close") else None
-    return Quote(last_price, previous_close, provenance)
+    previous_close = price_of(message.previous_close) if message.HasField("previous_close") else None
+    return Quote(last_price, previous_close, provenance, message.currency)
 
 
-def _price(number: float) -> Decimal | None:
-    """Return the decimal that a double stands for: the shortest that reads back as it."""
+def price_of(number: float) -> Decimal | None:
+    """Return the decimal that a double stands for, the shortest that reads back as it; None when it is no price."""
     return Decimal(repr(number)) if LEAST_PRICE <= number <= MOST_PRICE else None

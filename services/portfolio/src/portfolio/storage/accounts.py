@@ -14,6 +14,7 @@ from portfolio.storage.tables import (
     PORTFOLIOS,
     POSITIONS,
     SNAPSHOTS,
+    SUMMARY_LETTERS,
     WATCHLISTS,
 )
 
@@ -42,6 +43,9 @@ class StoredAccounts:
                 await connection.execute(delete(table).where(of_syncs))
             taken_before = (snapshots.user_id == user_id) & (snapshots.taken_at <= through)
             await connection.execute(delete(SNAPSHOTS).where(taken_before))
+            claims = SUMMARY_LETTERS.c
+            claimed_before = (claims.user_id == user_id) & (claims.claimed_at <= through)
+            await connection.execute(delete(SUMMARY_LETTERS).where(claimed_before))
             await _delete_made_before(connection, WATCHLISTS, user_id, through)
             await _delete_made_before(connection, MANUAL_PORTFOLIOS, user_id, through)
 

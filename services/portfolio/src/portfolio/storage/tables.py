@@ -172,4 +172,14 @@ MANUAL_STOCKS = Table(
     Column("total_cost", _OWN_AMOUNT, nullable=False),
 )
 
+# The summaries of the past hour, by which one too many is known; older ones go when their user asks for the next.
+SUMMARY_LETTERS = Table(
+    "summary_letters",
+    METADATA,
+    Column("letter_id", String(128), primary_key=True),
+    Column("user_id", String(255), nullable=False),
+    Column("claimed_at", UtcDateTime, nullable=False),
+    Index("summary_letters_of_user", "user_id", "claimed_at"),
+)
+
 OUTBOX = outbox_table(METADATA)
