@@ -79,6 +79,8 @@ class World:
             "gateway_limit_login": "1000/minute",
             "gateway_limit_refresh": "1000/minute",
             "gateway_limit_sync": "1000/minute",
+            "gateway_limit_recovery": "1000/minute",
+            "gateway_limit_mail": "1000/minute",
             **{f"{name}_address": address for name, address in self.addresses.items()},
             **changes,
         }

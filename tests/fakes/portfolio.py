@@ -17,6 +17,7 @@ from bourse.portfolio.v1 import syncs_pb2 as synced_portfolios_pb2
 from bourse.portfolio.v1 import syncs_pb2_grpc as synced_portfolios_pb2_grpc
 from fakes.faults import NOW, Faults, provenance
 from fakes.own_portfolios import FakeOwnPortfolios
+from fakes.summaries import FakeSummaries
 from fakes.watchlists import FakeWatchlists
 
 
@@ -27,6 +28,7 @@ class FakePortfolio(Faults):
         super().__init__()
         self.own = FakeOwnPortfolios(self.meet)
         self.watching = FakeWatchlists(self.meet)
+        self.summaries = FakeSummaries(self.meet)
         self.holdings: dict[str, holdings_pb2.ListHoldingsResponse] = {}
         self.positions: dict[str, list[positions_pb2.Position]] = {}
         self.points: dict[str, list[pnl_pb2.PnlPoint]] = {}
@@ -132,4 +134,5 @@ class FakePortfolio(Faults):
             lambda server: synced_portfolios_pb2_grpc.add_SyncedPortfolioServiceServicer_to_server(fake, server),
             *self.own.registrations(),
             *self.watching.registrations(),
+            *self.summaries.registrations(),
         ]

@@ -23,11 +23,13 @@ from gateway.limits import Limits
 from gateway.openapi import describe
 from gateway.pages.examples import read_examples
 from gateway.routes import (
+    account,
     alerts,
     auth,
     brokers,
     documentation,
     earnings,
+    email,
     exchanges,
     forex,
     indices,
@@ -54,6 +56,8 @@ VERSION = "0.1.0"
 DESCRIPTION = "Market data, portfolios and price alerts for Indian and US markets."
 ROUTERS = (
     auth.router,
+    email.router,
+    account.router,
     alerts.router,
     portfolio.syncing,
     portfolio.router,

@@ -41,7 +41,9 @@ class StrictJsonRequest(Request):
         """
         if not hasattr(self, "_body"):
             settings = self.app.state.settings
-            self._body = await self._read(settings.gateway_max_body_bytes, settings.gateway_body_timeout_seconds)
+            self._body = await read_bounded(
+                self, settings.gateway_max_body_bytes, settings.gateway_body_timeout_seconds
+            )
             if self._body and not _is_json(self.headers.get("content-type", "")):
                 raise UnsupportedMediaType
         return self._body
@@ -56,20 +58,37 @@ class StrictJsonRequest(Request):
             self._json = parse_object(await self.body())
         return self._json
 
-    async def _read(self, limit_bytes: int, timeout_seconds: float) -> bytes:
-        declared = self.headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > limit_bytes:
-            raise BodyTooLarge(limit_bytes)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                async for chunk in self.stream():
-                    body += chunk
-                    if len(body) > limit_bytes:
-                        raise BodyTooLarge(limit_bytes)
-        except TimeoutError as error:
-            raise BodyTimedOut(timeout_seconds) from error
-        return bytes(body)
+
+async def read_bounded(request: Request, limit_bytes: int, timeout_seconds: float) -> bytes:
+    """Return a body of any type.
+
+    Raises:
+        BodyTooLarge: there is more.
+        BodyTimedOut: it did not arrive in time.
+    """
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise BodyTooLarge(limit_bytes)
+    except TimeoutError as error:
+        raise BodyTimedOut(timeout_seconds) from error
+    return bytes(body)
+
+
+async def skip_body(request: Request, limit_bytes: int) -> None:
+    """Read a body of any type and forget it, for a route to which somebody else's standard brings one.
+
+    Raises:
+        BodyTooLarge: it is larger.
+        BodyTimedOut: it did not arrive in time.
+    """
+    await read_bounded(request, limit_bytes, request.app.state.settings.gateway_body_timeout_seconds)
 
 
 class StrictRoute(APIRoute):

@@ -257,17 +257,27 @@ class Row:
 
     Attributes:
         challenge: what a 401 asks for. A broker's refusal does not ask for `Bearer`: our token is as good as before.
+        retry_after_seconds: when to try again, where the service does not say.
     """
 
     status: int
     code: str
     message: str | None = None
     challenge: str = "Bearer"
+    retry_after_seconds: float = DEFAULT_RETRY_SECONDS
 
 
 BY_REASON = {
     "CREDENTIALS_INVALID": Row(401, "INVALID_CREDENTIALS", "Invalid credentials"),
     "REFRESH_TOKEN_INVALID": Row(401, "INVALID_CREDENTIALS", "The refresh token is invalid, used or expired"),
+    "ID_TOKEN_INVALID": Row(401, "INVALID_CREDENTIALS"),
+    "USER_MISMATCH": Row(401, "INVALID_CREDENTIALS"),
+    # Somebody has to configure it first.
+    "GOOGLE_NOT_CONFIGURED": Row(
+        503, "UPSTREAM_UNAVAILABLE", "Google sign-in is not configured on this server", retry_after_seconds=3600.0
+    ),
+    # Nothing is wrong with the request, and Google's word is good; it is the account that may not come back yet.
+    "ACCOUNT_DELETED": Row(403, "ACCESS_DENIED"),
     "BROKER_TOKEN_INVALID": Row(401, "BROKER_TOKEN_INVALID", challenge="Broker"),
     "BROKER_TIMEOUT": Row(504, "UPSTREAM_TIMEOUT"),
     "LOGIN_THROTTLED": Row(429, "RATE_LIMITED"),
@@ -317,7 +327,7 @@ async def on_rpc_error(_: Request, error: Exception) -> Response:
         log.error("call failed", extra={"status": error.code().name, "reason": reason_of(error)})
     headers = {"WWW-Authenticate": row.challenge} if row.status == AuthRequired.status else {}
     if row.status in RETRIABLE_STATUSES:
-        headers["Retry-After"] = str(whole_seconds(retry_after_of(error) or DEFAULT_RETRY_SECONDS))
+        headers["Retry-After"] = str(whole_seconds(retry_after_of(error) or row.retry_after_seconds))
     message = row.message or _as_sentence(error.details() or TITLES[row.status])
     return Response(envelope(row.status, row.code, message), row.status, headers, "application/json")
 

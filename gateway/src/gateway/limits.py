@@ -156,10 +156,16 @@ class Limits:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._limiter = Limiter(settings.redis_url, clock)
         sync = parse(settings.gateway_limit_sync)
+        recovery = parse(settings.gateway_limit_recovery)
+        mail = parse(settings.gateway_limit_mail)
         self._by_address: Mapping[tuple[str, str], tuple[str, RateLimitItem]] = {
             ("POST", "/api/auth/register"): ("register", parse(settings.gateway_limit_register)),
             ("POST", "/api/auth/login"): ("login", parse(settings.gateway_limit_login)),
             ("POST", "/api/auth/refresh"): ("refresh", parse(settings.gateway_limit_refresh)),
+            ("POST", "/api/auth/password/forgot"): ("forgot", recovery),
+            ("POST", "/api/auth/password/reset"): ("reset", recovery),
+            ("POST", "/api/auth/email/verify"): ("verify", recovery),
+            ("POST", "/api/email/unsubscribe"): ("unsubscribe", recovery),
             # One count for both: whoever guesses an admin secret is not to have more tries by changing the broker.
             ("POST", "/icici/activate"): ("activate", sync),
             ("POST", "/zerodha/activate"): ("activate", sync),
@@ -167,6 +173,11 @@ class Limits:
         self._by_user: Mapping[tuple[str, str], tuple[str, RateLimitItem]] = {
             ("POST", "/api/portfolio/sync"): ("sync", sync),
             ("POST", "/api/portfolio/icici-sync"): ("sync", sync),
+        }
+        # Below these stands a user's id or `me`: however it is written, it is one user's count.
+        self._by_owner: Mapping[tuple[str, str], tuple[str, RateLimitItem]] = {
+            ("POST", "/api/auth/email/verification"): ("verification", mail),
+            ("POST", "/api/email/portfolio-summary"): ("summary", mail),
         }
         self._read = ("read", parse(settings.gateway_limit_read))
         self._write = ("write", parse(settings.gateway_limit_write))
@@ -200,9 +211,14 @@ class Limits:
             name, item = self._by_address[operation]
             key = incoming.address
         else:
-            name, item = self._by_user.get(operation) or (self._read if method in SAFE_METHODS else self._write)
+            name, item = self._of_user(operation)
             key = incoming.limit_key
         is_within, standing = await self._limiter.hit(item, f"{name}:{key}")
         if not is_within:
             raise standing.refusal()
         incoming.limit_headers = standing.headers()
+
+    def _of_user(self, operation: tuple[str, str]) -> tuple[str, RateLimitItem]:
+        method, path = operation
+        found = self._by_user.get(operation) or self._by_owner.get((method, path.rpartition("/")[0]))
+        return found or (self._read if method in SAFE_METHODS else self._write)

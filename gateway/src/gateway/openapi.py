@@ -23,6 +23,7 @@ TAGS = {
     "treasury": "Yields of US treasuries.",
     "instruments": "Finding an instrument, and the names it goes by.",
     "auth": "Accounts and sessions.",
+    "email": "Mails: which are wanted, and a summary on demand.",
     "portfolio": "Holdings and positions synced from a broker.",
     "portfolios": "Portfolios that one enters by hand.",
     "watchlists": "Lists of instruments to watch, with their prices.",

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 ALGORITHM = "EdDSA"
 REQUIRED_CLAIMS = ["exp", "iat", "nbf", "sub", "sid", "jti", "iss", "aud", "typ"]
+TIME_CLAIMS = ["exp", "iat", "nbf"]
 CLOCK_SKEW_SECONDS = 5
 MAX_TOKEN_LENGTH = 4096
 MAX_CLAIM_LENGTH = 255
@@ -348,7 +349,8 @@ class Verifier:
             )
         except jwt.ExpiredSignatureError as error:
             raise TokenExpired from error
-        except (jwt.InvalidTokenError, ValueError) as error:
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+            # The library turns times into numbers without asking what they are.
             raise AuthRequired from error
         return _caller_of(claims)
 
@@ -370,8 +372,14 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
     names = [claims["sub"], claims["sid"], claims["jti"]]
     if claims["typ"] != "access" or not all(isinstance(name, str) and name for name in names):
         raise AuthRequired
+    # The library reads "9" and 9.5 as 9; auth writes no time so.
+    if any(type(claims[name]) is not int for name in TIME_CLAIMS):
+        raise AuthRequired
     user_id, session_id, token_id = names
-    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+    try:
+        expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise AuthRequired from error
     # The claim is there only when it is true, and nothing else is as good.
     return Caller(user_id, session_id, token_id, expires_at, is_admin=claims.get("adm") is True)
 

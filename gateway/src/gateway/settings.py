@@ -24,8 +24,10 @@ class Settings(ProcessSettings):
         gateway_cookie_secure: mark cookies `Secure` even where the request itself did not come over https.
         gateway_limit_*: how often one caller may ask, such as `20/minute`: register, login and refresh by address,
             reads, writes, cached reads and syncs by user, or by address without a token. Activations of server-wide
-            sessions are held to the limit of syncs, by address.
+            sessions are held to the limit of syncs, by address. Recovery is what works without a password (forgotten
+            ones, tokens of mails, unsubscribing), each by address; mail is what sends one on demand, by user.
         gateway_sync_deadline_seconds: how long a call may take that waits for a broker, such as a sync.
+        gateway_mail_deadline_seconds: how long a call may take that waits for a mail server.
         gateway_board_max_age_seconds: how long after its tick a price is served from the board.
         gateway_stream_max_per_caller: how many of these one user, or one address without a token, may hold.
         gateway_stream_window_ms: prices of one instrument within this time are folded into the last.
@@ -51,11 +53,14 @@ class Settings(ProcessSettings):
     gateway_max_body_bytes: int = Field(default=MEBIBYTE, ge=KIBIBYTE, le=64 * MEBIBYTE)
     gateway_body_timeout_seconds: float = Field(default=15.0, gt=0, le=300)
     gateway_sync_deadline_seconds: float = Field(default=45.0, gt=0, le=300)
+    gateway_mail_deadline_seconds: float = Field(default=30.0, gt=0, le=300)
     gateway_cache_max_bytes: int = Field(default=64 * MEBIBYTE, ge=0)
 
     gateway_limit_register: str = "10/minute"
     gateway_limit_login: str = "20/minute"
     gateway_limit_refresh: str = "30/minute"
+    gateway_limit_recovery: str = "10/minute"
+    gateway_limit_mail: str = "10/minute"
     gateway_limit_sync: str = "10/minute"
     gateway_limit_write: str = "240/minute"
     gateway_limit_read: str = "1200/minute"
@@ -77,6 +82,8 @@ class Settings(ProcessSettings):
         "gateway_limit_register",
         "gateway_limit_login",
         "gateway_limit_refresh",
+        "gateway_limit_recovery",
+        "gateway_limit_mail",
         "gateway_limit_sync",
         "gateway_limit_write",
         "gateway_limit_read",

@@ -38,6 +38,7 @@ async def test_registering_opens_a_session(running: Any) -> None:
     assert body["user"] == {
         "id": 42,
         "email": "user@example.com",
+        "email_verified": False,
         "name": "A User",
         "picture": None,
         "created_at": "2026-04-07T09:00:00Z",

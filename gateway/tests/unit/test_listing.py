@@ -54,6 +54,7 @@ DOCUMENTED = {
         "logout": "/api/auth/logout (POST)",
     },
     "alerts": {"get_alerts": "/api/alerts/<>", "add_alert": "/api/alerts/<> (POST)"},
+    "email": {"send_portfolio_summary": "/api/email/portfolio-summary/<> (POST)"},
     "dividends": {"stock_dividends": "/api/stock/dividend/<>"},
 }
 QUERIES = {

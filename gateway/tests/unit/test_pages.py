@@ -179,7 +179,7 @@ def test_every_error_code_is_explained() -> None:
 
 def test_the_limits_shown_are_those_of_the_code() -> None:
     words = " ".join("".join(PAGES["/"].words).split())
-    for kind in ("read", "cached", "write", "sync", "register", "login", "refresh"):
+    for kind in ("read", "cached", "write", "sync", "register", "login", "refresh", "recovery", "mail"):
         assert Settings.model_fields[f"gateway_limit_{kind}"].default in words
 
 

@@ -9,9 +9,10 @@ from fastapi.routing import APIRoute
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from bourse.auth.v1 import sessions_pb2
 from bourse.market.v1 import exchanges_pb2, history_pb2, indices_pb2, news_pb2, treasury_pb2
 from gateway.app import api_routes
-from gateway.models import exchanges, indices, news, stocks, treasury
+from gateway.models import auth, exchanges, indices, news, stocks, treasury
 from gateway.reply import TIMESTAMP, From, Reply, Row, Shared, field_at, itself, reader_of, short_names
 
 WHOLE = (FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT32)
@@ -58,6 +59,7 @@ READ_BY_ROUTES = [
     (exchanges.StockListing, exchanges_pb2.StockListing),
     (news.Article, news_pb2.Article),
     (treasury.TreasuryRates, treasury_pb2.TreasuryRates),
+    (auth.OpenSession, sessions_pb2.OpenSession),
 ]
 
 

@@ -110,6 +110,10 @@ def later(name: str, seconds: int) -> Attack:
     return lambda signers: signed(signers, None, **{name: int(time.time()) + seconds})
 
 
+def later_text(name: str, seconds: int) -> Attack:
+    return lambda signers: signed(signers, None, **{name: str(int(time.time()) + seconds)})
+
+
 def stranger_jwk(signers: Signers) -> dict[str, str]:
     return {"kty": "OKP", "crv": "Ed25519", "x": base64url(signers.stranger.public_key().public_bytes_raw())}
 
@@ -217,6 +221,21 @@ ATTACKS: dict[str, Attack] = {
     "exp absent": said(exp=ABSENT),
     "exp null": said(exp=None),
     "exp a text": said(exp="soon"),
+    "exp a number as a text": later_text("exp", 3600),
+    "exp with a fraction": said(exp=9_999_999_999.5),
+    "exp a list": said(exp=[9_999_999_999]),
+    "exp an object": said(exp={"at": 9_999_999_999}),
+    "exp infinite": said(exp=float("inf")),
+    "exp no number": said(exp=float("nan")),
+    "exp beyond the calendar": said(exp=10**12),
+    "exp beyond any clock": said(exp=10**40),
+    "iat a number as a text": later_text("iat", 0),
+    "iat a list": said(iat=[1]),
+    "iat infinite": said(iat=float("-inf")),
+    "nbf a number as a text": later_text("nbf", 0),
+    "nbf a list": said(nbf=[1]),
+    "nbf with a fraction": said(nbf=1.5),
+    "nbf true": said(nbf=True),
     "iat absent": said(iat=ABSENT),
     "nbf absent": said(nbf=ABSENT),
     # For others, by others, of another kind.
@@ -275,6 +294,7 @@ ATTACKS: dict[str, Attack] = {
 EXPIRED: dict[str, Attack] = {
     "expired": later("exp", -60),
     "expired an epoch ago": said(iat=1, nbf=1, exp=2),
+    "expired, by a truth that counts as 1": said(exp=True),
     "expired, as an administrator": lambda signers: signed(signers, exp=int(time.time()) - 60, adm=True),
 }
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, SecretStr, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, SecretStr, StrictStr, Tag
 
-from bourse.auth.v1 import accounts_pb2
-from gateway.reply import DateTime, From, Reply, always
+from bourse.auth.v1 import accounts_pb2, recovery_pb2
+from gateway.reply import DateTime, From, Reply, Shared, always
 
 MAX_EMAIL_LENGTH = 254
 MIN_PASSWORD_LENGTH = 8
@@ -13,6 +13,8 @@ MAX_PASSWORD_LENGTH = 1024
 MAX_NAME_LENGTH = 100
 MAX_REFRESH_TOKEN_LENGTH = 512
 MAX_GOOGLE_TOKEN_LENGTH = 8192
+MAX_MAIL_TOKEN_LENGTH = 128
+MAX_USER_ID_LENGTH = 255
 
 NO_CONTROL_CHARACTERS: dict[str, JsonValue] = {"pattern": "^[^\\u0000-\\u001f\\u007f]*$"}
 """Told to clients here, enforced for every body where it is parsed."""
@@ -43,6 +45,12 @@ GoogleToken = Annotated[
 RefreshToken = Annotated[
     SecretStr, Field(min_length=1, max_length=MAX_REFRESH_TOKEN_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)
 ]
+MailToken = Annotated[
+    SecretStr, Field(min_length=1, max_length=MAX_MAIL_TOKEN_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)
+]
+UserId = Annotated[
+    StrictStr, Field(min_length=1, max_length=MAX_USER_ID_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)
+]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, json_schema_extra=NO_CONTROL_CHARACTERS)]
 
 
@@ -51,11 +59,16 @@ def _public_id(user: accounts_pb2.User) -> int | str:
     return int(user.id) if user.identity_provider == accounts_pb2.IDENTITY_PROVIDER_PASSWORD else user.id
 
 
+def _about_verification(reply: recovery_pb2.RequestEmailVerificationResponse) -> str:
+    return "The address is verified already" if reply.is_email_verified else "A mail is on its way"
+
+
 class User(Reply):
-    """An account."""
+    """An account; `email_verified` says that whoever has it has shown to receive mail at `email`."""
 
     id: Annotated[int | str, From(_public_id)]
     email: str
+    email_verified: Annotated[bool, From("is_email_verified")]
     name: str | None
     picture: str | None
     created_at: DateTime
@@ -111,6 +124,69 @@ class Profile(Reply):
     user: User
 
 
+class OpenSession(Reply):
+    """A session that can still be used, until `expires_at` unless it is renewed.
+
+    `opened_from` says what opened it: `password`, `register` or `google`. `is_current` marks the one that asks.
+    """
+
+    id: str
+    created_at: DateTime
+    expires_at: DateTime
+    opened_from: str
+    is_current: Annotated[bool, Shared()]
+
+
+class SessionList(Reply):
+    """One's sessions, newest first."""
+
+    success: bool
+    sessions: list[OpenSession]
+
+
+class SessionRevoked(Reply):
+    """A session that is over."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("Session revoked")]
+
+
+class AccountDeleted(Reply):
+    """An account that is gone for good, with everything that was kept for it."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("Account deleted")]
+
+
+class ResetRequested(Reply):
+    """The same whether or not there is such an account."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("If there is such an account, a mail is on its way")]
+
+
+class PasswordSet(Reply):
+    """A new password; every session from before is over."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("Password set; log in with it")]
+
+
+class VerificationRequested(Reply):
+    """A mail that is on its way, unless the address is verified already."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, From(_about_verification)]
+
+
+class EmailVerified(Reply):
+    """An address that counts as verified, and whose it is."""
+
+    success: Annotated[bool, always(True)]
+    message: Annotated[str, always("E-mail address verified")]
+    user: User
+
+
 class Registration(BaseModel):
     """A new account."""
 
@@ -130,13 +206,30 @@ class PasswordLogIn(BaseModel):
     password: Password
 
 
+class GoogleUser(BaseModel):
+    """What Google's library told the client; nothing but `id` is looked at, and that is held against the token's."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    # By a factory, because a default would stand in the schema as an id that may be sent.
+    id: UserId = Field(default_factory=str)
+
+
 class GoogleLogIn(BaseModel):
-    """Signing in with Google's ID token; who signs in is read from the token alone."""
+    """Signing in with Google's ID token; who signs in is read from the token alone.
+
+    `user.id`, where it is given, must be the token's `sub`; everything else of `user` is ignored.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     token: GoogleToken
-    user: dict[str, Any] | None = None
+    user: GoogleUser | None = None
+
+    @property
+    def expected_user_id(self) -> str:
+        """Return whose token the client takes it for; empty when it does not say."""
+        return "" if self.user is None else self.user.id
 
 
 # The mark keeps a tag apart from a field in an error's location.
@@ -170,3 +263,28 @@ class Refresh(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     refresh_token: RefreshToken
+
+
+class ForgottenPassword(BaseModel):
+    """Asking for a mail that lets its reader set a new password."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    email: Email
+
+
+class PasswordReset(BaseModel):
+    """Setting a new password with the token of such a mail."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    token: MailToken
+    password: NewPassword
+
+
+class EmailVerification(BaseModel):
+    """Showing that mail is received, with the token of one."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    token: MailToken

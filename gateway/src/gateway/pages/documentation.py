@@ -31,7 +31,7 @@ REFERENCE = "/docs"
 ACCESS = {"open": "no token needed", "optional": "token optional", "token": "token required"}
 MEANINGS = {
     "INVALID_REQUEST": "The request cannot be understood or breaks a rule; `message` names the field and the rule.",
-    "INVALID_CREDENTIALS": "The password, or the refresh token, is wrong.",
+    "INVALID_CREDENTIALS": "The password, the refresh token or Google's ID token is wrong.",
     "AUTH_REQUIRED": "There is no token, or none that can be used.",
     "TOKEN_EXPIRED": "The token was good once. Refresh it.",
     "TOKEN_REVOKED": "Its session was ended, by its owner or because an old refresh token was used again.",

@@ -20,6 +20,7 @@ NAMES = {
     "GET /api/exchange/hours": ("exchanges", "all_hours"),
     "GET /api/exchanges": ("exchanges", "list"),
     "GET /api/exchanges/list": ("exchanges", "exchanges_list"),
+    "POST /api/email/portfolio-summary/{}": ("email", "send_portfolio_summary"),
     "GET /api/alerts/{}": ("alerts", "get_alerts"),
     "POST /api/alerts/{}": ("alerts", "add_alert"),
     "DELETE /api/alerts/{}": ("alerts", "delete_all_alerts"),
