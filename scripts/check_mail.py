@@ -1,8 +1,8 @@
 """`make check-mail`: looks at the mails that the services write, in headless Chromium, on a phone and wider.
 
 It writes letters of made-up portfolios, without any service, shows each with its pictures inlined at 360 and 640
-points, light and dark, and checks: nothing is wider than the screen, no picture is missing, no script, no address of another
-host but the links. Screenshots go to SCREENSHOTS, a folder, when that is set. Without Chromium it says that it is
+points, light and dark, and checks: nothing is wider than the screen, no picture is missing, no script, no address of
+another host. Screenshots go to SCREENSHOTS, a folder, when that is set. Without Chromium it says that it is
 skipped.
 """
 
@@ -14,11 +14,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import sin
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 ROOT = Path(__file__).parents[1]
 # The browser is driven as for the documentation page.
@@ -26,6 +29,16 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.check_page import NAMES, Browser, PageWrong, browser, keep, require  # noqa: E402
 
+from alerts.domain import deliveries as alert_mails  # noqa: E402
+from alerts.domain import letters as alert_letters  # noqa: E402
+from alerts.domain.alerts import AlertType  # noqa: E402
+from alerts.domain.alerts import Freshness as AlertFreshness  # noqa: E402
+from alerts.domain.fires import Fire  # noqa: E402
+from alerts.domain.positions import Position as ReplayPosition  # noqa: E402
+from alerts.domain.tape import EvaluatedTick  # noqa: E402
+from auth.domain import letters as account_letters  # noqa: E402
+from auth.domain.users import IdentityProvider, User  # noqa: E402
+from auth.domain.wanted_mails import MailKind, WantedMail  # noqa: E402
 from mail.messages import Letter, compose  # noqa: E402
 from portfolio.domain.brokers import Broker  # noqa: E402
 from portfolio.domain.contacts import Contact  # noqa: E402
@@ -44,7 +57,7 @@ NOW = datetime(2026, 3, 12, 8, 0, tzinfo=UTC)
 TODAY = date(2026, 3, 12)
 PUBLIC_URL = "https://bourse.example.com"
 SENDER = "Bourse <bourse@example.com>"
-CONTACT = Contact("asha@example.com", "Asha Rao", True, True, "t" * 43)
+CONTACT = Contact("asha@example.com", True, True, "t" * 43)
 WIDTHS = (360, 640)
 THEMES = ("light", "dark")
 LONG = "Würde & <b>Größe</b> " + "W" * 79
@@ -57,7 +70,6 @@ MAX_HTML_BYTES = 100_000
 def letters() -> Mapping[str, Letter]:
     """Return the letters to be looked at, by name."""
     writer = SummaryLetters(PUBLIC_URL)
-    contacts = {"long": Contact(f"{'a' * 60}@example.com", LONG, True, True, "t" * 43)}
     written = {
         "rich": rich(),
         "empty": summarise([], [], QuoteAnswer({}, frozenset()), at=NOW),
@@ -66,7 +78,40 @@ def letters() -> Mapping[str, Letter]:
         "long": long(),
         "many": many(),
     }
-    return {name: writer.write(each, contacts.get(name, CONTACT), f"summary-{name}") for name, each in written.items()}
+    summaries = {name: writer.write(each, CONTACT, f"summary-{name}") for name, each in written.items()}
+    return {**summaries, "alert": alert(), **account_mails()}
+
+
+def alert() -> Letter:
+    """Tell of an alert that fired at a made-up price, with a note."""
+    tick = EvaluatedTick(149.5, NOW, "sample", "market", 7, 3, 9, ReplayPosition(1, 9))
+    fire = Fire(
+        alert_id=42,
+        generation=3,
+        type=AlertType.BUY,
+        instrument="NASDAQ:AAPL",
+        symbol="AAPL",
+        price=Decimal("150.00"),
+        tick=tick,
+        before=replace(tick, price=151.0, at=NOW - timedelta(seconds=2), sequence=8),
+        committed_at=NOW,
+        crossed_during_gap=True,
+        note=LONG,
+    )
+    contact = alert_mails.Contact("asha@example.com", is_verified=True, wants_alerts=True, unsubscribe_token="t" * 43)
+    mail = alert_mails.MailTry(fire, AlertFreshness.SIMULATED, "7", attempts=1)
+    return alert_letters.letter_of(mail, contact, public_url=PUBLIC_URL)
+
+
+def account_mails() -> Mapping[str, Letter]:
+    """Ask to verify an address, and to set a password."""
+    user = User("7", IdentityProvider.PASSWORD, f"{'a' * 60}@example.com", "Asha Rao", None, NOW)
+    return {
+        kind.value: account_letters.letter_of(
+            WantedMail("i" * 22, "7", kind, NOW), user, SecretStr("t" * 43), public_url=PUBLIC_URL
+        )
+        for kind in MailKind
+    }
 
 
 def rich() -> Summary:

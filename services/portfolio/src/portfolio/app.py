@@ -71,6 +71,9 @@ from portfolio.storage.synced_rows import SyncedPortfolios
 from portfolio.storage.tables import OUTBOX
 from portfolio.storage.watchlists import StoredWatchlists
 
+# What a summary takes beside the mail server's time.
+GATHERING_SECONDS = 10.0
+
 _MARKET_CONTRACTS = (
     quotes_pb2.DESCRIPTOR,
     corporate_actions_pb2.DESCRIPTOR,
@@ -144,8 +147,14 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             *_own_data(database, side, clock),
         ]
         await enter(running(nightly.run(), deletions.run()))
-        await enter(serving(settings.portfolio_address, registrations, health=health, settings=settings))
+        await enter(serving(settings.portfolio_address, registrations, health=health, settings=_patient(settings)))
         yield
+
+
+def _patient(settings: Settings) -> Settings:
+    """Let calls last as long as a summary may; callers of the others set earlier deadlines of their own."""
+    longest = max(settings.rpc_deadline_seconds * 2, GATHERING_SECONDS + settings.mail_timeout_seconds)
+    return settings.model_copy(update={"rpc_deadline_seconds": longest / 2})
 
 
 async def migrate(settings: Settings) -> None:

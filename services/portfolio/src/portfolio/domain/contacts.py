@@ -48,18 +48,16 @@ class EmailUnverified(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """Where a user is written to.
+    """Where a user is written to. What users call themselves is not told: anybody may register anybody's address.
 
     Attributes:
         email: the address.
-        name: what the user is called; None when nobody said.
         is_email_verified: whether the user has shown to receive mail there.
         wants_summary: whether summaries are wanted.
         unsubscribe_token: ends a list, and can do nothing else.
     """
 
-    email: str
-    name: str | None
+    email: str = field(repr=False)
     is_email_verified: bool
     wants_summary: bool
     unsubscribe_token: str = field(repr=False)

@@ -45,7 +45,7 @@ def percent_text(percent: Decimal | None) -> str:
     if percent is None:
         return NONE
     sign = "+" if percent > 0 else MINUS if percent < 0 else ""
-    return f"{sign}{plain(abs(percent))}%"
+    return f"{sign}{_grouped(plain(abs(percent)), '')}%"
 
 
 def quantity_text(quantity: Decimal) -> str:

@@ -92,7 +92,6 @@ class SummaryLetters:
         shown = {
             "summary": summary,
             "reality": summary.reality.value,
-            "name": shortened(contact.name or ""),
             "headline": _headline(summary),
             "totals": summary.totals,
             "position_sums": summary.positions,

@@ -45,7 +45,6 @@ def _contact_of(message: contacts_pb2.Contact) -> Contact:
     unwanted = {each.list for each in message.preferences if not each.is_wanted}
     return Contact(
         email=message.email,
-        name=message.name if message.HasField("name") else None,
         is_email_verified=message.is_email_verified,
         wants_summary=contacts_pb2.MAIL_LIST_PORTFOLIO_SUMMARY not in unwanted,
         unsubscribe_token=message.unsubscribe_token,
