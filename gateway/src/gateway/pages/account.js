@@ -8,6 +8,7 @@
   const find = (id) => document.getElementById(id);
   const [title, lead, form, passwords, password, again, act, status] =
     ["title", "lead", "form", "passwords", "password", "again", "act", "status"].map(find);
+  const HOME = { title: title.textContent, lead: lead.textContent };
   let task = null;
 
   const TASKS = {
@@ -55,15 +56,16 @@
     if (!fragment) return;
     history.replaceState(null, "", location.pathname);
     task = taskOf(fragment);
-    form.hidden = task === null;
+    const shown = task ?? HOME;
+    title.textContent = document.title = shown.title;
+    lead.textContent = shown.lead;
     form.reset();
+    form.hidden = task === null;
     say("", "");
     if (task === null) {
       say("This link is not complete. Open it from the mail again, or copy the whole of it.", "bad");
       return;
     }
-    title.textContent = document.title = task.title;
-    lead.textContent = task.lead;
     act.textContent = task.button;
     passwords.hidden = !task.needsPassword;
     title.focus();
