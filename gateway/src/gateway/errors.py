@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 UNEXPECTED = "An unexpected error occurred"
 DEFAULT_RETRY_SECONDS = 1.0
 MAX_PROBLEMS = 20
+NO_OBJECT = {"model_type", "model_attributes_type"}
 
 TITLES = {
     400: "Invalid request",
@@ -376,6 +377,8 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return f"Missing required field: {field}" if field else "The request needs a JSON body"
     if problem["type"] == "extra_forbidden":
         return f"Unknown field: {field}"
+    if problem["type"] in NO_OBJECT:
+        return f"{field}: must be an object"
     text = problem["msg"].removeprefix("Value error, ")
     return f"{field or place}: {text}" if field else text
 

@@ -44,10 +44,10 @@ async def test_an_unknown_path_is_404(running: Any) -> None:
 
 
 async def test_a_wrong_method_names_the_right_ones(running: Any) -> None:
-    response = await running.http.delete("/api/alerts/42")
+    response = await running.http.put("/api/alerts/42")
 
     await refused(running, response, 405)
-    assert response.headers["allow"] == "GET, HEAD, POST"
+    assert response.headers["allow"] == "DELETE, GET, HEAD, POST"
     assert (await running.http.post("/api/index/snapshot")).headers["allow"] == "GET, HEAD"
 
 

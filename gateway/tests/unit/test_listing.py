@@ -13,7 +13,7 @@ from gateway.pages.operations import Field, Operation, read_operations
 API = create_api()
 OPERATIONS = read_operations(json.loads(API.state.openapi_text))
 LISTED: dict[str, Any] = json.loads(API.state.documents.information.text)
-# What the document lists of what exists: watchlists, portfolios kept by hand and e-mails are not built yet.
+# What the document lists.
 DOCUMENTED = {
     "stocks": {
         "price": "/api/stock/price/<>",
@@ -53,7 +53,28 @@ DOCUMENTED = {
         "user": "/api/auth/user/<>",
         "logout": "/api/auth/logout (POST)",
     },
-    "alerts": {"get_alerts": "/api/alerts/<>", "add_alert": "/api/alerts/<> (POST)"},
+    "watchlists": {
+        "get_all_watchlists": "/api/watchlists/<>",
+        "create_watchlist": "/api/watchlists/<> (POST)",
+        "get_watchlist": "/api/watchlist/<>/<>",
+        "update_watchlist": "/api/watchlist/<>/<> (POST)",
+        "delete_watchlist": "/api/watchlist/<>/<> (DELETE)",
+    },
+    "portfolios": {
+        "get_all_portfolios": "/api/portfolios/<>",
+        "create_portfolio": "/api/portfolios/<> (POST)",
+        "edit_portfolio": "/api/portfolios/<>/<> (PUT)",
+        "delete_portfolio": "/api/portfolios/<>/<> (DELETE)",
+        "add_update_stock": "/api/portfolios/<>/<>/stock (POST)",
+        "remove_stock": "/api/portfolios/<>/<>/stock/<> (DELETE)",
+    },
+    "alerts": {
+        "get_alerts": "/api/alerts/<>",
+        "add_alert": "/api/alerts/<> (POST)",
+        "update_alert": "/api/alerts/<>/<>/<> (PUT)",
+        "delete_alert": "/api/alerts/<>/<>/<> (DELETE)",
+        "delete_all_alerts": "/api/alerts/<> (DELETE)",
+    },
     "email": {"send_portfolio_summary": "/api/email/portfolio-summary/<> (POST)"},
     "dividends": {"stock_dividends": "/api/stock/dividend/<>"},
 }
