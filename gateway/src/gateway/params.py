@@ -175,7 +175,7 @@ def _days(text: Any) -> Any:
 
 
 # A text here, because the framework answers 400 for what is no integer; what names nothing is 404.
-_ID_SCHEMA = WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_ID})
+_ID_SCHEMA = WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_ID, "examples": [1]})
 _PortfolioId = Annotated[
     str, Path(alias="portfolio_id", description="One of the user's own portfolios; anything else is 404."), _ID_SCHEMA
 ]
