@@ -1,4 +1,4 @@
-"""Parts for tests: a market that knows a few symbols, and a publisher of ticks."""
+"""Parts for tests: a market that knows a few symbols, an auth that knows everybody, and a publisher of ticks."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from nats.aio.client import Client
 
+from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc
 from bourse.market.v1 import instruments_pb2, instruments_pb2_grpc, quotes_pb2, ticks_pb2
 from chassis.errors import Code, ServiceError
 from chassis.health import Health
@@ -57,6 +58,70 @@ class SmallMarket(instruments_pb2_grpc.InstrumentServiceServicer):
 
         def register(server: grpc.aio.Server) -> None:
             instruments_pb2_grpc.add_InstrumentServiceServicer_to_server(cls(), server)
+
+        async with serving(address, [register], health=Health(), settings=ProcessSettings()):
+            yield
+
+
+class UnknownUser(ServiceError):
+    """What auth answers for an account that is gone."""
+
+    code = Code.NOT_FOUND
+    reason = "USER_NOT_FOUND"
+
+
+class SmallAuth(contacts_pb2_grpc.ContactServiceServicer):
+    """Knows every user as `<id>@example.com`, verified and willing, unless a set here says otherwise."""
+
+    def __init__(self) -> None:
+        self.gone: set[str] = set()
+        self.unsubscribed: set[str] = set()
+        self.unverified: set[str] = set()
+
+    async def GetContact(  # noqa: N802  # the contract's name
+        self,
+        request: contacts_pb2.GetContactRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",  # noqa: ARG002  # gRPC's shape
+    ) -> contacts_pb2.GetContactResponse:
+        """Find one user."""
+        user_id = request.user_id
+        if user_id in self.gone:
+            raise UnknownUser("there is no such user")
+        wanted = {
+            contacts_pb2.MAIL_LIST_ALERTS: user_id not in self.unsubscribed,
+            contacts_pb2.MAIL_LIST_PORTFOLIO_SUMMARY: False,
+        }
+        contact = contacts_pb2.Contact(
+            user_id=user_id,
+            email=f"{user_id}@example.com",
+            is_email_verified=user_id not in self.unverified,
+            preferences=[contacts_pb2.MailPreference(list=each, is_wanted=wanted[each]) for each in wanted],
+            unsubscribe_token="t" * 43,
+        )
+        return contacts_pb2.GetContactResponse(contact=contact)
+
+    async def SetMailLists(  # noqa: N802  # the contract's name
+        self,
+        request: contacts_pb2.SetMailListsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> contacts_pb2.SetMailListsResponse:
+        """Refuse: alerts only reads."""
+        raise NotImplementedError
+
+    async def Unsubscribe(  # noqa: N802  # the contract's name
+        self,
+        request: contacts_pb2.UnsubscribeRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> contacts_pb2.UnsubscribeResponse:
+        """Refuse: alerts only reads."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def serving(self, address: str) -> AsyncIterator[None]:
+        """Serve at `address` until the block is left."""
+
+        def register(server: grpc.aio.Server) -> None:
+            contacts_pb2_grpc.add_ContactServiceServicer_to_server(self, server)
 
         async with serving(address, [register], health=Health(), settings=ProcessSettings()):
             yield

@@ -1,7 +1,7 @@
 """Tells the owners of alerts by mail: each fire is tried when its event comes, and from the database until it is told.
 
-An event is acknowledged once the database knows of it. A mail server that is away therefore holds nothing up, and
-one address that does not answer holds up no other.
+An event is acknowledged behind that first try, whatever came of it, for the database knows the rest. A mail server that
+is away therefore holds no stream up, and one address that does not answer holds up no other.
 """
 
 import asyncio
@@ -43,6 +43,7 @@ SETTLE_TRIES = 3
 SETTLE_SECONDS = 1.0
 LONGEST_OUTAGE_WAIT_SECONDS = 60.0
 FINISH_SECONDS = 2.0
+LEASE_MARGIN_SECONDS = 10.0
 
 
 class Mails:
@@ -192,7 +193,7 @@ class Mails:
 
 def make_policy(*, mails_per_hour: int, verified_only: bool, try_seconds: float) -> MailPolicy:
     """Return the policy of a try that takes at most so many seconds, and the waiting for a place and the database."""
-    lease = timedelta(seconds=2 * try_seconds + SETTLE_TRIES * SETTLE_SECONDS) + FIRST_WAIT
+    lease = timedelta(seconds=2 * try_seconds + LEASE_MARGIN_SECONDS)
     return MailPolicy(mails_per_hour, verified_only, lease)
 
 

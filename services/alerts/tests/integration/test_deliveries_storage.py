@@ -1,0 +1,218 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import select
+
+from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
+from alerts.domain.checkpoint import Mark
+from alerts.domain.deliveries import (
+    GIVE_UP_AFTER,
+    HOUR,
+    Channel,
+    Delivery,
+    DeliveryReason,
+    DeliveryState,
+    FireId,
+    MailPolicy,
+    MailTry,
+    Outcome,
+)
+from alerts.domain.positions import Position
+from alerts.domain.watch import Candidate
+from alerts.messages import fired_event
+from alerts.storage.alerts import Alerts
+from alerts.storage.deliveries import Deliveries
+from alerts.storage.fires import Fires
+from alerts.storage.tables import DELIVERIES
+from chassis.database import Database, ensure_schema
+
+START = datetime(2026, 1, 5, 9, 15, 0, 123_456, tzinfo=UTC)
+TOLD_AT = START + timedelta(milliseconds=3)
+LEASE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database.open(database_url) as opened:
+        await ensure_schema(opened, "alerts")
+        yield opened
+
+
+@pytest.fixture
+def deliveries(database: Database) -> Deliveries:
+    return deliveries_of(database)
+
+
+def deliveries_of(database: Database, *, mails_per_hour: int = 100) -> Deliveries:
+    policy = MailPolicy(mails_per_hour, verified_only=False, lease=LEASE)
+    return Deliveries(database, policy, sender="Bourse <bourse@example.com>")
+
+
+async def fire(database: Database, *, alert_id: int = 1, user_id: str = "7") -> FireId:
+    alert = Alert(alert_id, user_id, AlertType.BUY, f"NASDAQ:A{alert_id}", "A", Decimal("150.10"), 1, created_at=START)
+    await Alerts(database).save(replace(alert, armed=Position(1, 40)), replaces=None)
+    candidate = Candidate(
+        alert_id=alert_id,
+        generation=1,
+        price=FiringPrice(START, 150.1, source="sample", freshness=Freshness.SIMULATED),
+        publisher_id="feed-1",
+        epoch=7,
+        shard=15,
+        sequence=9,
+        position=Position(1, 41),
+        mark=Mark(Position(1, 40), START),
+    )
+    await Fires(database, fired_event).fire([candidate], committed_at=START)
+    return FireId(alert_id, 1)
+
+
+async def begin(deliveries: Deliveries, fire_id: FireId, *, now: datetime = START) -> MailTry:
+    mail = await deliveries.begin(fire_id, told_at=TOLD_AT, now=now)
+    assert mail is not None
+    return mail
+
+
+async def mail_of(deliveries: Deliveries, fire_id: FireId) -> Delivery:
+    event, email = (await deliveries.of_fires([fire_id]))[fire_id]
+    assert event == Delivery(Channel.EVENT, DeliveryState.SENT, fire_id.event_id, attempts=1, sent_at=TOLD_AT)
+    assert (email.channel, email.message_id) == (Channel.EMAIL, f"<{fire_id.letter_id}@example.com>")
+    return email
+
+
+async def test_a_mail_is_tried_by_one_until_its_lease_ends(database: Database, deliveries: Deliveries) -> None:
+    fire_id = await fire(database)
+    mail = await begin(deliveries, fire_id)
+    assert (mail.user_id, mail.attempts, mail.freshness) == ("7", 1, Freshness.SIMULATED)
+    assert mail.fire == await Fires(database, fired_event).find(1, 1)
+    assert await deliveries.begin(fire_id, told_at=START, now=START) is None
+    assert await deliveries.due(START + LEASE - timedelta(microseconds=1), limit=5) == []
+    assert await deliveries.due(START + LEASE, limit=5) == [fire_id]
+    again = await deliveries.claim(fire_id, now=START + LEASE)
+    assert again == replace(mail, attempts=2)
+    assert await mail_of(deliveries, fire_id) == Delivery(
+        Channel.EMAIL, DeliveryState.WAITING, "<alert-1-1@example.com>", attempts=2
+    )
+
+
+async def test_a_sent_mail_is_never_tried_again(database: Database, deliveries: Deliveries) -> None:
+    fire_id = await fire(database)
+    mail = await begin(deliveries, fire_id)
+    await deliveries.settle(mail, Outcome.sent(START))
+    assert await deliveries.begin(fire_id, told_at=START, now=START + HOUR) is None
+    assert await deliveries.claim(fire_id, now=START + HOUR) is None
+    assert await deliveries.due(START + HOUR, limit=5) == []
+    told = await mail_of(deliveries, fire_id)
+    assert (told.state, told.sent_at, told.attempts) == (DeliveryState.SENT, START, 1)
+
+
+async def test_a_mail_that_did_not_get_through_is_due_later(database: Database, deliveries: Deliveries) -> None:
+    fire_id = await fire(database)
+    mail = await begin(deliveries, fire_id)
+    later = Outcome.later(mail.attempts, now=START)
+    await deliveries.settle(mail, later)
+    assert later.due_at is not None
+    assert await deliveries.claim(fire_id, now=later.due_at - timedelta(seconds=1)) is None
+    assert await deliveries.claim(fire_id, now=later.due_at) == replace(mail, attempts=2)
+
+
+async def test_whose_lease_has_ended_can_only_say_that_it_was_sent(database: Database, deliveries: Deliveries) -> None:
+    fire_id = await fire(database)
+    first = await begin(deliveries, fire_id)
+    second = await deliveries.claim(fire_id, now=START + LEASE)
+    assert second is not None
+    await deliveries.settle(first, Outcome.failed(DeliveryReason.REFUSED))
+    assert (await mail_of(deliveries, fire_id)).state is DeliveryState.WAITING
+    await deliveries.settle(first, Outcome.sent(START))
+    await deliveries.settle(second, Outcome.failed(DeliveryReason.REFUSED))
+    told = await mail_of(deliveries, fire_id)
+    assert (told.state, told.reason) == (DeliveryState.SENT, None)
+
+
+async def test_a_postponed_mail_is_due_when_it_was_said(database: Database, deliveries: Deliveries) -> None:
+    fire_id = await fire(database)
+    due_at = START + timedelta(seconds=30)
+    await deliveries.postpone(fire_id, told_at=TOLD_AT, due_at=due_at)
+    await deliveries.postpone(fire_id, told_at=START, due_at=START)
+    assert (await mail_of(deliveries, fire_id)).attempts == 0
+    assert await deliveries.due(START, limit=5) == []
+    mail = await deliveries.claim(fire_id, now=due_at)
+    assert mail is not None
+    assert mail.attempts == 1
+
+
+async def test_the_longest_due_come_first_and_so_many_as_are_asked_for(
+    database: Database, deliveries: Deliveries
+) -> None:
+    for number in (1, 2, 3):
+        fire_id = await fire(database, alert_id=number)
+        await deliveries.postpone(fire_id, told_at=TOLD_AT, due_at=START - timedelta(seconds=number))
+    assert await deliveries.due(START, limit=2) == [FireId(3, 1), FireId(2, 1)]
+
+
+async def test_a_user_gets_only_so_many_mails_an_hour(database: Database) -> None:
+    deliveries = deliveries_of(database, mails_per_hour=2)
+    first, second, third, other, late = [
+        await fire(database, alert_id=number, user_id="8" if number == 4 else "7") for number in range(1, 6)
+    ]
+    await begin(deliveries, first)
+    unwanted = await begin(deliveries, second)
+    await deliveries.settle(unwanted, Outcome.skipped(DeliveryReason.UNSUBSCRIBED))
+    # What was skipped does not count.
+    await begin(deliveries, third)
+    assert await deliveries.begin(late, told_at=TOLD_AT, now=START + timedelta(minutes=59)) is None
+    told = await mail_of(deliveries, late)
+    assert (told.state, told.reason, told.attempts) == (DeliveryState.SKIPPED, DeliveryReason.TOO_MANY, 0)
+    await begin(deliveries, other)
+    # A repeat is not one more.
+    assert await deliveries.claim(first, now=START + LEASE) is not None
+    sixth = await fire(database, alert_id=6)
+    await begin(deliveries, sixth, now=START + LEASE + HOUR)
+
+
+async def test_mails_tried_at_once_are_counted_all_the_same(database: Database) -> None:
+    deliveries = deliveries_of(database, mails_per_hour=3)
+    fires = [await fire(database, alert_id=number) for number in range(1, 9)]
+    mails = await asyncio.gather(*(deliveries.begin(each, told_at=TOLD_AT, now=START) for each in fires))
+    assert sum(mail is not None for mail in mails) == 3
+    assert {mail.state for mail in [await mail_of(deliveries, each) for each in fires]} == {
+        DeliveryState.WAITING,
+        DeliveryState.SKIPPED,
+    }
+
+
+async def test_the_same_event_in_two_places_is_one_try(database: Database, deliveries: Deliveries) -> None:
+    fire_id = await fire(database)
+    mails = await asyncio.gather(*(deliveries.begin(fire_id, told_at=TOLD_AT, now=START) for _ in range(4)))
+    assert sum(mail is not None for mail in mails) == 1
+
+
+async def test_what_is_a_day_old_is_given_up(database: Database, deliveries: Deliveries) -> None:
+    fire_id = await fire(database)
+    now = START + GIVE_UP_AFTER + timedelta(seconds=1)
+    assert await deliveries.begin(fire_id, told_at=TOLD_AT, now=now) is None
+    told = await mail_of(deliveries, fire_id)
+    assert (told.state, told.reason, told.attempts) == (DeliveryState.FAILED, DeliveryReason.UNDELIVERABLE, 0)
+
+
+async def test_with_the_account_go_its_deliveries_and_none_come_again(
+    database: Database, deliveries: Deliveries
+) -> None:
+    mine, other = await fire(database), await fire(database, alert_id=2, user_id="8")
+    mail = await begin(deliveries, mine)
+    await begin(deliveries, other)
+    await Alerts(database).delete_user("7")
+    await deliveries.settle(mail, Outcome.sent(START))
+    assert await deliveries.begin(mine, told_at=TOLD_AT, now=START + LEASE) is None
+    assert await deliveries.claim(mine, now=START + LEASE) is None
+    async with database.reading() as connection:
+        assert {row.user_id for row in await connection.execute(select(DELIVERIES))} == {"8"}
+
+
+async def test_fires_of_which_nobody_has_heard_are_missing(database: Database, deliveries: Deliveries) -> None:
+    first, second = await fire(database), await fire(database, alert_id=2)
+    await begin(deliveries, second)
+    assert list(await deliveries.of_fires([first, second])) == [second]
