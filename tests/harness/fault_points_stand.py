@@ -1,0 +1,439 @@
+"""Replicas of alerts on a NATS and a database of their own, ended at fault points while prices take their course."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Self
+
+import asyncpg
+import grpc
+import nats
+import nats.errors
+import nats.js.errors
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from nats.aio.client import Client
+
+from alerts.testing import SmallMarket
+from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
+from chassis.database import Database, ensure_schema
+from chassis.errors import DatabaseUnavailable
+from chassis.testing import NatsServer, free_port, stop_process
+from harness.alert_oracle import ArmedAlert, Batch, Death, Oracle, Place, Records, Verdict, held_batches
+from harness.alert_oracle_course import INSTRUMENTS, INSTRUMENTS_PER_SHARD, Course, Feed, lay, seed_rows
+from harness.alert_oracle_records import Tables, read_stream
+from harness.clients import fired_events
+
+TESTS = Path(__file__).parents[1]
+START_SECONDS = 40.0
+SETTLE_SECONDS = 60.0
+DOWN_SECONDS = 0.3
+SET_SECONDS = 5.0
+SETTERS = 3
+TYPES = {"buy": alerts_pb2.ALERT_TYPE_BUY, "sell": alerts_pb2.ALERT_TYPE_SELL}
+CHANNEL_OPTIONS = [("grpc.max_reconnect_backoff_ms", 300), ("grpc.initial_reconnect_backoff_ms", 50)]
+
+Standing = tuple[datetime, int] | None
+
+PROCESS, NATS, DATABASE, BOTH = "process", "nats", "database", "process_and_nats"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One run of the matrix.
+
+    Attributes:
+        point: where somebody dies.
+        victim: who does: the process that has come to the point; NATS; the database's connections; or the process, and
+            NATS before it is back.
+        replicas: how many processes there are.
+        crossings: at least so many alerts are reached.
+        slices: how often each instrument has a price.
+        slice_seconds: the time between two.
+        passages: at which passages of the point, since the last death.
+        disorder: which part of the batches comes late, and which part twice.
+    """
+
+    point: str
+    victim: str = PROCESS
+    replicas: int = 1
+    crossings: int = 2_000
+    slices: int = 100
+    slice_seconds: float = 0.03
+    passages: Sequence[int] = (1, 2)
+    disorder: float = 0.03
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        deaths: how often somebody died at the point.
+        acknowledged: how many alerts were set meanwhile.
+        intervals: how many were recorded, by reason.
+        events: how often each arming was told of.
+        told: the armings that have fired, which are those to be told of.
+        lost: alerts that were acknowledged and are not there.
+        misplaced: alerts that are armed in front of where the stream stood when they were asked for, or behind where
+            it stood when they were acknowledged.
+    """
+
+    verdict: Verdict
+    deaths: int
+    acknowledged: int
+    intervals: Counter[str] = field(default_factory=Counter)
+    events: Counter[tuple[int, int]] = field(default_factory=Counter)
+    told: set[tuple[int, int]] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    misplaced: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        verdict = self.verdict
+        return (
+            f"{self.deaths} deaths, {verdict.crossings} crossings, {verdict.fired} fired there, {verdict.excused} excused"
+            f" ({len(verdict.passed_over)} late batches), {self.acknowledged} set meanwhile,"
+            f" {sum(self.events.values())} events, intervals {dict(self.intervals)}"
+        )
+
+
+class Replica:
+    """One process of alerts, which is started again, with the next of its faults, when it has died."""
+
+    def __init__(self, number: int, environment: dict[str, str], folder: Path) -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        self._environment = {**environment, "ALERTS_ADDRESS": self.address}
+        self._log = folder / f"alerts-{number}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, fault: Sequence[str] = ()) -> None:
+        launcher = ["harness.fault_points", *fault, "--"] if fault else []
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *launcher, "alerts"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            stop_process(self._process)
+
+    async def is_evaluating(self) -> bool:
+        async with grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS) as channel:
+            request = health_pb2.HealthCheckRequest(service="matcher")
+            with suppress(grpc.aio.AioRpcError):
+                answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=2)
+                return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return False
+
+
+class Stand:
+    """What a scenario needs, and what is seen of it."""
+
+    def __init__(self, scenario: Scenario, server: NatsServer, client: Client, tables: Tables) -> None:
+        self.scenario = scenario
+        self.tables = tables
+        self.replicas: list[Replica] = []
+        self.chance = random.Random(scenario.point)
+        self.feed = Feed(client, self.chance, disorder=scenario.disorder)
+        self.course = Course(scenario.slices, self.chance)
+        self.acknowledged: dict[int, tuple[Standing, Standing]] = {}
+        self._server = server
+        self._client = client
+        self._lives: list[tuple[datetime, list[tuple[int, Batch]]]] = []
+        self._deaths_of_nats: list[tuple[datetime, datetime]] = []
+        self._passages = list(scenario.passages)
+        self._strikes = 0
+        self._port = 0
+        self._database_address = ""
+        self._striking = asyncio.Lock()
+        self._setters = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, scenario: Scenario, database_url: str, folder: Path) -> AsyncIterator[Self]:
+        """Prepare a database with alerts, and run NATS and a market; no replica runs yet."""
+        market = f"127.0.0.1:{free_port()}"
+        server = NatsServer(folder)
+        server.start()
+        client = await nats.connect(server.url, reconnect_time_wait=0.05, max_reconnect_attempts=-1, error_cb=_ignore)
+        try:
+            async with Database.open(database_url) as database, SmallMarket.serving(market):
+                await ensure_schema(database, "alerts")
+                stand = cls(scenario, server, client, Tables(database))
+                stand._database_address = database_url
+                await stand._seed()
+                environment = _environment(folder, server.url, database_url, market)
+                stand.replicas = [Replica(each, environment, folder) for each in range(scenario.replicas)]
+                with stand._ending():
+                    yield stand
+        finally:
+            await client.close()
+            server.stop()
+
+    async def run(self) -> Outcome:
+        """Let prices take their course while somebody dies, and judge it once all is quiet."""
+        async with self._controlled(), self._attended():
+            await self._evaluating()
+            await asyncio.gather(self._publish(), *(self._set_now_and_then() for _ in range(SETTERS)))
+            # What a fault has not struck yet is not waited for any longer.
+            self._passages.clear()
+            return await self._settle()
+
+    async def _seed(self) -> None:
+        laid = lay(self.scenario.crossings + self.scenario.crossings // 20)
+        await self.tables.insert("alerts", seed_rows(laid, datetime.now(UTC)))
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for replica in self.replicas:
+                replica.stop()
+
+    @asynccontextmanager
+    async def _controlled(self) -> AsyncIterator[None]:
+        """Be asked by processes that have come to their point; who dies there by itself asks nobody."""
+        if self.scenario.victim in (PROCESS, BOTH):
+            yield
+            return
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self._port = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+
+    @asynccontextmanager
+    async def _attended(self) -> AsyncIterator[None]:
+        for replica in self.replicas:
+            replica.start(self._next_fault())
+        attending = [asyncio.create_task(self._attend(replica)) for replica in self.replicas]
+        try:
+            yield
+        finally:
+            for task in attending:
+                task.cancel()
+            ended = await asyncio.gather(*attending, return_exceptions=True)
+            for each in ended:
+                if isinstance(each, AssertionError):
+                    raise each
+
+    def _next_fault(self) -> list[str]:
+        """Return the next process's fault; one that asks is answered again and again, at its first passages' pace."""
+        if not self._passages:
+            return []
+        passage = self._passages[0] if self._port else self._passages.pop(0)
+        return [self.scenario.point, str(passage), str(self._port)]
+
+    async def _attend(self, replica: Replica) -> None:
+        """Start a process again, a moment after it has died."""
+        while True:
+            code = replica.exit_code
+            if code is not None:
+                assert code == -signal.SIGKILL, f"alerts ended with {code}:\n{replica.log[-4000:]}"
+                self._strikes += 1
+                await asyncio.sleep(DOWN_SECONDS)
+                if self.scenario.victim == BOTH:
+                    await self._kill_nats()
+                    await asyncio.to_thread(self._server.start)
+                replica.start(self._next_fault())
+            await asyncio.sleep(0.02)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        async with self._striking:
+            is_wanted = bool(self._passages)
+            if is_wanted:
+                self._passages.pop(0)
+                self._strikes += 1
+                await (self._kill_nats() if self.scenario.victim == NATS else self._kill_database())
+            writer.write(b"!")
+            writer.close()
+            if is_wanted and self.scenario.victim == NATS:
+                await asyncio.sleep(DOWN_SECONDS)
+                await asyncio.to_thread(self._server.start)
+
+    async def _kill_nats(self) -> None:
+        """Read what the stream of ticks holds, which nobody adds to meanwhile, and end its server."""
+        async with self.feed.pause:
+            created_at, held = await self._read_stream()
+            self._deaths_of_nats.append((created_at, await self.tables.evaluated_at()))
+            self._lives.append((created_at, held))
+            await asyncio.to_thread(self._server.kill)
+            # Nothing is published into a connection that is not known to be dead yet.
+            while self._client.is_connected:
+                await asyncio.sleep(0.01)
+
+    async def _read_stream(self) -> tuple[datetime, list[tuple[int, Batch]]]:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return await read_stream(self._client)
+            except nats.js.errors.NotFoundError:
+                assert time.monotonic() < deadline, "nobody made the stream of ticks"
+                await asyncio.sleep(0.1)
+
+    async def _kill_database(self) -> None:
+        """Kill the processes that serve this database's connections; PostgreSQL ends all others and recovers."""
+        connection = await asyncpg.connect(
+            self._database_address.replace("postgresql+asyncpg", "postgresql"), timeout=5
+        )
+        try:
+            rows = await connection.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            for row in rows:
+                with suppress(ProcessLookupError):
+                    os.kill(row["pid"], signal.SIGKILL)
+        finally:
+            connection.terminate()
+
+    async def _evaluating(self) -> None:
+        """Wait until a replica evaluates ticks, or one was so far that it died."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self._strikes and not all([await replica.is_evaluating() for replica in self.replicas]):
+            assert time.monotonic() < deadline, self.replicas[0].log[-4000:]
+            await asyncio.sleep(0.05)
+
+    async def _publish(self) -> None:
+        for number in range(self.scenario.slices):
+            await self.feed.publish(self.course.prices(number))
+            await asyncio.sleep(self.scenario.slice_seconds)
+        await self.feed.finish()
+        self._setters = -1
+
+    async def _set_now_and_then(self) -> None:
+        """Set alerts near the price, some of which are true already, as long as prices move."""
+        while self._setters >= 0:
+            self._setters += 1
+            instrument = self.chance.choice(INSTRUMENTS)
+            kind = self.chance.choice(("buy", "sell"))
+            price = self.course.latest[instrument] + Decimal(self.chance.randint(-3_000, 3_000)) / 100
+            await self._set(f"late-{self._setters}", kind, instrument, price)
+            await asyncio.sleep(self.scenario.slice_seconds / 2)
+
+    async def _set(self, user_id: str, kind: str, instrument: str, price: Decimal) -> int | None:
+        """Set an alert at any replica; None when it was not acknowledged, whether or not it is set."""
+        request = alerts_pb2.SetAlertRequest(user_id=user_id, type=TYPES[kind], symbol=instrument, price=f"{price:f}")
+        replica = self.chance.choice(self.replicas)
+        before = await self._standing()
+        async with grpc.aio.insecure_channel(replica.address, options=CHANNEL_OPTIONS) as channel:
+            try:
+                answer = await alerts_pb2_grpc.AlertServiceStub(channel).SetAlert(request, timeout=SET_SECONDS)
+            except grpc.aio.AioRpcError:
+                return None
+        self.acknowledged[int(answer.alert.id)] = before, await self._standing()
+        return int(answer.alert.id)
+
+    async def _standing(self) -> Standing:
+        """Say which life of the stream there is now and how far it is; None when that cannot be known."""
+        try:
+            stream = await self._client.jetstream(timeout=1).stream_info("TICKS")
+        except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
+            return None
+        return None if stream.created is None else (stream.created, stream.state.last_seq)
+
+    async def _settle(self) -> Outcome:
+        """Wait until an alert of each shard, set behind everything, has fired and been told of; then judge."""
+        witnesses = [await self._set_witness(shard) for shard in range(len(INSTRUMENTS) // INSTRUMENTS_PER_SHARD)]
+        deadline = time.monotonic() + SETTLE_SECONDS
+        await self.feed.publish(dict(self.course.latest))
+        await self.feed.finish()
+        while True:
+            outcome = await self._look(set(witnesses))
+            if outcome is not None and (not outcome.verdict.problems or time.monotonic() > deadline):
+                return outcome
+            assert time.monotonic() < deadline, (
+                f"not all fired; {self._strikes} strikes\n{self.replicas[0].log[-3000:]}"
+            )
+            await asyncio.sleep(0.5)
+
+    async def _set_witness(self, shard: int) -> int:
+        deadline = time.monotonic() + SETTLE_SECONDS
+        number = 0
+        while True:
+            number += 1
+            instrument = INSTRUMENTS[shard * INSTRUMENTS_PER_SHARD]
+            alert_id = await self._set(f"witness-{shard}-{number}", "sell", instrument, Decimal("0.01"))
+            if alert_id is not None:
+                return alert_id
+            assert time.monotonic() < deadline, f"nothing can be set\n{self.replicas[0].log[-3000:]}"
+            await asyncio.sleep(0.1)
+
+    async def _look(self, witnesses: set[int]) -> Outcome | None:
+        """Judge what there is now; None while a witness has not fired or something waits to be told."""
+        try:
+            records = await self.tables.records()
+            if not witnesses <= {fire.alert_id for fire in records.fires} or await self.tables.count("outbox"):
+                return None
+            return await self._judge(records)
+        except DatabaseUnavailable:
+            return None
+
+    async def _judge(self, records: Records) -> Outcome:
+        ordinals = await self.tables.ordinals()
+        lives = [*self._lives, await self._read_stream()]
+        held = held_batches(
+            [(Place(ordinals.get(created_at, 0), sequence), batch) for sequence, batch in life]
+            for created_at, life in lives
+        )
+        deaths = [Death(ordinals.get(created_at, 0), at) for created_at, at in self._deaths_of_nats]
+        verdict = Oracle(self.feed.sent, held, deaths).judge(records)
+        events = await fired_events(self._client)
+        return Outcome(
+            verdict=verdict,
+            deaths=self._strikes,
+            acknowledged=len(self.acknowledged),
+            intervals=Counter(interval.reason for interval in records.intervals),
+            events=Counter((int(event.alert.id), event.alert.generation) for event in events),
+            told={(fire.alert_id, fire.generation) for fire in records.fires},
+            lost=self.acknowledged.keys() - {alert.id for alert in records.alerts},
+            misplaced=[str(alert) for alert in records.alerts if self._is_misplaced(alert, ordinals)],
+        )
+
+    def _is_misplaced(self, alert: ArmedAlert, ordinals: Mapping[datetime, int]) -> bool:
+        before, after = self.acknowledged.get(alert.id, (None, None))
+        if alert.armed is None or before is None or after is None or before[0] != after[0]:
+            return False
+        stream = ordinals.get(before[0])
+        return not Place(stream or 0, before[1]) <= alert.armed <= Place(stream or 0, after[1])
+
+
+async def _ignore(_: Exception) -> None:
+    """A server that is away is what this is about."""
+
+
+def _environment(folder: Path, nats_url: str, database_url: str, market: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH")))),
+        "RUN_DIR": str(folder),
+        "NATS_URL": nats_url,
+        "ALERTS_DATABASE_URL": database_url,
+        "MARKET_ADDRESS": market,
+        "COVERAGE_PROCESS_CONFIG": "",
+        "COVERAGE_PROCESS_START": "",
+    }
