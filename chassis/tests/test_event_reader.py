@@ -159,7 +159,7 @@ async def test_an_event_waits_as_long_as_its_handler_says(bus: Bus, book: Book) 
     await tell(bus, b"one", b"two", b"three")
     async with running(EventReader(bus, SUBJECT, DURABLE, book.handle).run()):
         await book.until(lambda: b"three" in book.seen)
-        assert (await consumer(bus)).num_ack_pending >= 1
+        assert (await consumer(bus)).num_ack_pending
     assert book.seen.count(b"one") == 1
 
 

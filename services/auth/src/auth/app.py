@@ -8,22 +8,31 @@ from dataclasses import dataclass
 from functools import partial
 
 from bourse.auth.v1.accounts_pb2_grpc import add_AccountServiceServicer_to_server
+from bourse.auth.v1.contacts_pb2_grpc import add_ContactServiceServicer_to_server
 from bourse.auth.v1.keys_pb2_grpc import add_KeyServiceServicer_to_server
+from bourse.auth.v1.recovery_pb2_grpc import add_RecoveryServiceServicer_to_server
 from bourse.auth.v1.sessions_pb2_grpc import add_SessionServiceServicer_to_server
 from limits import RateLimitItem, parse
 
 from auth.domain import accounts
 from auth.domain.accounts import Accounts
+from auth.domain.contacts import Contacts
 from auth.domain.expiry import Expiry
 from auth.domain.google_login import GoogleLogin
 from auth.domain.keys import PublicKey
 from auth.domain.login import PasswordLogin
+from auth.domain.mail_orders import MailOrders
 from auth.domain.ports import IdTokens, Limit
+from auth.domain.postman import Postman
+from auth.domain.recovery import Recovery
 from auth.domain.sessions import Sessions
 from auth.domain.throttle import Throttle
 from auth.domain.users import User
+from auth.feed.mails import wanted_mail_reader
 from auth.handlers.accounts import AccountService
+from auth.handlers.contacts import ContactService
 from auth.handlers.keys import KeyService
+from auth.handlers.recovery import RecoveryService
 from auth.handlers.sessions import SessionService
 from auth.providers.attempts import WindowedAttempts
 from auth.providers.google.fetch import KeyAddress
@@ -42,6 +51,7 @@ from chassis.health import Health
 from chassis.outbox import OutboxRelay
 from chassis.rpc_server import Register, serving
 from chassis.tasks import running
+from mail.mailers import make_mailer
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +102,11 @@ async def build(settings: Settings) -> AsyncIterator[None]:
             id_tokens=await enter(_open_id_tokens(settings, clock)),
             clock=clock,
         )
-        await enter(running(parts.signer.follow(), Expiry(parts.store, clock=clock).run()))
+        mails = wanted_mail_reader(bus, _postman(settings, parts))
+        await enter(running(parts.signer.follow(), Expiry(parts.store, clock=clock).run(), mails.run()))
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
+        health.add("mails", mails.is_following, critical=False)
         await enter(serving(settings.auth_address, _services(settings, parts), health=health, settings=settings))
         yield
 
@@ -102,7 +114,23 @@ async def build(settings: Settings) -> AsyncIterator[None]:
 def _services(settings: Settings, parts: _Parts) -> list[Register]:
     policy = settings.token_policy
     sessions = Sessions(parts.store, parts.signer, clock=parts.clock, policy=policy, random_bytes=secrets.token_bytes)
-    registered = Accounts(parts.store, sessions, passwords=parts.passwords, throttle=parts.throttle, clock=parts.clock)
+    orders = MailOrders(clock=parts.clock, random_bytes=secrets.token_bytes)
+    registered = Accounts(
+        parts.store,
+        sessions,
+        orders=orders,
+        passwords=parts.passwords,
+        throttle=parts.throttle,
+        clock=parts.clock,
+    )
+    recovery = Recovery(
+        parts.store,
+        sessions,
+        orders=orders,
+        passwords=parts.passwords,
+        throttle=parts.throttle,
+        clock=parts.clock,
+    )
     login = PasswordLogin(parts.store, sessions, passwords=parts.passwords, throttle=parts.throttle, clock=parts.clock)
     google = GoogleLogin(parts.store, sessions, id_tokens=parts.id_tokens, throttle=parts.throttle, clock=parts.clock)
     keys = KeyService(parts.signer, parts.store, policy=policy, clock=parts.clock)
@@ -110,7 +138,19 @@ def _services(settings: Settings, parts: _Parts) -> list[Register]:
         partial(add_AccountServiceServicer_to_server, AccountService(registered)),
         partial(add_SessionServiceServicer_to_server, SessionService(login, google, sessions)),
         partial(add_KeyServiceServicer_to_server, keys),
+        partial(add_ContactServiceServicer_to_server, ContactService(Contacts(parts.store))),
+        partial(add_RecoveryServiceServicer_to_server, RecoveryService(recovery)),
     ]
+
+
+def _postman(settings: Settings, parts: _Parts) -> Postman:
+    return Postman(
+        parts.store,
+        make_mailer(settings),
+        public_url=settings.public_url,
+        clock=parts.clock,
+        random_bytes=secrets.token_bytes,
+    )
 
 
 def _key_source(settings: Settings, clock: Clock) -> KeySource:
@@ -142,6 +182,7 @@ def _open_passwords(settings: Settings) -> AbstractAsyncContextManager[Argon2Pas
 def _windows(settings: Settings) -> Mapping[Limit, RateLimitItem]:
     return {
         Limit.REGISTRATION_BY_NETWORK: parse(settings.auth_registration_limit),
+        Limit.RECOVERY_BY_NETWORK: parse(settings.auth_recovery_limit),
         Limit.LOGIN_BY_NETWORK: parse(settings.auth_login_limit),
         Limit.LOGIN_BY_ACCOUNT: parse(settings.auth_login_account_limit),
         Limit.LOGIN_BY_ACCOUNT_AT_HOME: parse(settings.auth_login_account_limit),

@@ -12,7 +12,8 @@ from auth.domain.keys import RotationPolicy
 from auth.domain.revocations import VERIFIER_LEEWAY
 from auth.domain.tokens import TokenPolicy
 from auth.providers.passwords import Argon2Cost
-from chassis.settings import LOOPBACK_HOSTS, ProcessSettings
+from chassis.settings import LOOPBACK_HOSTS
+from mail.settings import MailSettings
 
 DAY_SECONDS = 24 * 3600
 WEEK_SECONDS = 7 * DAY_SECONDS
@@ -28,8 +29,8 @@ def _window(text: str) -> str:
 AttemptWindow = Annotated[str, AfterValidator(_window)]
 
 
-class Settings(ProcessSettings):
-    """Auth's address, database, keys, tokens, passwords and limits, beside what all processes share.
+class Settings(MailSettings):
+    """Auth's address, database, keys, tokens, passwords and limits, beside what all share and who sends mail needs.
 
     Attributes:
         auth_address: where gRPC is served, `host:port`.
@@ -52,6 +53,7 @@ class Settings(ProcessSettings):
         auth_registration_limit: registrations a client's network may make, as `30/hour`.
         auth_login_limit: attempts to log in from one network.
         auth_login_account_limit: attempts to log in to one account without success.
+        auth_recovery_limit: how often a network may ask for new passwords, whosever.
         google_client_id: the audience of the ID tokens taken; unset means that nobody signs in with Google.
         google_jwks_url: where Google publishes its keys; plain HTTP on loopback alone.
     """
@@ -74,6 +76,7 @@ class Settings(ProcessSettings):
     auth_registration_limit: AttemptWindow = "30/hour"
     auth_login_limit: AttemptWindow = "60/minute"
     auth_login_account_limit: AttemptWindow = "10/minute"
+    auth_recovery_limit: AttemptWindow = "20/hour"
     google_client_id: str | None = Field(default=None, min_length=1, max_length=255)
     google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
 

@@ -4,29 +4,39 @@ import asyncio
 import copy
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from pydantic import SecretStr
 
 from auth.domain.accounts import Accounts, EmailTaken
+from auth.domain.contacts import Contacts
 from auth.domain.google_identities import GoogleIdentity, IdTokenInvalid
 from auth.domain.google_login import GoogleLogin
 from auth.domain.keys import PublicKey
 from auth.domain.login import PasswordLogin
+from auth.domain.mail_lists import Contact, MailList
+from auth.domain.mail_orders import MailOrders
+from auth.domain.mail_tokens import MailToken
 from auth.domain.ports import Limit
+from auth.domain.postman import Postman
+from auth.domain.recovery import Recovery
 from auth.domain.revocations import Revocation, RevocationKind
 from auth.domain.sessions import Sessions, SignedIn
 from auth.domain.throttle import Throttle
 from auth.domain.tokens import AccessClaims, RefreshToken, Session, TokenPolicy
 from auth.domain.users import IdentityProvider, NewPasswordAccount, PasswordAccount, User, UserNotFound
+from auth.domain.wanted_mails import MailKind, WantedMail
 from chassis.clock import ManualClock
+from mail.messages import Letter
 
 EMAIL = "asha@example.com"
 PASSWORD = "correct horse"  # noqa: S105  # nobody's
 HOME_ADDRESS = "192.0.2.1"
+PUBLIC_URL = "https://bourse.example.com"
 
 
 @dataclass(slots=True)
@@ -46,10 +56,20 @@ class _State:
     revocations: list[Revocation] = field(default_factory=list)
     announced: list[tuple[Revocation, ...]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    unwanted: set[tuple[str, MailList]] = field(default_factory=set)
+    wanted_mails: list[WantedMail] = field(default_factory=list)
+    mail_tokens: dict[bytes, MailToken] = field(default_factory=dict)
+    used_mail_tokens: set[bytes] = field(default_factory=set)
 
     @property
     def users(self) -> dict[str, User]:
         return {each.user.id: each.user for each in self.accounts.values()} | self.google_accounts
+
+    def replace_account(self, user_id: str, **changes: Any) -> None:
+        self.accounts = {
+            key: replace(account, **changes) if account.user.id == user_id else account
+            for key, account in self.accounts.items()
+        }
 
 
 class MemoryStore:
@@ -88,6 +108,9 @@ class _Unit:
         self.users = _MemoryUsers(state, numbers)
         self.sessions = _MemorySessions(state)
         self.revocations = _MemoryRevocations(state)
+        self.contacts = _MemoryContacts(state)
+        self.wanted_mails = _MemoryWantedMails(state)
+        self.mail_tokens = _MemoryMailTokens(state)
 
 
 class _MemoryUsers:
@@ -120,6 +143,7 @@ class _MemoryUsers:
             name=identity.name or (known.name if known else None),
             picture=identity.picture or (known.picture if known else None),
             created_at=known.created_at if known else now,
+            is_email_verified=True,
         )
         self._state.google_accounts[user.id] = user
         return user
@@ -135,14 +159,28 @@ class _MemoryUsers:
         return self._state.accounts.get(email_key)
 
     async def replace_password_hash(self, user_id: str, *, old: str, new: str) -> None:
-        for key, account in self._state.accounts.items():
-            if account.user.id == user_id and account.password_hash == old:
-                self._state.accounts[key] = replace(account, password_hash=new)
+        if await self.has_password_hash(user_id, old):
+            await self.set_password_hash(user_id, new)
+
+    async def has_password_hash(self, user_id: str, password_hash: str) -> bool:
+        return any(
+            each.user.id == user_id and each.password_hash == password_hash for each in self._state.accounts.values()
+        )
+
+    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
+        self._state.replace_account(user_id, password_hash=password_hash)
+
+    async def verify_email(self, user_id: str, email: str, now: datetime) -> User | None:  # noqa: ARG002  # not kept
+        user = self._state.users.get(user_id)
+        if user is None or user.email != email:
+            return None
+        verified = replace(user, is_email_verified=True)
+        self._state.replace_account(user_id, user=verified)
+        return verified
 
     async def grant_admin(self, user_id: str) -> None:
-        for key, account in self._state.accounts.items():
-            if account.user.id == user_id:
-                self._state.accounts[key] = replace(account, user=replace(account.user, is_admin=True))
+        user = self._state.users[user_id]
+        self._state.replace_account(user_id, user=replace(user, is_admin=True))
 
     async def lock(self, user_id: str) -> bool:
         return user_id in self._state.users
@@ -186,6 +224,11 @@ class _MemorySessions:
         session = self._live(session_id)
         self._state.revoked.add(session_id)
         return session
+
+    async def revoke_all(self, user_id: str, now: datetime) -> tuple[Session, ...]:
+        own = [each.id for each in self._state.sessions.values() if each.user_id == user_id]
+        revoked = [await self.revoke(session_id, now) for session_id in own]
+        return tuple(session for session in revoked if session is not None)
 
     async def is_owned(self, session_id: str, user_id: str) -> bool:
         session = self._state.sessions.get(session_id)
@@ -250,6 +293,99 @@ class _MemoryRevocations:
         for revocation in expired:
             self._state.revocations.remove(revocation)
         return len(expired)
+
+
+class _MemoryContacts:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def find(self, user_id: str) -> Contact | None:
+        user = self._state.users.get(user_id)
+        if user is None:
+            return None
+        wanted = frozenset(each for each in MailList if (user_id, each) not in self._state.unwanted)
+        return Contact(user, wanted, unsubscribe_token_of(user_id))
+
+    async def set_lists(self, user_id: str, wanted: Mapping[MailList, bool]) -> Contact | None:
+        self._state.unwanted -= {(user_id, each) for each, is_wanted in wanted.items() if is_wanted}
+        self._state.unwanted |= {(user_id, each) for each, is_wanted in wanted.items() if not is_wanted}
+        return await self.find(user_id)
+
+    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> bool:
+        named = [each for each in self._state.users if unsubscribe_token_of(each) == unsubscribe_token]
+        self._state.unwanted |= {(user_id, mail_list) for user_id in named}
+        return bool(named)
+
+
+class _MemoryWantedMails:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def add(self, mail: WantedMail) -> None:
+        self._state.wanted_mails.append(mail)
+
+    async def list_since(self, since: datetime, user_id: str, kind: MailKind) -> tuple[datetime, ...]:
+        asked = (each for each in self._state.wanted_mails if (each.user_id, each.kind) == (user_id, kind))
+        return tuple(sorted(each.requested_at for each in asked if each.requested_at > since))
+
+    async def delete_before(self, moment: datetime, *, at_most: int) -> int:
+        old = [each for each in self._state.wanted_mails if each.requested_at <= moment][:at_most]
+        self._state.wanted_mails = [each for each in self._state.wanted_mails if each not in old]
+        return len(old)
+
+
+class _MemoryMailTokens:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def add(self, token: MailToken) -> None:
+        if token.user_id not in self._state.users:
+            raise UserNotFound
+        self._state.mail_tokens[token.digest] = token
+
+    async def find_owner(self, digest: bytes, kind: MailKind, now: datetime) -> str | None:
+        token = self._usable(digest, kind, now)
+        return None if token is None else token.user_id
+
+    async def consume(self, digest: bytes, kind: MailKind, now: datetime) -> MailToken | None:
+        token = self._usable(digest, kind, now)
+        self._state.used_mail_tokens.add(digest)
+        return token
+
+    async def consume_all(self, user_id: str, kind: MailKind, now: datetime) -> None:  # noqa: ARG002  # not kept
+        tokens = self._state.mail_tokens.values()
+        self._state.used_mail_tokens |= {each.digest for each in tokens if (each.user_id, each.kind) == (user_id, kind)}
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        expired = [each.digest for each in self._state.mail_tokens.values() if each.expires_at <= now][:at_most]
+        for digest in expired:
+            del self._state.mail_tokens[digest]
+        return len(expired)
+
+    def _usable(self, digest: bytes, kind: MailKind, now: datetime) -> MailToken | None:
+        token = self._state.mail_tokens.get(digest)
+        if token is None or digest in self._state.used_mail_tokens:
+            return None
+        return token if token.kind is kind and token.expires_at > now else None
+
+
+def unsubscribe_token_of(user_id: str) -> str:
+    """Return the token that ends lists of an account in memory."""
+    return user_id.rjust(43, "u")
+
+
+class Letterbox:
+    """Keeps what is sent, or fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.failure: Exception | None = None
+
+    async def send(self, letter: Letter) -> None:
+        """Keep a letter."""
+        if self.failure is not None:
+            raise self.failure
+        self.letters.append(letter)
 
 
 class PlainPasswords:
@@ -338,14 +474,23 @@ class InMemoryAuth:
         self.attempts = CountedAttempts(dict.fromkeys(Limit, 1_000), wait_seconds=42.5)
         seeds = itertools.count(1)
         throttle = Throttle(self.attempts)
-        self.sessions = Sessions(
-            self.store,
-            self.signer,
-            clock=clock,
-            policy=policy,
-            random_bytes=lambda length: next(seeds).to_bytes(length, "big"),
+
+        def random_bytes(length: int) -> bytes:
+            return next(seeds).to_bytes(length, "big")
+
+        self.sessions = Sessions(self.store, self.signer, clock=clock, policy=policy, random_bytes=random_bytes)
+        orders = MailOrders(clock=clock, random_bytes=random_bytes)
+        self.accounts = Accounts(
+            self.store, self.sessions, orders=orders, passwords=self.passwords, throttle=throttle, clock=clock
         )
-        self.accounts = Accounts(self.store, self.sessions, passwords=self.passwords, throttle=throttle, clock=clock)
+        self.recovery = Recovery(
+            self.store, self.sessions, orders=orders, passwords=self.passwords, throttle=throttle, clock=clock
+        )
+        self.contacts = Contacts(self.store)
+        self.letterbox = Letterbox()
+        self.postman = Postman(
+            self.store, self.letterbox, public_url=PUBLIC_URL, clock=clock, random_bytes=random_bytes
+        )
         self.login = PasswordLogin(self.store, self.sessions, passwords=self.passwords, throttle=throttle, clock=clock)
         self.id_tokens = NamedIdentities()
         self.google_login = GoogleLogin(

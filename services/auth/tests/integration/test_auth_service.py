@@ -415,6 +415,7 @@ async def test_a_deleted_account_is_gone_refused_and_told_of_within_a_second(cli
     registered = await client.register()
     user_id = registered.user.id
     claims = await client.verified(registered.tokens)
+    assert (await asyncio.wait_for(told.get(), 5)).subject == "events.auth.mail_wanted"
     started = time.monotonic()
     await client.delete_user(user_id)
     messages = [await asyncio.wait_for(told.get(), 5) for _ in range(2)]

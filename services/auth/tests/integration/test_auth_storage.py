@@ -394,11 +394,12 @@ async def test_a_sessions_account_is_found(store: AuthStore) -> None:
 async def test_a_google_account_is_made_then_refreshed(store: AuthStore) -> None:
     async with store.transaction() as unit:
         made = await unit.users.keep_google_account(ASHA, NOW)
-    assert made == User(SUBJECT, IdentityProvider.GOOGLE, ASHA.email, ASHA.name, ASHA.picture, NOW)
+    expected = User(SUBJECT, IdentityProvider.GOOGLE, ASHA.email, ASHA.name, ASHA.picture, NOW, is_email_verified=True)
+    assert made == expected
     changed = GoogleIdentity(SUBJECT, "asha.rao@example.com", "Asha R", None)
     async with store.transaction() as unit:
         refreshed = await unit.users.keep_google_account(changed, NOW + HOUR)
-    assert refreshed == User(SUBJECT, IdentityProvider.GOOGLE, changed.email, changed.name, ASHA.picture, NOW)
+    assert refreshed == replace(expected, email=changed.email, name=changed.name)
     async with store.reading() as unit:
         assert await unit.users.find(SUBJECT) == refreshed
         assert await unit.users.find_password_account(ASHA.email) is None

@@ -27,6 +27,20 @@ async def test_a_sweep_deletes_all_that_has_expired_and_nothing_else(
     await auth.sessions.refresh(kept.tokens.refresh_token)
 
 
+async def test_a_sweep_forgets_mails_and_their_tokens(auth: InMemoryAuth) -> None:
+    await auth.register()
+    await auth.postman.deliver(auth.store.state.wanted_mails[0])
+    await auth.clock.advance(3_599)
+    assert await Expiry(auth.store, clock=auth.clock).sweep() == 0
+    await auth.clock.advance(1)
+    assert await Expiry(auth.store, clock=auth.clock).sweep() == 1
+    assert not auth.store.state.wanted_mails
+    assert auth.store.state.mail_tokens
+    await auth.clock.advance(24 * 3_600)
+    await Expiry(auth.store, clock=auth.clock).sweep()
+    assert not auth.store.state.mail_tokens
+
+
 async def test_a_sweep_of_nothing_deletes_nothing(auth: InMemoryAuth) -> None:
     assert await Expiry(auth.store, clock=auth.clock).sweep() == 0
 

@@ -5,12 +5,14 @@ import logging
 from pydantic import SecretStr
 
 from auth.domain.credentials import EmailAddress, parse_email, parse_name, parse_new_password
+from auth.domain.mail_orders import MailOrders
 from auth.domain.ports import Passwords, Store
 from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
 from auth.domain.sessions import Sessions, SignedIn
 from auth.domain.throttle import Throttle, network_of
 from auth.domain.tokens import Opening
 from auth.domain.users import NewPasswordAccount, User, UserNotFound, is_possible_user_id
+from auth.domain.wanted_mails import MailKind
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
 
@@ -41,16 +43,24 @@ class Accounts:
     """Makes accounts, reads them back and deletes them."""
 
     def __init__(
-        self, store: Store, sessions: Sessions, *, passwords: Passwords, throttle: Throttle, clock: Clock
+        self,
+        store: Store,
+        sessions: Sessions,
+        *,
+        orders: MailOrders,
+        passwords: Passwords,
+        throttle: Throttle,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._sessions = sessions
+        self._orders = orders
         self._passwords = passwords
         self._throttle = throttle
         self._clock = clock
 
     async def register(self, *, email: str, password: SecretStr, name: str | None, client_address: str) -> SignedIn:
-        """Make a password account and open its first session, both or neither.
+        """Make a password account, open its first session and order a mail that verifies its address, all or nothing.
 
         Args:
             email: the address, at most 254 characters.
@@ -78,6 +88,7 @@ class Accounts:
         async with self._store.transaction() as unit:
             user = await unit.users.add(account)
             opened = await self._sessions.open(unit, user, network, Opening.REGISTER)
+            await self._orders.order(unit, user.id, MailKind.VERIFY_EMAIL)
         return self._sessions.sign_in(user, opened)
 
     async def get(self, user_id: str) -> User:

@@ -2,6 +2,7 @@
 
 import logging
 
+from auth.domain.mail_orders import WINDOW
 from auth.domain.ports import Store
 from chassis.clock import Clock
 
@@ -12,7 +13,7 @@ INTERVAL_SECONDS = 300.0
 
 
 class Expiry:
-    """Deletes expired sessions, refresh tokens and revocations now and then."""
+    """Deletes expired sessions, tokens and revocations, and what was asked for long ago, now and then."""
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store = store
@@ -44,4 +45,6 @@ class Expiry:
         async with self._store.transaction() as unit:
             sessions = await unit.sessions.delete_expired(now, at_most=ROWS_AT_ONCE)
             revocations = await unit.revocations.delete_expired(now, at_most=ROWS_AT_ONCE)
-        return max(sessions, revocations)
+            mail_tokens = await unit.mail_tokens.delete_expired(now, at_most=ROWS_AT_ONCE)
+            wanted_mails = await unit.wanted_mails.delete_before(now - WINDOW, at_most=ROWS_AT_ONCE)
+        return max(sessions, revocations, mail_tokens, wanted_mails)

@@ -1,5 +1,6 @@
 """Signing in with an e-mail address and a password; the answer is the same, and as slow, for an unknown address."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from pydantic import SecretStr
@@ -11,13 +12,16 @@ from auth.domain.credentials import (
     normalise_password,
     parse_email,
 )
-from auth.domain.ports import Passwords, Store
+from auth.domain.ports import Passwords, Store, Unit
 from auth.domain.sessions import Sessions, SignedIn
 from auth.domain.throttle import Throttle, network_of
 from auth.domain.tokens import Opening
 from auth.domain.users import PasswordAccount, UserNotFound
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
+
+# Somebody else's login may renew the hash while ours is under way; a new password is found wrong the second time.
+LOGIN_TRIES = 2
 
 
 class CredentialsInvalid(ServiceError):
@@ -28,6 +32,10 @@ class CredentialsInvalid(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("email or password is wrong")
+
+
+class _HashReplaced(Exception):
+    """The hash that the password was compared with is not the account's any more."""
 
 
 class PasswordLogin:
@@ -55,20 +63,24 @@ class PasswordLogin:
         account = await self._find(address)
         await self._throttle.admit_login_to(address, network, is_at_home=lambda: self._is_at_home(account, network))
         candidate = normalise_password(password)
-        password_hash = None if account is None else account.password_hash
-        fits = await self._passwords.verify(candidate, password_hash)
-        if account is None or not fits:
-            raise CredentialsInvalid
-        await self._throttle.forgive(address, network)
-        try:
-            return await self._open(account, candidate, network)
-        except UserNotFound as error:
-            # Deleted since it was found.
-            raise CredentialsInvalid from error
+        for _ in range(LOGIN_TRIES):
+            verified = await self._verified(account, candidate)
+            await self._throttle.forgive(address, network)
+            with suppress(_HashReplaced):
+                return await self._open(verified, candidate, network)
+            account = await self._find(address)
+        raise CredentialsInvalid
 
     async def _find(self, email: EmailAddress) -> PasswordAccount | None:
         async with self._store.reading() as unit:
             return await unit.users.find_password_account(email.key)
+
+    async def _verified(self, account: PasswordAccount | None, password: SecretStr) -> PasswordAccount:
+        password_hash = None if account is None else account.password_hash
+        fits = await self._passwords.verify(password, password_hash)
+        if account is None or not fits:
+            raise CredentialsInvalid
+        return account
 
     async def _is_at_home(self, account: PasswordAccount | None, network: str) -> bool:
         if account is None:
@@ -78,10 +90,15 @@ class PasswordLogin:
 
     async def _open(self, account: PasswordAccount, password: SecretStr, network: str) -> SignedIn:
         renewed_hash = await self._renewed_hash(account, password)
-        async with self._store.transaction() as unit:
-            if renewed_hash is not None:
-                await unit.users.replace_password_hash(account.user.id, old=account.password_hash, new=renewed_hash)
-            opened = await self._sessions.open(unit, account.user, network, Opening.PASSWORD)
+        try:
+            async with self._store.transaction() as unit:
+                opened = await self._sessions.open(unit, account.user, network, Opening.PASSWORD)
+                await _require_hash(unit, account)
+                if renewed_hash is not None:
+                    await unit.users.replace_password_hash(account.user.id, old=account.password_hash, new=renewed_hash)
+        except UserNotFound as error:
+            # Deleted since it was found.
+            raise CredentialsInvalid from error
         return self._sessions.sign_in(account.user, opened)
 
     async def _renewed_hash(self, account: PasswordAccount, password: SecretStr) -> str | None:
@@ -91,6 +108,13 @@ class PasswordLogin:
 
     def _now(self) -> datetime:
         return self._clock.now()
+
+
+async def _require_hash(unit: Unit, account: PasswordAccount) -> None:
+    # Asked after the session was opened: a new password that is set at this moment is there by then, or its setting
+    # ends the session.
+    if not await unit.users.has_password_hash(account.user.id, account.password_hash):
+        raise _HashReplaced
 
 
 def _possible_address(email: str, password: SecretStr) -> EmailAddress:

@@ -1,6 +1,6 @@
 """What the domain needs from outside; adapters fit these shapes without inheriting from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from enum import StrEnum
@@ -10,9 +10,13 @@ from pydantic import SecretStr
 
 from auth.domain.google_identities import GoogleIdentity
 from auth.domain.keys import PublicKey
+from auth.domain.mail_lists import Contact, MailList
+from auth.domain.mail_tokens import MailToken
 from auth.domain.revocations import Revocation
 from auth.domain.tokens import AccessClaims, RefreshToken, Session
 from auth.domain.users import NewPasswordAccount, PasswordAccount, User
+from auth.domain.wanted_mails import MailKind, WantedMail
+from mail.messages import Letter
 
 
 class Users(Protocol):
@@ -48,6 +52,18 @@ class Users(Protocol):
 
     async def replace_password_hash(self, user_id: str, *, old: str, new: str) -> None:
         """Store a new hash of the same password, unless the password was changed meanwhile."""
+        ...
+
+    async def has_password_hash(self, user_id: str, password_hash: str) -> bool:
+        """Say whether this is still the account's hash."""
+        ...
+
+    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
+        """Store the hash of a new password."""
+        ...
+
+    async def verify_email(self, user_id: str, email: str, now: datetime) -> User | None:
+        """Count an account's address as verified if it is still this one; None when it is not, or the account gone."""
         ...
 
     async def grant_admin(self, user_id: str) -> None:
@@ -91,6 +107,10 @@ class SessionRecords(Protocol):
 
     async def revoke(self, session_id: str, now: datetime) -> Session | None:
         """End a session and return it; None when it was ended before or is gone."""
+        ...
+
+    async def revoke_all(self, user_id: str, now: datetime) -> tuple[Session, ...]:
+        """End all sessions of an account that were not ended before, and return them."""
         ...
 
     async def is_owned(self, session_id: str, user_id: str) -> bool:
@@ -142,6 +162,69 @@ class Revocations(Protocol):
         ...
 
 
+class Contacts(Protocol):
+    """Where accounts are written to and about what they want to be."""
+
+    async def find(self, user_id: str) -> Contact | None:
+        """Return the contact of an account."""
+        ...
+
+    async def set_lists(self, user_id: str, wanted: Mapping[MailList, bool]) -> Contact | None:
+        """Keep which lists an account wants, those not named as they were, and return how it stands."""
+        ...
+
+    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> bool:
+        """End a list of the account with this token; say whether there is one."""
+        ...
+
+
+class WantedMails(Protocol):
+    """The mails that were asked for lately."""
+
+    async def add(self, mail: WantedMail) -> None:
+        """Store that a mail is wanted and, in the same transaction, the event that gets it sent."""
+        ...
+
+    async def list_since(self, since: datetime, user_id: str, kind: MailKind) -> tuple[datetime, ...]:
+        """Return when mails of a kind were asked for after `since`, oldest first."""
+        ...
+
+    async def delete_before(self, moment: datetime, *, at_most: int) -> int:
+        """Forget those asked for before; return how many."""
+        ...
+
+
+class MailTokens(Protocol):
+    """The tokens that mails carry."""
+
+    async def add(self, token: MailToken) -> None:
+        """Store a new token.
+
+        Raises:
+            UserNotFound: its account was deleted a moment ago.
+        """
+        ...
+
+    async def find_owner(self, digest: bytes, kind: MailKind, now: datetime) -> str | None:
+        """Return the id of the account that a usable token acts for; None when it is unknown, used or expired."""
+        ...
+
+    async def consume(self, digest: bytes, kind: MailKind, now: datetime) -> MailToken | None:
+        """Use up a token and return it; None when it is unknown, used or expired.
+
+        Of two that consume one token at once, exactly one succeeds.
+        """
+        ...
+
+    async def consume_all(self, user_id: str, kind: MailKind, now: datetime) -> None:
+        """Use up all tokens of a kind that an account has."""
+        ...
+
+    async def delete_expired(self, now: datetime, *, at_most: int) -> int:
+        """Delete those that have expired; return how many."""
+        ...
+
+
 class Unit(Protocol):
     """The repositories in one transaction."""
 
@@ -158,6 +241,21 @@ class Unit(Protocol):
     @property
     def revocations(self) -> Revocations:
         """Return the revocations."""
+        ...
+
+    @property
+    def contacts(self) -> Contacts:
+        """Return the contacts."""
+        ...
+
+    @property
+    def wanted_mails(self) -> WantedMails:
+        """Return the mails that were asked for."""
+        ...
+
+    @property
+    def mail_tokens(self) -> MailTokens:
+        """Return the tokens of mails."""
         ...
 
 
@@ -193,6 +291,7 @@ class Limit(StrEnum):
     """What attempts are counted by."""
 
     REGISTRATION_BY_NETWORK = "registration-by-network"
+    RECOVERY_BY_NETWORK = "recovery-by-network"
     LOGIN_BY_NETWORK = "login-by-network"
     LOGIN_BY_ACCOUNT = "login-by-account"
     LOGIN_BY_ACCOUNT_AT_HOME = "login-by-account-at-home"
@@ -231,5 +330,17 @@ class IdTokens(Protocol):
         Raises:
             IdTokenInvalid: it is not one that Google gave out for us, or it is over.
             GoogleUnavailable: the keys are out of reach.
+        """
+        ...
+
+
+class Outgoing(Protocol):
+    """Takes letters to people."""
+
+    async def send(self, letter: Letter) -> None:
+        """Return when the letter was taken.
+
+        Raises:
+            ServiceError: it was not taken, or will never be.
         """
         ...

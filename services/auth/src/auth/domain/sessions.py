@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 CLAIM_MAX_LENGTH = 255
 SESSIONS_LISTED = 1_000
+# What one event tells of: a message of the bus has a largest size.
+REVOCATIONS_TOLD_AT_ONCE = 1_000
 
 
 class RefreshTokenInvalid(ServiceError):
@@ -183,6 +185,21 @@ class Sessions:
             has_ended = is_open and await self._end(unit, session_id)
         if not has_ended:
             raise SessionNotFound
+
+    async def end_all(self, unit: Unit, user_id: str) -> int:
+        """End an account's sessions in the caller's transaction and refuse their tokens; return how many there were.
+
+        Each session is refused by its own id: tokens of sessions that are opened afterwards are good.
+        """
+        now = self._now()
+        ended = await unit.sessions.revoke_all(user_id, now)
+        refused = [
+            Revocation(RevocationKind.SESSION, session.id, session.access_expires_at + VERIFIER_LEEWAY)
+            for session in ended
+        ]
+        for start in range(0, len(refused), REVOCATIONS_TOLD_AT_ONCE):
+            await unit.revocations.add(refused[start : start + REVOCATIONS_TOLD_AT_ONCE], now)
+        return len(ended)
 
     async def _renew(self, unit: Unit, digest: bytes) -> tuple[User, Opened] | None:
         now = self._now()

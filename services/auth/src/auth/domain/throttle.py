@@ -1,4 +1,4 @@
-"""How often someone may try to sign up or in.
+"""How often someone may try to sign up or in, or ask for a new password.
 
 Attempts are counted by the client's network and by the account. The account's window is short, and an address at
 which the account holds a session has a budget of its own: whoever guesses at an account from elsewhere slows its owner
@@ -39,6 +39,17 @@ class RegistrationThrottled(ServiceError):
         super().__init__(f"too many registrations; try again in {_whole_seconds(retry_after_seconds)} s")
 
 
+class RecoveryThrottled(ServiceError):
+    """The network or the account has asked for too many mails."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "RECOVERY_THROTTLED"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"too many mails were asked for; try again in {_whole_seconds(retry_after_seconds)} s")
+
+
 class Throttle:
     """Counts attempts and refuses those over the limits."""
 
@@ -54,6 +65,16 @@ class Throttle:
         wait = await self._attempts.count(Limit.REGISTRATION_BY_NETWORK, network)
         if wait is not None:
             raise RegistrationThrottled(wait)
+
+    async def admit_recovery(self, network: str) -> None:
+        """Count a request for a new password, whatever account it is for.
+
+        Raises:
+            RecoveryThrottled: the network has had its share.
+        """
+        wait = await self._attempts.count(Limit.RECOVERY_BY_NETWORK, network)
+        if wait is not None:
+            raise RecoveryThrottled(wait)
 
     async def admit_login_from(self, network: str) -> None:
         """Count an attempt to sign in by where it comes from.

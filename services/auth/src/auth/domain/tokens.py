@@ -13,7 +13,7 @@ from auth.domain.users import IdentityProvider
 
 ACCESS_TOKEN_TYPE = "access"  # noqa: S105  # a claim's value, not a secret
 IDENTIFIER_BYTES = 16
-REFRESH_TOKEN_BYTES = 32
+SECRET_BYTES = 32
 
 RandomBytes = Callable[[int], bytes]
 
@@ -136,7 +136,12 @@ class RefreshToken:
 
 def make_refresh_token(random_bytes: RandomBytes) -> SecretStr:
     """Return a new refresh token of 256 random bits."""
-    return SecretStr(_text_of(random_bytes(REFRESH_TOKEN_BYTES)))
+    return make_secret(random_bytes)
+
+
+def make_secret(random_bytes: RandomBytes) -> SecretStr:
+    """Return 256 random bits as 43 characters that need no quoting anywhere."""
+    return SecretStr(_text_of(random_bytes(SECRET_BYTES)))
 
 
 def make_identifier(random_bytes: RandomBytes) -> str:
@@ -144,9 +149,9 @@ def make_identifier(random_bytes: RandomBytes) -> str:
     return _text_of(random_bytes(IDENTIFIER_BYTES))
 
 
-def digest_of(refresh_token: SecretStr) -> bytes:
-    """Return what storage keeps of a refresh token."""
-    return hashlib.sha256(refresh_token.get_secret_value().encode()).digest()
+def digest_of(token: SecretStr) -> bytes:
+    """Return what storage keeps of an opaque token, its SHA-256."""
+    return hashlib.sha256(token.get_secret_value().encode()).digest()
 
 
 def _text_of(random: bytes) -> str:

@@ -40,6 +40,7 @@ class User:
         picture: the address of a portrait; None when there is none.
         created_at: when the account was made.
         is_admin: whether tokens say that the account may administer the suite.
+        is_email_verified: whether whoever has the account has shown to receive mail at the address.
     """
 
     id: str
@@ -49,6 +50,7 @@ class User:
     picture: str | None
     created_at: datetime
     is_admin: bool = False
+    is_email_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,16 @@ class StoredSessions:
         row = (await self._connection.execute(revoking)).one_or_none()
         return None if row is None else _session_of(row)
 
+    async def revoke_all(self, user_id: str, now: datetime) -> tuple[Session, ...]:
+        """End an account's sessions; what it returns is as the last renewals left them."""
+        revoking = (
+            update(SESSIONS)
+            .where((SESSIONS.c.user_id == user_id) & SESSIONS.c.revoked_at.is_(None))
+            .values(revoked_at=now)
+            .returning(SESSIONS)
+        )
+        return tuple(_session_of(row) for row in await self._connection.execute(revoking))
+
     async def is_owned(self, session_id: str, user_id: str) -> bool:
         """Say whether the session is this account's."""
         owned = (SESSIONS.c.id == session_id) & (SESSIONS.c.user_id == user_id)

@@ -5,9 +5,12 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.storage.contacts import StoredContacts
+from auth.storage.mail_tokens import StoredMailTokens
 from auth.storage.revocations import StoredRevocations
 from auth.storage.sessions import StoredSessions
 from auth.storage.users import StoredUsers
+from auth.storage.wanted_mails import StoredWantedMails
 from chassis.database import Database
 
 
@@ -18,6 +21,14 @@ class StoredUnit:
         self.users = StoredUsers(connection)
         self.sessions = StoredSessions(connection)
         self.revocations = StoredRevocations(connection)
+        self.contacts = StoredContacts(connection)
+        self.wanted_mails = StoredWantedMails(connection)
+        self.mail_tokens = StoredMailTokens(connection)
+
+    @property
+    def are_announced(self) -> bool:
+        """Say whether the transaction has put something in the outbox."""
+        return self.users.are_announced or self.revocations.are_announced or self.wanted_mails.are_announced
 
 
 class AuthStore:
@@ -37,7 +48,7 @@ class AuthStore:
         async with self._database.transaction() as connection:
             unit = StoredUnit(connection)
             yield unit
-        if unit.revocations.are_announced or unit.users.are_announced:
+        if unit.are_announced:
             self._announce()
 
     @asynccontextmanager

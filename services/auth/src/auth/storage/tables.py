@@ -1,5 +1,7 @@
 """The tables of auth's database; migrations make them."""
 
+import secrets
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -13,12 +15,18 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    true,
 )
 
 from chassis.database import UtcDateTime
 from chassis.outbox import outbox_table
 
 METADATA = MetaData()
+
+
+def _unsubscribe_token() -> str:
+    return secrets.token_urlsafe(32)
+
 
 # Hands out the ids of password accounts; a number is never used twice, a deleted account's included.
 ACCOUNT_NUMBERS = Table(
@@ -41,6 +49,12 @@ USERS = Table(
     Column("picture", Text),
     Column("is_admin", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("email_verified_at", UtcDateTime),
+    Column("are_alert_mails_wanted", Boolean, nullable=False, server_default=true()),
+    Column("are_summary_mails_wanted", Boolean, nullable=False, server_default=true()),
+    # In clear: it stands in every mail of a list, and can do nothing but end one.
+    Column("unsubscribe_token", String(43), nullable=False, default=_unsubscribe_token),
+    Index("users_unsubscribe_token", "unsubscribe_token", unique=True),
     CheckConstraint(
         "(identity_provider = 'password') = (email_key IS NOT NULL AND password_hash IS NOT NULL)",
         name="users_password_is_whole",
@@ -80,6 +94,32 @@ REVOCATIONS = Table(
     Column("subject", String(255), primary_key=True),
     Column("expires_at", UtcDateTime, nullable=False),
     Index("revocations_expiry", "expires_at"),
+)
+
+# What was asked for in the last hour, also for accounts that do not exist: hence no foreign key.
+WANTED_MAILS = Table(
+    "wanted_mails",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("user_id", String(255), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Index("wanted_mails_of_user", "user_id", "kind", "requested_at"),
+    Index("wanted_mails_age", "requested_at"),
+)
+
+MAIL_TOKENS = Table(
+    "mail_tokens",
+    METADATA,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("user_id", String(255), ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("email", String(254), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Index("mail_tokens_of_user", "user_id", "kind"),
+    Index("mail_tokens_expiry", "expires_at"),
 )
 
 OUTBOX = outbox_table(METADATA)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from auth.domain.accounts import EmailTaken
 from auth.domain.google_identities import GoogleIdentity
 from auth.domain.users import IdentityProvider, NewPasswordAccount, PasswordAccount, User
-from auth.storage.tables import ACCOUNT_NUMBERS, OUTBOX, SESSIONS, USERS
+from auth.storage.tables import ACCOUNT_NUMBERS, OUTBOX, SESSIONS, USERS, WANTED_MAILS
 from bourse.auth.v1 import events_pb2
 from chassis.outbox import OutboxEvent, enqueue
 
@@ -72,6 +72,7 @@ class StoredUsers:
             picture=identity.picture,
             is_admin=False,
             created_at=now,
+            email_verified_at=now,
         )
         new = adding.excluded
         keeping = adding.on_conflict_do_update(
@@ -80,34 +81,57 @@ class StoredUsers:
                 "email": new.email,
                 "name": func.coalesce(new.name, USERS.c.name),
                 "picture": func.coalesce(new.picture, USERS.c.picture),
+                # Whatever the address is now, Google has verified it.
+                "email_verified_at": func.coalesce(USERS.c.email_verified_at, new.email_verified_at),
             },
             where=USERS.c.identity_provider == IdentityProvider.GOOGLE.value,
         ).returning(USERS)
         row = (await self._connection.execute(keeping)).one_or_none()
-        return None if row is None else _user_of(row)
+        return None if row is None else user_of(row)
 
     async def find(self, user_id: str) -> User | None:
         """Return the account with this id."""
         found = await self._connection.execute(select(USERS).where(USERS.c.id == user_id))
         row = found.one_or_none()
-        return None if row is None else _user_of(row)
+        return None if row is None else user_of(row)
 
     async def find_of_session(self, session_id: str) -> User | None:
         """Return the account that a session belongs to."""
         query = select(USERS).join(SESSIONS, SESSIONS.c.user_id == USERS.c.id).where(SESSIONS.c.id == session_id)
         row = (await self._connection.execute(query)).one_or_none()
-        return None if row is None else _user_of(row)
+        return None if row is None else user_of(row)
 
     async def find_password_account(self, email_key: str) -> PasswordAccount | None:
         """Return the password account of a normalised address."""
         found = await self._connection.execute(select(USERS).where(USERS.c.email_key == email_key))
         row = found.one_or_none()
-        return None if row is None else PasswordAccount(_user_of(row), row.password_hash)
+        return None if row is None else PasswordAccount(user_of(row), row.password_hash)
 
     async def replace_password_hash(self, user_id: str, *, old: str, new: str) -> None:
         """Store a new hash unless the old one has been replaced meanwhile."""
         unchanged = (USERS.c.id == user_id) & (USERS.c.password_hash == old)
         await self._connection.execute(update(USERS).where(unchanged).values(password_hash=new))
+
+    async def has_password_hash(self, user_id: str, password_hash: str) -> bool:
+        """Say whether the account has this hash, as others have committed it by now."""
+        named = (USERS.c.id == user_id) & (USERS.c.password_hash == password_hash)
+        return bool((await self._connection.execute(select(exists().where(named)))).scalar_one())
+
+    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
+        """Store the hash of a new password."""
+        await self._connection.execute(update(USERS).where(USERS.c.id == user_id).values(password_hash=password_hash))
+
+    async def verify_email(self, user_id: str, email: str, now: datetime) -> User | None:
+        """Count the address as verified, from the first time on."""
+        columns = USERS.c
+        verifying = (
+            update(USERS)
+            .where((columns.id == user_id) & (columns.email == email))
+            .values(email_verified_at=func.coalesce(columns.email_verified_at, now))
+            .returning(USERS)
+        )
+        row = (await self._connection.execute(verifying)).one_or_none()
+        return None if row is None else user_of(row)
 
     async def grant_admin(self, user_id: str) -> None:
         """Make the account an administrator's."""
@@ -119,7 +143,8 @@ class StoredUsers:
         return (await self._connection.execute(locking)).one_or_none() is not None
 
     async def delete(self, user_id: str, now: datetime) -> None:
-        """Delete the account and put the event in the outbox."""
+        """Delete the account with what was asked for it, and put the event in the outbox."""
+        await self._connection.execute(delete(WANTED_MAILS).where(WANTED_MAILS.c.user_id == user_id))
         await self._connection.execute(delete(USERS).where(USERS.c.id == user_id))
         await enqueue(self._connection, OUTBOX, [_deletion_of(user_id, now)])
         self.are_announced = True
@@ -134,7 +159,8 @@ def _deletion_of(user_id: str, now: datetime) -> OutboxEvent:
     return OutboxEvent(DELETED_SUBJECT, message_id, message.SerializeToString(), now)
 
 
-def _user_of(row: Row[Any]) -> User:
+def user_of(row: Row[Any]) -> User:
+    """Return the account that a row of the users holds."""
     return User(
         id=row.id,
         identity_provider=IdentityProvider(row.identity_provider),
@@ -143,4 +169,5 @@ def _user_of(row: Row[Any]) -> User:
         picture=row.picture,
         created_at=row.created_at,
         is_admin=row.is_admin,
+        is_email_verified=row.email_verified_at is not None,
     )

@@ -1,0 +1,1 @@
+"""What auth hears over NATS."""
