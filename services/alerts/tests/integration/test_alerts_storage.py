@@ -471,6 +471,7 @@ async def test_what_was_kept_before_terms_and_receipts_is_still_read(settings: S
                 for column in columns:
                     await connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
             await connection.exec_driver_sql("DROP TABLE deleted_alerts")
+            await connection.exec_driver_sql("DROP TABLE deliveries")
             await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
             await connection.exec_driver_sql(
                 "INSERT INTO alerts (id, user_id, type, instrument, symbol, price, generation, state, created_at) "
