@@ -8,12 +8,15 @@ from uuid import uuid4
 
 import grpc
 
+from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc
 from bourse.brokers.v1 import brokers_pb2
 from bourse.market.v1 import (
     calendars_pb2,
     calendars_pb2_grpc,
     corporate_actions_pb2,
     corporate_actions_pb2_grpc,
+    history_pb2,
+    history_pb2_grpc,
     instruments_pb2,
     instruments_pb2_grpc,
     quotes_pb2,
@@ -54,10 +57,68 @@ class NoSources(ServiceError):
     reason = "SOURCES_UNAVAILABLE"
 
 
+class NoSuchUser(ServiceError):
+    """What auth answers when it has no such account."""
+
+    code = Code.NOT_FOUND
+    reason = "USER_NOT_FOUND"
+
+
+class SmallAuth(contacts_pb2_grpc.ContactServiceServicer):
+    """Knows the contacts it was given.
+
+    Attributes:
+        is_down: whether every call fails.
+    """
+
+    def __init__(self) -> None:
+        self._contacts: dict[str, contacts_pb2.Contact] = {}
+        self.is_down = False
+
+    def know(
+        self, user_id: str, email: str = "asha@example.com", *, is_verified: bool = True, wants_summary: bool = True
+    ) -> None:
+        """Know where a user is written to from now on."""
+        self._contacts[user_id] = contacts_pb2.Contact(
+            user_id=user_id,
+            email=email,
+            name="Asha",
+            is_email_verified=is_verified,
+            preferences=[
+                contacts_pb2.MailPreference(list=contacts_pb2.MAIL_LIST_ALERTS, is_wanted=False),
+                contacts_pb2.MailPreference(list=contacts_pb2.MAIL_LIST_PORTFOLIO_SUMMARY, is_wanted=wants_summary),
+            ],
+            unsubscribe_token="T" * 43,
+        )
+
+    async def GetContact(  # noqa: N802  # the contract's name
+        self,
+        request: contacts_pb2.GetContactRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",  # noqa: ARG002  # gRPC's shape
+    ) -> contacts_pb2.GetContactResponse:
+        """Say where a user is written to."""
+        if self.is_down:
+            raise NoSources("auth is down")
+        if request.user_id not in self._contacts:
+            raise NoSuchUser("there is no such user")
+        return contacts_pb2.GetContactResponse(contact=self._contacts[request.user_id])
+
+    @asynccontextmanager
+    async def serving(self, address: str) -> AsyncIterator[None]:
+        """Serve at `address` until the block is left."""
+
+        def register(server: grpc.aio.Server) -> None:
+            contacts_pb2_grpc.add_ContactServiceServicer_to_server(self, server)
+
+        async with serving(address, [register], health=Health(), settings=ProcessSettings()):
+            yield
+
+
 class SmallMarket(
     quotes_pb2_grpc.QuoteServiceServicer,
     instruments_pb2_grpc.InstrumentServiceServicer,
     corporate_actions_pb2_grpc.CorporateActionServiceServicer,
+    history_pb2_grpc.HistoryServiceServicer,
     calendars_pb2_grpc.CalendarServiceServicer,
 ):
     """Knows the instruments, quotes, splits and sessions it was given, and what it was asked.
@@ -79,6 +140,7 @@ class SmallMarket(
         self.split_requests: list[list[str]] = []
         self.is_down = False
         self._unpriced: set[str] = set()
+        self._bars: dict[str, history_pb2.ListDailyBarsResponse] = {}
 
     def list_instrument(self, instrument: str, name: str) -> None:
         """Know what an instrument is called from now on."""
@@ -116,6 +178,16 @@ class SmallMarket(
         )
         quote.provenance.as_of.FromDatetime(at)
         self._quotes[instrument] = quote
+
+    def remember(self, instrument: str, closes: dict[str, float], *, freshness: str = "LIVE") -> None:
+        """Know what an instrument cost on the days before, by date, from now on."""
+        self._bars[instrument] = history_pb2.ListDailyBarsResponse(
+            symbol=instrument,
+            bars=[history_pb2.DailyBar(date=day, close=closes[day]) for day in sorted(closes, reverse=True)],
+            provenance=quotes_pb2.Provenance(
+                source="test", freshness=quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness}")
+            ),
+        )
 
     def split(self, instrument: str, ex_date: str, new_units: int, old_units: int) -> None:
         """Know of a split from now on."""
@@ -173,6 +245,17 @@ class SmallMarket(
             raise AmbiguousSymbol(f"'{symbol}' could be {' or '.join(each.id for each in found)}; write one of these")
         return instruments_pb2.ResolveInstrumentResponse(instrument=found[0])
 
+    async def ListDailyBars(  # noqa: N802  # the contract's name
+        self,
+        request: history_pb2.ListDailyBarsRequest,
+        context: "grpc.aio.ServicerContext[Any, Any]",  # noqa: ARG002  # gRPC's shape
+    ) -> history_pb2.ListDailyBarsResponse:
+        """List what is known."""
+        self._require_up()
+        if request.symbol not in self._bars:
+            raise UnknownSymbols("no such symbol")
+        return self._bars[request.symbol]
+
     async def ListSplits(  # noqa: N802  # the contract's name
         self,
         request: corporate_actions_pb2.ListSplitsRequest,
@@ -214,6 +297,7 @@ class SmallMarket(
             quotes_pb2_grpc.add_QuoteServiceServicer_to_server(self, server)
             instruments_pb2_grpc.add_InstrumentServiceServicer_to_server(self, server)
             corporate_actions_pb2_grpc.add_CorporateActionServiceServicer_to_server(self, server)
+            history_pb2_grpc.add_HistoryServiceServicer_to_server(self, server)
             calendars_pb2_grpc.add_CalendarServiceServicer_to_server(self, server)
 
         async with serving(address, [register], health=Health(), settings=ProcessSettings()):

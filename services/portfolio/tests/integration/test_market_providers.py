@@ -9,12 +9,15 @@ import grpc
 import pytest
 from bourse.market.v1.calendars_pb2_grpc import CalendarServiceStub
 from bourse.market.v1.corporate_actions_pb2_grpc import CorporateActionServiceStub
+from bourse.market.v1.history_pb2_grpc import HistoryServiceStub
 from bourse.market.v1.quotes_pb2_grpc import QuoteServiceStub
 
 from chassis.testing import free_port
 from portfolio.domain.market import MarketUnavailable
 from portfolio.domain.quotes import Freshness, Provenance, Quote
 from portfolio.domain.splits import Split
+from portfolio.domain.value_series import PastCloses
+from portfolio.providers.past_closes import MarketCloses
 from portfolio.providers.quotes import MarketQuotes
 from portfolio.providers.sessions import MarketSessions
 from portfolio.providers.splits import MarketSplits
@@ -66,6 +69,38 @@ async def test_what_market_knows_and_has_no_price_of_is_unanswered(
 async def test_prices_in_another_currency_are_none(market: SmallMarket, channel: grpc.aio.Channel) -> None:
     market.price("NSE:TCS", 5.0, at=NOW, currency="USD")
     assert (await MarketQuotes(QuoteServiceStub(channel)).latest(["NSE:TCS"])).quotes == {}
+
+
+async def test_prices_in_any_currency_are_had_where_that_is_asked_for(
+    market: SmallMarket, channel: grpc.aio.Channel
+) -> None:
+    market.price("NASDAQ:AAPL", 5.0, at=NOW, currency="USD")
+    market.price("NSE:TCS", 6.0, at=NOW)
+    market.price("NSE:ODD", 6.0, at=NOW, currency="<b>")
+    answer = await MarketQuotes(QuoteServiceStub(channel), currency=None).latest(["NASDAQ:AAPL", "NSE:TCS", "NSE:ODD"])
+    assert {name: quote.currency for name, quote in answer.quotes.items()} == {"NASDAQ:AAPL": "USD", "NSE:TCS": "INR"}
+
+
+async def test_past_closes_come_oldest_first(market: SmallMarket, channel: grpc.aio.Channel) -> None:
+    source = MarketCloses(HistoryServiceStub(channel))
+    market.remember("NSE:TCS", {"2026-03-01": 5.1, "2026-03-03": float("nan"), "2026-03-02": 5.2})
+    market.remember("NSE:ITC", {"2026-03-01": 1.0}, freshness="SIMULATED")
+    closes = [(FIRST, Decimal("5.1")), (date(2026, 3, 2), Decimal("5.2"))]
+    assert await source.closes("NSE:TCS", first=FIRST, last=FIRST) == PastCloses(tuple(closes), is_simulated=False)
+    assert (await source.closes("NSE:ITC", first=FIRST, last=FIRST)).is_simulated
+    assert (await source.closes("NSE:NOPE", first=FIRST, last=FIRST)).closes == ()
+
+
+async def test_what_is_no_history_is_as_good_as_no_answer(market: SmallMarket, channel: grpc.aio.Channel) -> None:
+    source = MarketCloses(HistoryServiceStub(channel))
+    market.remember("NSE:TCS", {"tomorrow": 5.0})
+    market.remember("NSE:ITC", {"2026-03-01": 5.0}, freshness="UNSPECIFIED")
+    for instrument in ("NSE:TCS", "NSE:ITC"):
+        with pytest.raises(MarketUnavailable):
+            await source.closes(instrument, first=FIRST, last=FIRST)
+    market.is_down = True
+    with pytest.raises(MarketUnavailable):
+        await source.closes("NSE:NOPE", first=FIRST, last=FIRST)
 
 
 async def test_a_batch_that_is_unknown_as_a_whole_is_no_failure(market: SmallMarket, channel: grpc.aio.Channel) -> None:

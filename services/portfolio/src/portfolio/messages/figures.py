@@ -21,8 +21,9 @@ def amount_text(amount: Decimal | None, currency: str) -> str:
     """Write money with two decimals, grouped as its country does; a dash for what is unknown."""
     if amount is None:
         return NONE
-    sign = MINUS if amount < 0 else ""
-    return f"{sign}{_prefix(currency)}{_grouped(plain(abs(money(amount))), currency)}"
+    rounded = money(amount)
+    sign = MINUS if rounded < 0 else ""
+    return f"{sign}{_prefix(currency)}{_grouped(plain(abs(rounded)), currency)}"
 
 
 def price_text(price: Decimal | None, currency: str) -> str:

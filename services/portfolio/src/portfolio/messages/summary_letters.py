@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from mail.messages import Letter, Picture
+from portfolio.domain.brokers import Broker
 from portfolio.domain.contacts import Contact
 from portfolio.domain.quotes import Provenance
 from portfolio.domain.summaries import Line, PositionSection, Reality, Section, Summary, Totals
@@ -39,7 +40,7 @@ MAX_NAME_LENGTH = 60
 DISPLAY_WIDTH = 560
 
 _PREFIXES = {Reality.REAL: "", Reality.MIXED: "[Partly simulated] ", Reality.SIMULATED: "[Simulated] "}
-_BROKERS = {"zerodha": "Zerodha", "icici": "ICICI Direct"}
+_BROKERS = {Broker.ZERODHA: "Zerodha", Broker.ICICI: "ICICI Direct"}
 _GAPS = {
     Gap.NO_PAST: "there is not enough of its past yet",
     Gap.NO_ANSWER: "its past prices could not be had in time",
@@ -126,10 +127,8 @@ def shortened(name: str, length: int = MAX_NAME_LENGTH) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def source_text(provenance: Provenance | None) -> str:
+def source_text(provenance: Provenance) -> str:
     """Say where a price comes from and how far it can be relied on."""
-    if provenance is None:
-        return "no price"
     freshness = provenance.freshness.value
     return f"{provenance.source}, {freshness if freshness == 'SIMULATED' else freshness.lower()}"
 
@@ -144,6 +143,7 @@ def _filters() -> dict[str, Any]:
         "moment": moment_text,
         "age": age_text,
         "tone": tone_of,
+        "broker": _BROKERS.__getitem__,
         "shortened": shortened,
         "source": source_text,
     }
@@ -164,9 +164,9 @@ def _total_text(totals: Totals) -> str:
 
 def _titled_sections(summary: Summary) -> Iterator[tuple[str, Section | PositionSection]]:
     for holdings in summary.holdings:
-        yield f"{_BROKERS.get(holdings.name, holdings.name)} holdings", holdings
+        yield f"{_BROKERS[Broker(holdings.name)]} holdings", holdings
     for positions in summary.positions:
-        yield f"{_BROKERS.get(positions.broker.value, positions.broker.value)} positions", positions
+        yield f"{_BROKERS[positions.broker]} positions", positions
     for own in summary.own:
         yield shortened(own.name), own
 
