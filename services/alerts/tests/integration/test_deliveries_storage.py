@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
-from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
-from alerts.domain.checkpoint import Mark
+from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.deliveries import (
     GIVE_UP_AFTER,
     HOUR,
@@ -21,13 +20,12 @@ from alerts.domain.deliveries import (
     MailTry,
     Outcome,
 )
+from alerts.domain.fires import Fire
 from alerts.domain.positions import Position
-from alerts.domain.watch import Candidate
-from alerts.messages import fired_event
+from alerts.domain.tape import EvaluatedTick
 from alerts.storage.alerts import Alerts
 from alerts.storage.deliveries import Deliveries
-from alerts.storage.fires import Fires
-from alerts.storage.tables import DELIVERIES
+from alerts.storage.tables import DELIVERIES, FIRES
 from chassis.database import Database, ensure_schema
 
 START = datetime(2026, 1, 5, 9, 15, 0, 123_456, tzinfo=UTC)
@@ -52,21 +50,40 @@ def deliveries_of(database: Database, *, mails_per_hour: int = 100) -> Deliverie
     return Deliveries(database, policy, sender="Bourse <bourse@example.com>")
 
 
+TICK = EvaluatedTick(150.1, START, "sample", "feed-1", 7, 15, 9, Position(1, 41))
+FIRE = Fire(
+    alert_id=1,
+    generation=1,
+    type=AlertType.BUY,
+    instrument="NASDAQ:AAPL",
+    symbol="AAPL",
+    price=Decimal("150.10"),
+    tick=TICK,
+    before=None,
+    committed_at=START,
+    crossed_during_gap=False,
+    note=None,
+)
+
+
 async def fire(database: Database, *, alert_id: int = 1, user_id: str = "7") -> FireId:
-    alert = Alert(alert_id, user_id, AlertType.BUY, f"NASDAQ:A{alert_id}", "A", Decimal("150.10"), 1, created_at=START)
-    await Alerts(database).save(replace(alert, armed=Position(1, 40)), replaces=None)
-    candidate = Candidate(
-        alert_id=alert_id,
-        generation=1,
-        price=FiringPrice(START, 150.1, source="sample", freshness=Freshness.SIMULATED),
-        publisher_id="feed-1",
-        epoch=7,
-        shard=15,
-        sequence=9,
-        position=Position(1, 41),
-        mark=Mark(Position(1, 40), START),
-    )
-    await Fires(database, fired_event).fire([candidate], committed_at=START)
+    """Leave the receipt of a fire, as a commit of it does."""
+    receipt = {
+        **{name: getattr(TICK, name) for name in ("source", "publisher_id", "epoch", "shard", "sequence")},
+        **{name: getattr(FIRE, name) for name in ("generation", "instrument", "symbol", "committed_at")},
+        "alert_id": alert_id,
+        "user_id": user_id,
+        "type": "buy",
+        "price": "150.10",
+        "fired_at": TICK.at,
+        "fired_price": TICK.price,
+        "freshness": "SIMULATED",
+        "stream": TICK.position.stream,
+        "stream_sequence": TICK.position.sequence,
+        "crossed_during_gap": False,
+    }
+    async with database.transaction() as connection:
+        await connection.execute(insert(FIRES).values(receipt))
     return FireId(alert_id, 1)
 
 
@@ -87,7 +104,7 @@ async def test_a_mail_is_tried_by_one_until_its_lease_ends(database: Database, d
     fire_id = await fire(database)
     mail = await begin(deliveries, fire_id)
     assert (mail.user_id, mail.attempts, mail.freshness) == ("7", 1, Freshness.SIMULATED)
-    assert mail.fire == await Fires(database, fired_event).find(1, 1)
+    assert mail.fire == FIRE
     assert await deliveries.begin(fire_id, told_at=START, now=START) is None
     assert await deliveries.due(START + LEASE - timedelta(microseconds=1), limit=5) == []
     assert await deliveries.due(START + LEASE, limit=5) == [fire_id]
