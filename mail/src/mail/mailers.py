@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import uuid
 from email.message import EmailMessage
 from email.utils import parseaddr
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Protocol
 import aiosmtplib
 
 from chassis.errors import Code, ServiceError
-from mail.messages import Letter, compose
+from mail.messages import Letter, compose, mailbox_of
 from mail.settings import MailSettings, SmtpServer, parse_smtp_url
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class SmtpMailer:
         async with self._places:
             try:
                 async with asyncio.timeout(self._timeout_seconds):
-                    await self._talk(message.as_bytes(), letter.to)
+                    await self._talk(message.as_bytes(), mailbox_of(letter.to))
             except (OSError, TimeoutError, aiosmtplib.SMTPException) as error:
                 raise _refusal(error) from None
 
@@ -98,7 +99,7 @@ class SmtpMailer:
             timeout=self._timeout_seconds,
         )
         async with client:
-            await client.sendmail(parseaddr(self._sender)[1], [to], message)
+            await client.sendmail(mailbox_of(parseaddr(self._sender)[1]), [to], message)
 
 
 class FolderMailer:
@@ -120,15 +121,24 @@ class FolderMailer:
 
     def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = self._folder / f".{name}.{os.getpid()}"
+        # Two may write one letter at once: each has a file of its own until it is whole.
+        unfinished = self._folder / f".{name}.{uuid.uuid4().hex}"
         try:
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(self._folder / f"{name}.eml")
+            self._flush_names()
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def _flush_names(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _composed(letter: Letter, sender: str) -> EmailMessage:

@@ -1,13 +1,14 @@
 """What operators can set for services that send mail."""
 
 from dataclasses import dataclass
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from chassis.settings import LOOPBACK_HOSTS, ProcessSettings
+from mail.messages import mailbox_of
 
 DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
 
@@ -51,13 +52,17 @@ def parse_smtp_url(url: str) -> SmtpServer:
         raise SmtpUrlInvalid("has no usable port or host") from error
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise SmtpUrlInvalid("is not the address of a mail server")
-    options = dict(parse_qsl(parts.query))
-    if parts.path not in ("", "/") or parts.fragment or options not in ({}, {"starttls": "off"}):
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.path not in ("", "/") or parts.fragment or options not in ([], [("starttls", "off")]):
         raise SmtpUrlInvalid("has a part that means nothing (only ?starttls=off does)")
+    if port == 0 or not _are_credentials_usable(parts.username, parts.password):
+        raise SmtpUrlInvalid("has a port, a user or a password that cannot be used")
     is_off = bool(options)
     is_local = parts.hostname in LOOPBACK_HOSTS
     has_tls = parts.scheme == "smtps"
-    if is_off and parts.username and not is_local and not has_tls:
+    if is_off and has_tls:
+        raise SmtpUrlInvalid("has TLS from the first byte, so that STARTTLS means nothing")
+    if is_off and parts.username and not is_local:
         raise SmtpUrlInvalid("would send a password in clear")
     return SmtpServer(
         host=parts.hostname,
@@ -68,6 +73,20 @@ def parse_smtp_url(url: str) -> SmtpServer:
         username=unquote(parts.username) if parts.username else None,
         password=SecretStr(unquote(parts.password)) if parts.password else None,
     )
+
+
+def _is_mailbox(text: str) -> bool:
+    try:
+        mailbox_of(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _are_credentials_usable(username: str | None, password: str | None) -> bool:
+    if username is None and password is None:
+        return True
+    return all(quoted and unquote(quoted).isprintable() for quoted in (username, password))
 
 
 class MailSettings(ProcessSettings):
@@ -90,15 +109,17 @@ class MailSettings(ProcessSettings):
     @field_validator("mail_from")
     @classmethod
     def _is_an_address(cls, text: str) -> str:
-        address = parseaddr(text)[1]
-        if "@" not in address or any(character in text for character in "\r\n"):
-            raise ValueError("MAIL_FROM must be an address, such as Bourse <bourse@example.com>")
+        addresses = getaddresses([text])
+        if len(addresses) != 1 or not text.isprintable() or not _is_mailbox(addresses[0][1]):
+            raise ValueError("MAIL_FROM must be one address, such as Bourse <bourse@example.com>")
         return text
 
     @field_validator("public_url")
     @classmethod
     def _is_a_web_address(cls, text: str) -> str:
         parts = urlsplit(text)
+        if not text.isprintable() or " " in text or parts.username is not None:
+            raise ValueError("PUBLIC_URL must be a web address, such as https://api.example.com")
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
             raise ValueError("PUBLIC_URL must be a web address, such as https://api.example.com")
         return text.rstrip("/")
