@@ -15,7 +15,7 @@ CODE := protos/build.py chassis mail gateway services suite tests bench scripts
 OWN_MODULES := bourse-chassis=chassis,bourse-mail=mail,bourse-protos=bourse
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test check check-page bench demo long format protos examples openapi lock clean \
+.PHONY: help run sandbox test check check-page check-mail bench demo long format protos examples openapi lock clean \
 	contracts-compatible
 
 help: ## list the targets
@@ -53,6 +53,9 @@ contracts-compatible: $(STAMPS)/dev
 
 check-page: $(STAMPS)/dev ## look at the documentation page in headless Chromium (SCREENSHOTS=folder keeps pictures)
 	@$(BIN)/python scripts/check_page.py
+
+check-mail: $(STAMPS)/dev ## look at the mails in headless Chromium, at phone width too (SCREENSHOTS=folder keeps pictures)
+	@$(BIN)/python scripts/check_mail.py
 
 bench: $(STAMPS)/dev ## measure against bare limits, each as a ratio in one run
 	$(BIN)/python bench/run.py

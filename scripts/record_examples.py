@@ -19,7 +19,10 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 # The suite under control and the brokers' stand-ins are the tests' own, which are not installed.
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+
+
+from scripts.example_mails import NoMail, token_to  # noqa: E402
 
 from chassis.testing import free_port  # noqa: E402
 from gateway.app import api_routes  # noqa: E402
@@ -41,7 +44,10 @@ from upstreams.servers import brokers_server  # noqa: E402
 
 FILE = ROOT / "gateway/src/gateway/pages/examples.json"
 ACCOUNT = {"email": "user@example.com", "password": "correct horse battery"}
+# Loses its password and its account, which the other goes on needing.
+OTHER_ACCOUNT = {"email": "other@example.com", "password": "correct horse battery"}
 BROKER_SECRET = "sandbox-demo-secret"  # noqa: S105  # it opens nothing but the stand-ins
+UNREACHED = ("REGISTER", "LOGIN", "REFRESH", "SYNC", "WRITE", "RECOVERY", "MAIL")
 MAX_ENTRIES = 3
 MAX_MEMBERS = 8
 MAX_LINES = 6
@@ -55,6 +61,7 @@ SENT_HIDDEN = {
     "api_session": "api_session_from_redirect",
     "secret": "admin_secret",
     "refresh_token": "9f2c…",
+    "token": "token_from_the_mail",
 }
 QUERIES = {
     "GET /api/stock/financials/{symbol}": {"limit": "2"},
@@ -67,6 +74,37 @@ REGISTER = "POST /api/auth/register"
 LOG_IN = "POST /api/auth/login"
 LOG_OUT = "POST /api/auth/logout"
 REFRESH = "POST /api/auth/refresh"
+FORGOT = "POST /api/auth/password/forgot"
+RESET = "POST /api/auth/password/reset"
+VERIFY = "POST /api/auth/email/verify"
+UNSUBSCRIBE = "POST /api/email/unsubscribe"
+REVOKE = "DELETE /api/auth/sessions/{session_id}"
+DELETE_USER = "DELETE /api/auth/user/{user_id}"
+# What takes away what others show.
+LAST = (UNSUBSCRIBE, DELETE_USER)
+SENT: dict[str, dict[str, Any]] = {
+    REGISTER: {**ACCOUNT, "name": "Asha Rao"},
+    LOG_IN: ACCOUNT,
+    FORGOT: {"email": ACCOUNT["email"]},
+    "POST /api/alerts/{user_id}": {
+        "type": "buy",
+        "symbol": "NASDAQ:AAPL",
+        "price": 150.25,
+        "note": "below the average",
+    },
+    "PUT /api/alerts/{user_id}/{alert_type}/{symbol}": {"price": 1.25},
+    "POST /api/watchlists/{user_id}": {"name": "Tech Stocks"},
+    "POST /api/watchlist/{user_id}/{watchlist_id}": {"tickers": ["AAPL", "MSFT", "NSE:TCS"]},
+    "POST /api/portfolios/{user_id}": {"name": "Growth Portfolio"},
+    "PUT /api/portfolios/{user_id}/{portfolio_id}": {"name": "Growth and Income"},
+    "POST /api/portfolios/{user_id}/{portfolio_id}/stock": {
+        "stocks": [
+            {"symbol": "AAPL", "quantity": 10, "total_cost": 1500.0},
+            {"symbol": "NSE:TCS", "quantity": 2.5, "total_cost": 9600.0},
+        ]
+    },
+    "PUT /api/email/preferences/{user_id}": {"portfolio_summary": True},
+}
 
 
 class NoInput(RuntimeError):
@@ -83,6 +121,7 @@ class Recorder:
     client: httpx.Client
     document: Schema
     admin_secret: str
+    run_dir: Path
     account: dict[str, Any] = field(default_factory=dict)
 
     def record(self, operation: Operation) -> Example:
@@ -99,21 +138,27 @@ class Recorder:
         content = cut(answer.json(), "", left_out) if media_type == "application/json" else cut_text(text)
         if operation.name == REGISTER:
             self.account = answer.json()
+            self._let_an_alert_fire()
         return Example(
             answer.status_code,
             media_type,
             content,
             path=path,
-            query=query,
+            query=query | {name: text for name, text in SENT_HIDDEN.items() if name in query},
             body={**body, **{name: text for name, text in SENT_HIDDEN.items() if name in body}} if body else body,
             headers=_shown(answer.headers),
             left_out=left_out,
         )
 
     def _path(self, operation: Operation) -> dict[str, str]:
+        if operation.name == REVOKE:
+            return {"session_id": self._another_session_id()}
         return {each.name: _given(operation, each) for each in operation.parameters if each.place == "path"}
 
     def _query(self, operation: Operation) -> dict[str, str]:
+        if operation.name == UNSUBSCRIBE:
+            token = token_to("unsubscribe", self.run_dir, ACCOUNT["email"])
+            return {"token": token, "list": "portfolio-summary"}
         needed = {
             each.name: _given(operation, each)
             for each in operation.parameters
@@ -123,8 +168,6 @@ class Recorder:
 
     def _body(self, operation: Operation) -> dict[str, Any] | None:
         bodies: dict[str, dict[str, Any]] = {
-            REGISTER: {**ACCOUNT, "name": "Asha Rao"},
-            LOG_IN: ACCOUNT,
             "POST /api/portfolio/sync": {"api_key": KITE_KEY, "api_secret": BROKER_SECRET, "request_token": _code()},
             "POST /api/portfolio/icici-sync": {
                 "api_key": BREEZE_KEY,
@@ -138,15 +181,24 @@ class Recorder:
                 "secret": self.admin_secret,
             },
             "POST /icici/activate": {"api_session": _code(), "secret": self.admin_secret},
-            "POST /api/alerts/{user_id}": {"type": "buy", "symbol": "NASDAQ:AAPL", "price": 150.25},
-        }
-        if operation.name == REFRESH:
-            return {"refresh_token": self._session()["tokens"]["refresh_token"]}
+        } | SENT
         if operation.name in bodies:
             return bodies[operation.name]
+        if operation.name in (REFRESH, VERIFY, RESET):
+            return self._body_with_token(operation.name)
         if operation.bodies:
             raise NoInput(operation, "a body")
         return None
+
+    def _body_with_token(self, name: str) -> dict[str, Any]:
+        if name == REFRESH:
+            return {"refresh_token": self._session()["tokens"]["refresh_token"]}
+        if name == VERIFY:
+            return {"token": token_to("verify", self.run_dir, ACCOUNT["email"])}
+        self.client.post("/api/auth/register", json=OTHER_ACCOUNT)
+        self.client.post("/api/auth/password/forgot", json={"email": OTHER_ACCOUNT["email"]})
+        self.client.cookies.clear()
+        return {"token": token_to("reset", self.run_dir, OTHER_ACCOUNT["email"]), "password": "an entirely new one"}
 
     def _token(self, operation: Operation) -> str:
         session = self._session() if operation.name == LOG_OUT else self.account
@@ -156,6 +208,18 @@ class Recorder:
         session: dict[str, Any] = self.client.post("/api/auth/login", json=ACCOUNT).json()
         self.client.cookies.clear()
         return session
+
+    def _another_session_id(self) -> str:
+        self._session()
+        sessions = self.client.get("/api/auth/sessions", headers=self._bearer()).json()["sessions"]
+        return next(str(each["id"]) for each in sessions if not each["is_current"])
+
+    def _let_an_alert_fire(self) -> None:
+        alert = {"type": "sell", "symbol": "MSFT", "price": 0.01}
+        self.client.post("/api/alerts/me", json=alert, headers=self._bearer())
+
+    def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.account['access_token']}"}
 
 
 def _given(operation: Operation, parameter: Any) -> str:
@@ -214,12 +278,19 @@ def _within(place: str, name: str) -> str:
 def in_order(operations: list[Operation]) -> list[Operation]:
     """Return operations so that what is asked about has been made before, and is deleted after."""
     methods = ["POST", "PUT", "GET", "DELETE"]
-    return sorted(operations, key=lambda each: (each.name != REGISTER, methods.index(each.method)))
+
+    def turn(each: Operation) -> tuple[Any, ...]:
+        is_mail = each.path.startswith("/api/email/")
+        # Of what is deleted, parts go before their whole.
+        depth = -each.path.count("/") if each.method == "DELETE" else 0
+        return each.name != REGISTER, each.name in LAST, methods.index(each.method), is_mail, depth
+
+    return sorted(operations, key=turn)
 
 
 @contextmanager
-def running_suite(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run the suite and both brokers' stand-ins; yield the gateway's address and the admin secret."""
+def running_suite(folder: Path) -> Iterator[tuple[RunningSuite, str]]:
+    """Run the suite and both brokers' stand-ins; yield the suite and the admin secret."""
     admin_secret = uuid4().hex
     port = free_port()
     environment = {
@@ -228,7 +299,7 @@ def running_suite(folder: Path) -> Iterator[tuple[str, str]]:
         "ZERODHA_ADMIN_SECRET": admin_secret,
         "ICICI_API_KEY": BREEZE_KEY,
         "ICICI_API_SECRET": BROKER_SECRET,
-        **{f"GATEWAY_LIMIT_{kind}": "1000000/minute" for kind in ("REGISTER", "LOGIN", "REFRESH", "SYNC", "WRITE")},
+        **{f"GATEWAY_LIMIT_{kind}": "1000000/minute" for kind in UNREACHED},
     }
     today = datetime.now(UTC).date()
     listings = {listing.key: listing for listing in [*priced({}), call_option(today)]}
@@ -239,7 +310,7 @@ def running_suite(folder: Path) -> Iterator[tuple[str, str]]:
         suite = RunningSuite.planned(folder, environment)
         try:
             suite.start_all()
-            yield suite.gateway_url, admin_secret
+            yield suite, admin_secret
         finally:
             suite.stop_all()
 
@@ -262,15 +333,15 @@ def record(document: Schema, operations: list[Operation], wanted: set[str]) -> t
     failures: dict[str, str] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_suite(Path(folder)) as (url, admin_secret),
-        httpx.Client(base_url=url, timeout=20, trust_env=False) as client,
+        running_suite(Path(folder)) as (suite, admin_secret),
+        httpx.Client(base_url=suite.gateway_url, timeout=20, trust_env=False) as client,
     ):
-        recorder = Recorder(client, document, admin_secret)
+        recorder = Recorder(client, document, admin_secret, suite.plan.run_dir)
         for operation in in_order(operations):
             # All are asked: what one shows may be what another has made.
             try:
                 example = recorder.record(operation)
-            except (NoInput, httpx.HTTPError) as error:
+            except (NoInput, NoMail, httpx.HTTPError) as error:
                 failures[operation.name] = str(error)
                 continue
             if str(example.status) != operation.status:

@@ -60,7 +60,30 @@ STRETCHES = {
 }
 # Nor that the symbols of the path and of the query together are at most fifty.
 TWO_LISTS = {"GET /api/stock/price/{symbols}"}
-FREER_THAN_TAKEN = {REGISTER, LOG_IN, *SYNCS, *ACTIVATIONS, *STRETCHES, *TWO_LISTS}
+# Nor that a moment lies ahead, that a cursor is one that was given, or which letters a name may have.
+PEOPLES_OWN = {
+    "POST /api/alerts/{user_id}",
+    "PUT /api/alerts/{user_id}/{alert_type}/{symbol}",
+    "GET /api/alerts/{user_id}/history",
+    "POST /api/portfolios/{user_id}",
+    "PUT /api/portfolios/{user_id}/{portfolio_id}",
+    "POST /api/portfolios/{user_id}/{portfolio_id}/stock",
+    "POST /api/watchlists/{user_id}",
+    "POST /api/watchlist/{user_id}/{watchlist_id}",
+}
+# Nor that a token is one that was sent.
+TOKENS_OF_MAILS = {"POST /api/auth/password/reset", "POST /api/auth/email/verify", "POST /api/email/unsubscribe"}
+FREER_THAN_TAKEN = {
+    REGISTER,
+    LOG_IN,
+    "POST /api/auth/password/forgot",
+    *SYNCS,
+    *ACTIVATIONS,
+    *STRETCHES,
+    *TWO_LISTS,
+    *PEOPLES_OWN,
+    *TOKENS_OF_MAILS,
+}
 
 ANYBODY = described()
 # Under everybody else's id a request is refused before anything else of it is looked at.

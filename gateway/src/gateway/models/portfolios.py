@@ -1,6 +1,6 @@
 """Portfolios that users enter by hand, as clients see and send them."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
@@ -11,7 +11,8 @@ from gateway.reply import From, Money, Quantity, Reply, always
 
 MAX_STOCKS = 500
 AMOUNT_END = 1_000_000_000_000
-DIGITS = "At most 12 digits before and 8 after the point."
+SMALLEST = Decimal("0.00000001")
+DIGITS = "At most 12 digits before the point; rounded to eight decimals."
 
 
 class Stock(Reply):
@@ -64,10 +65,14 @@ class PortfolioName(BaseModel):
 
 
 def _amount(value: Any) -> str:
-    """Return a JSON number as it was written: its service reads decimals, and says which row cannot be."""
+    """Return a JSON number as a decimal: its service says which row cannot be."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")  # noqa: TRY004  # pydantic reports ValueError alone
-    return str(value)
+    if not abs(value) < AMOUNT_END:
+        return str(value)
+    # What a client computes in binary has digits nobody meant; what they leave of nothing stays what was sent.
+    rounded = Decimal(value).quantize(SMALLEST, ROUND_HALF_EVEN)
+    return str(value if rounded == value else rounded or value)
 
 
 Units = Annotated[
