@@ -68,11 +68,12 @@ def _amount(value: Any) -> str:
     """Return a JSON number as a decimal: its service says which row cannot be."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")  # noqa: TRY004  # pydantic reports ValueError alone
-    if not abs(value) < AMOUNT_END:
-        return str(value)
+    amount = Decimal(value)
+    if abs(amount) >= AMOUNT_END:
+        return str(amount)
     # What a client computes in binary has digits nobody meant; what they leave of nothing stays what was sent.
-    rounded = Decimal(value).quantize(SMALLEST, ROUND_HALF_EVEN)
-    return str(value if rounded == value else rounded or value)
+    rounded = amount.quantize(SMALLEST, ROUND_HALF_EVEN)
+    return str(amount if rounded == amount else rounded or amount)
 
 
 Units = Annotated[
