@@ -11,7 +11,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 
-WIRE = SMTP.clone(max_line_length=200, utf8=False)
+# Seven bits, because a server may take no more.
+WIRE = SMTP.clone(max_line_length=200, utf8=False, cte_type="7bit")
 
 _LETTER_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
