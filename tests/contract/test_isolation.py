@@ -374,6 +374,8 @@ KEPT = {
     "alerts.fires",
     "alerts.deliveries",
 }
+# What portfolio keeps of an account that is gone: its id and two moments, so that a sync under way does not revive it.
+TOMBSTONES = {"portfolio.portfolios": 3}
 SERVED = ("/api/auth/user/me", "/api/alerts/me", "/api/watchlists/me", "/api/portfolios/me", "/api/portfolio/holdings")
 
 
@@ -411,6 +413,8 @@ async def nothing_left(stores: Sequence[Store], owner: Owner) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         left = await rows_of(stores, owner.account.user_id)
+        for table, columns in TOMBSTONES.items():
+            assert {len(row) for row in left.pop(table, ())} <= {columns}, table
         mentions = [name for store in stores for name in await store.mentions(owner.words)]
         if not left and not mentions:
             return
