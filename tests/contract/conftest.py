@@ -11,6 +11,8 @@ from harness.clients import Account, gateway_client, register
 from harness.processes import RunningSuite
 
 FOLDER = Path(__file__).parent
+# What these ask about is decided before any database is asked: one backend shows it.
+GATEWAYS_OWN = ("test_bad_input.py", "test_fuzzing.py", "test_http.py")
 RUNNING = pytest.StashKey[ExitStack]()
 
 
@@ -30,6 +32,14 @@ def suite(
     with ExitStack() as running:
         request.config.stash[RUNNING] = running
         yield running.enter_context(running_suite(request.param, tmp_path_factory.mktemp("suite"), environment))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make long` what would ask the gateway alone for the same a second time."""
+    for item in items:
+        if item.path.name in GATEWAYS_OWN and f"[{BACKENDS[1]}" in item.name:
+            item.add_marker("long")
 
 
 @pytest.hookimpl(trylast=True)

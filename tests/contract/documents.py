@@ -366,7 +366,7 @@ class Operation:
         cached: its answers are public data, kept by the gateway.
     """
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     status: int = 200
     body: dict[str, Any] | None = None
@@ -401,6 +401,42 @@ ICICI_STATUS = Operation("GET", "/icici/status")
 ACTIVATE_ZERODHA = Operation("POST", "/zerodha/activate", status=400, body={})
 ACTIVATE_ICICI = Operation("POST", "/icici/activate", status=400, body={})
 
+# Of resources that nobody has, so that these, too, serve as often as wanted.
+SESSIONS = Operation("GET", "/api/auth/sessions", is_protected=True)
+REVOKE_SESSION = Operation("DELETE", "/api/auth/sessions/nobody-has-it", status=404, is_protected=True)
+FORGOT_PASSWORD = Operation("POST", "/api/auth/password/forgot", body={"email": "nobody@example.com"})
+RESET_PASSWORD = Operation("POST", "/api/auth/password/reset", status=400, body={})
+VERIFY_EMAIL = Operation("POST", "/api/auth/email/verify", status=400, body={})
+SEND_VERIFICATION = Operation("POST", "/api/auth/email/verification/somebody-else", status=403, is_protected=True)
+MAIL_PREFERENCES = Operation("GET", "/api/email/preferences/me", is_protected=True)
+SET_MAIL_PREFERENCES = Operation("PUT", "/api/email/preferences/me", body={"alerts": True}, is_protected=True)
+UNSUBSCRIBE = Operation("POST", "/api/email/unsubscribe?token=nobodys&list=alerts", status=400)
+SEND_SUMMARY = Operation("POST", "/api/email/portfolio-summary/somebody-else", status=403, is_protected=True)
+UPDATE_ALERT = Operation("PUT", "/api/alerts/me/sell/TSLA", status=404, body={"price": 155.0}, is_protected=True)
+DELETE_ALERT = Operation("DELETE", "/api/alerts/me/sell/TSLA", status=404, is_protected=True)
+DELETE_ALERTS = Operation("DELETE", "/api/alerts/me?type=sell", is_protected=True)
+ALERT_HISTORY = Operation("GET", "/api/alerts/me/history?limit=5", is_protected=True)
+EXPLAIN_ALERT = Operation("GET", "/api/alerts/me/sell/TSLA/explain", status=404, is_protected=True)
+WATCHLISTS = Operation("GET", "/api/watchlists/me", is_protected=True)
+CREATE_WATCHLIST = Operation("POST", "/api/watchlists/me", status=400, body={}, is_protected=True)
+WATCHLIST = Operation("GET", "/api/watchlist/me/999999999", status=404, is_protected=True)
+REPLACE_TICKERS = Operation(
+    "POST", "/api/watchlist/me/999999999", status=404, body={"tickers": ["AAPL"]}, is_protected=True
+)
+DELETE_WATCHLIST = Operation("DELETE", "/api/watchlist/me/999999999", status=404, is_protected=True)
+PORTFOLIOS = Operation("GET", "/api/portfolios/me", is_protected=True)
+CREATE_PORTFOLIO = Operation("POST", "/api/portfolios/me", status=400, body={}, is_protected=True)
+RENAME_PORTFOLIO = Operation("PUT", "/api/portfolios/me/999999999", status=404, body={"name": "x"}, is_protected=True)
+DELETE_PORTFOLIO = Operation("DELETE", "/api/portfolios/me/999999999", status=404, is_protected=True)
+PUT_STOCK = Operation(
+    "POST",
+    "/api/portfolios/me/999999999/stock",
+    status=404,
+    body={"symbol": "AAPL", "quantity": 10, "total_cost": 1500.0},
+    is_protected=True,
+)
+REMOVE_STOCK = Operation("DELETE", "/api/portfolios/me/999999999/stock/AAPL", status=404, is_protected=True)
+
 OPERATIONS = (
     REGISTER,
     LOG_IN,
@@ -423,6 +459,32 @@ OPERATIONS = (
     ICICI_STATUS,
     ACTIVATE_ZERODHA,
     ACTIVATE_ICICI,
+    SESSIONS,
+    REVOKE_SESSION,
+    FORGOT_PASSWORD,
+    RESET_PASSWORD,
+    VERIFY_EMAIL,
+    SEND_VERIFICATION,
+    MAIL_PREFERENCES,
+    SET_MAIL_PREFERENCES,
+    UNSUBSCRIBE,
+    SEND_SUMMARY,
+    UPDATE_ALERT,
+    DELETE_ALERT,
+    DELETE_ALERTS,
+    ALERT_HISTORY,
+    EXPLAIN_ALERT,
+    WATCHLISTS,
+    CREATE_WATCHLIST,
+    WATCHLIST,
+    REPLACE_TICKERS,
+    DELETE_WATCHLIST,
+    PORTFOLIOS,
+    CREATE_PORTFOLIO,
+    RENAME_PORTFOLIO,
+    DELETE_PORTFOLIO,
+    PUT_STOCK,
+    REMOVE_STOCK,
 )
 
 # --- reading answers ----------------------------------------------------------------------------------------------
