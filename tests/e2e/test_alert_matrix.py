@@ -15,13 +15,19 @@ MANY_CROSSINGS, MANY_SLICES = 10_000, 240
 PASSED_OVER_AT_A_DEATH = 3
 
 # Points that are passed once a batch are passed often; the others once a transaction, or once a second.
-PASSAGES = {"batch taken": (300, 500, 700), "batch evaluated": (200, 400, 600)}
+PASSAGES = {
+    "batch taken": (300, 500, 700),
+    "batch evaluated": (200, 400, 600),
+    "mail taken up": (10, 100, 300),
+    "mail recorded": (10, 100, 300),
+}
 SAMPLE = [
     (SQLITE, Scenario("fire not committed")),
     (SQLITE, Scenario("arming committed", passages=(5, 9))),
     (SQLITE, Scenario("fire committed", NATS, passages=(2,))),
     (POSTGRESQL, Scenario("relay published all", passages=(2, 3))),
     (POSTGRESQL, Scenario("fire not committed", DATABASE)),
+    (POSTGRESQL, Scenario("mail sent", crossings=1_000, passages=(10, 20))),
 ]
 VICTIMS = {SQLITE: (PROCESS, NATS, BOTH), POSTGRESQL: (PROCESS, DATABASE, NATS, BOTH)}
 REPLICAS = {SQLITE: 1, POSTGRESQL: 1}
@@ -64,6 +70,8 @@ async def verify(scenario: Scenario, database_url: str, folder: Path) -> str:
     # Which batches are missing is not remembered across a death: what comes late behind one is in a recorded interval.
     assert len(outcome.verdict.passed_over) <= PASSED_OVER_AT_A_DEATH * outcome.deaths, outcome.verdict.passed_over
     assert outcome.events == Counter(outcome.told), "not every fire was told of once"
+    assert not outcome.untold, "a fire was not told by mail"
+    assert not outcome.told_too_much, "mails of one fire differ, or nobody wanted them"
     assert outcome.verdict.crossings >= scenario.crossings * 9 // 10
     assert outcome.deaths, f"{scenario.point!r} was never passed"
     return str(outcome)

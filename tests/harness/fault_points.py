@@ -45,6 +45,10 @@ POINTS = {
     "arming has a position": Point("alerts.storage.alerts", "Alerts.save"),
     "arming not committed": Point("alerts.storage.alerts", "_insert", is_behind=True),
     "arming committed": Point("alerts.storage.alerts", "Alerts.save", is_behind=True),
+    "mail taken up": Point("alerts.storage.deliveries", "Deliveries.begin", is_behind=True),
+    "mail begins": Point("mail.mailers", "SmtpMailer.send"),
+    "mail sent": Point("mail.mailers", "SmtpMailer.send", is_behind=True),
+    "mail recorded": Point("alerts.storage.deliveries", "Deliveries.settle", is_behind=True),
 }
 
 

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,7 +24,7 @@ import nats.js.errors
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.client import Client
 
-from alerts.testing import SmallMarket
+from alerts.testing import SmallAuth, SmallMarket
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from chassis.database import Database, ensure_schema
 from chassis.errors import DatabaseUnavailable
@@ -33,14 +33,20 @@ from harness.alert_oracle import ArmedAlert, Batch, Death, Oracle, Place, Record
 from harness.alert_oracle_course import INSTRUMENTS, INSTRUMENTS_PER_SHARD, Course, Feed, lay, seed_rows
 from harness.alert_oracle_records import Tables, read_stream
 from harness.clients import fired_events
+from upstreams.smtp import Offers, RunningSmtp, smtp_server
 
 TESTS = Path(__file__).parents[1]
 START_SECONDS = 40.0
 SETTLE_SECONDS = 60.0
+MAILS_SECONDS = 180.0
 DOWN_SECONDS = 0.3
 SET_SECONDS = 5.0
 SETTERS = 3
 TYPES = {"buy": alerts_pb2.ALERT_TYPE_BUY, "sell": alerts_pb2.ALERT_TYPE_SELL}
+# One in so many users wants mail: to write letters takes longer than all else.
+WRITTEN_TO, MOST_USERS = 10, 1_000
+# A mail whose sender has died is tried again when the time that a try may take is over.
+MAILS = {"MAIL_TIMEOUT_SECONDS": "1", "RPC_DEADLINE_SECONDS": "2", "ALERTS_MAILS_PER_HOUR": "10000"}
 CHANNEL_OPTIONS = [("grpc.max_reconnect_backoff_ms", 300), ("grpc.initial_reconnect_backoff_ms", 50)]
 
 Standing = tuple[datetime, int] | None
@@ -73,6 +79,11 @@ class Scenario:
     passages: Sequence[int] = (1, 2)
     disorder: float = 0.03
 
+    @property
+    def has_mails(self) -> bool:
+        """Say whether owners are told by mail; else nobody knows where to write to."""
+        return self.point.startswith("mail ")
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -87,6 +98,9 @@ class Outcome:
         lost: alerts that were acknowledged and are not there.
         misplaced: alerts that are armed in front of where the stream stood when they were asked for, or behind where
             it stood when they were acknowledged.
+        untold: fires that somebody who wanted mail has got none of.
+        told_too_much: mails of one id that differ, or that nobody wanted.
+        mails: how many came, those that came twice included.
     """
 
     verdict: Verdict
@@ -97,13 +111,16 @@ class Outcome:
     told: set[tuple[int, int]] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
     misplaced: list[str] = field(default_factory=list)
+    untold: set[str] = field(default_factory=set)
+    told_too_much: set[str] = field(default_factory=set)
+    mails: int = 0
 
     def __str__(self) -> str:
         verdict = self.verdict
         return (
-            f"{self.deaths} deaths, {verdict.crossings} crossings, {verdict.fired} fired there, {verdict.excused} excused"
-            f" ({len(verdict.passed_over)} late batches), {self.acknowledged} set meanwhile,"
-            f" {sum(self.events.values())} events, intervals {dict(self.intervals)}"
+            f"{self.deaths} deaths, {verdict.crossings} crossings, {verdict.fired} fired there,"
+            f" {verdict.excused} excused ({len(verdict.passed_over)} late batches), {self.acknowledged} set meanwhile,"
+            f" {sum(self.events.values())} events, {self.mails} mails, intervals {dict(self.intervals)}"
         )
 
 
@@ -148,12 +165,50 @@ class Replica:
         return False
 
 
+class Post:
+    """Where owners are written to, and what has come there."""
+
+    def __init__(self, auth: SmallAuth, smtp: RunningSmtp | None, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self._auth = auth
+        self._smtp = smtp
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, folder: Path, *, is_there: bool) -> AsyncIterator[Self]:
+        """Run a mail server, and somebody who knows addresses; of neither anything when it is not there."""
+        auth, address = SmallAuth(), f"127.0.0.1:{free_port()}"
+        auth.unsubscribed = {f"user-{rank}" for rank in range(MOST_USERS) if rank % WRITTEN_TO}
+        if not is_there:
+            yield cls(auth, None, {"AUTH_ADDRESS": address})
+            return
+        with smtp_server(folder, Offers.NOTHING, asks_for_password=False) as smtp:
+            async with auth.serving(address):
+                yield cls(auth, smtp, {"AUTH_ADDRESS": address, "SMTP_URL": smtp.url, **MAILS})
+
+    @property
+    def is_there(self) -> bool:
+        return self._smtp is not None
+
+    def letters(self) -> dict[str, list[bytes]]:
+        """Return what has come, by message id."""
+        found: defaultdict[str, list[bytes]] = defaultdict(list)
+        for letter in [] if self._smtp is None else list(self._smtp.letters):
+            message_id = letter.message["Message-ID"].strip("<>").partition("@")[0]
+            found[message_id].append(letter.content)
+        return found
+
+    def wants(self, user_id: str) -> bool:
+        return user_id not in self._auth.unsubscribed
+
+
 class Stand:
     """What a scenario needs, and what is seen of it."""
 
-    def __init__(self, scenario: Scenario, server: NatsServer, client: Client, tables: Tables) -> None:
+    def __init__(self, scenario: Scenario, server: NatsServer, client: Client, *, tables: Tables, post: Post) -> None:
         self.scenario = scenario
         self.tables = tables
+        self.post = post
         self.replicas: list[Replica] = []
         self.chance = random.Random(scenario.point)
         self.feed = Feed(client, self.chance, disorder=scenario.disorder)
@@ -174,20 +229,24 @@ class Stand:
     @asynccontextmanager
     async def open(cls, scenario: Scenario, database_url: str, folder: Path) -> AsyncIterator[Self]:
         """Prepare a database with alerts, and run NATS and a market; no replica runs yet."""
-        market = f"127.0.0.1:{free_port()}"
         server = NatsServer(folder)
         server.start()
         client = await nats.connect(server.url, reconnect_time_wait=0.05, max_reconnect_attempts=-1, error_cb=_ignore)
         try:
-            async with Database.open(database_url) as database, SmallMarket.serving(market):
+            async with AsyncExitStack() as stack:
+                database = await stack.enter_async_context(Database.open(database_url))
                 await ensure_schema(database, "alerts")
-                stand = cls(scenario, server, client, Tables(database))
+                market = f"127.0.0.1:{free_port()}"
+                await stack.enter_async_context(SmallMarket.serving(market))
+                post = await stack.enter_async_context(Post.open(folder, is_there=scenario.has_mails))
+                stand = cls(scenario, server, client, tables=Tables(database), post=post)
                 stand._database_address = database_url
                 await stand._seed()
-                environment = _environment(folder, server.url, database_url, market)
+                addresses = {"NATS_URL": server.url, "ALERTS_DATABASE_URL": database_url, "MARKET_ADDRESS": market}
+                environment = _environment(folder, {**addresses, **post.environment})
                 stand.replicas = [Replica(each, environment, folder) for each in range(scenario.replicas)]
-                with stand._ending():
-                    yield stand
+                stack.enter_context(stand._ending())
+                yield stand
         finally:
             await client.close()
             server.stop()
@@ -359,7 +418,7 @@ class Stand:
     async def _settle(self) -> Outcome:
         """Wait until an alert of each shard, set behind everything, has fired and been told of; then judge."""
         witnesses = [await self._set_witness(shard) for shard in range(len(INSTRUMENTS) // INSTRUMENTS_PER_SHARD)]
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline = time.monotonic() + (MAILS_SECONDS if self.post.is_there else SETTLE_SECONDS)
         await self.feed.publish(dict(self.course.latest))
         await self.feed.finish()
         while True:
@@ -387,11 +446,22 @@ class Stand:
         """Judge what there is now; None while a witness has not fired or something waits to be told."""
         try:
             records = await self.tables.records()
-            if not witnesses <= {fire.alert_id for fire in records.fires} or await self.tables.count("outbox"):
+            if not witnesses <= {fire.alert_id for fire in records.fires} or await self._is_telling(records):
                 return None
             return await self._judge(records)
         except DatabaseUnavailable:
             return None
+
+    async def _is_telling(self, records: Records) -> bool:
+        """Say whether something still has to be told, by event or by mail."""
+        if await self.tables.count("outbox"):
+            return True
+        if not self.post.is_there:
+            return False
+        settled = await self.tables.rows(
+            "SELECT alert_id FROM deliveries WHERE channel = 'email' AND state <> 'waiting'"
+        )
+        return len(settled) < len(records.fires)
 
     async def _judge(self, records: Records) -> Outcome:
         ordinals = await self.tables.ordinals()
@@ -403,6 +473,9 @@ class Stand:
         deaths = [Death(ordinals.get(created_at, 0), at) for created_at, at in self._deaths_of_nats]
         verdict = Oracle(self.feed.sent, held, deaths).judge(records)
         events = await fired_events(self._client)
+        letters = self.post.letters()
+        owners = await self.tables.rows("SELECT alert_id, generation, user_id FROM fires")
+        wanted = {f"alert-{row.alert_id}-{row.generation}" for row in owners if self.post.wants(row.user_id)}
         return Outcome(
             verdict=verdict,
             deaths=self._strikes,
@@ -411,6 +484,9 @@ class Stand:
             events=Counter((int(event.alert.id), event.alert.generation) for event in events),
             told={(fire.alert_id, fire.generation) for fire in records.fires},
             lost=self.acknowledged.keys() - {alert.id for alert in records.alerts},
+            untold=wanted - letters.keys() if self.post.is_there else set(),
+            told_too_much={each for each, copies in letters.items() if len(set(copies)) > 1 or each not in wanted},
+            mails=sum(map(len, letters.values())),
             misplaced=[str(alert) for alert in records.alerts if self._is_misplaced(alert, ordinals)],
         )
 
@@ -426,14 +502,12 @@ async def _ignore(_: Exception) -> None:
     """A server that is away is what this is about."""
 
 
-def _environment(folder: Path, nats_url: str, database_url: str, market: str) -> dict[str, str]:
+def _environment(folder: Path, addresses: Mapping[str, str]) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH")))),
         "RUN_DIR": str(folder),
-        "NATS_URL": nats_url,
-        "ALERTS_DATABASE_URL": database_url,
-        "MARKET_ADDRESS": market,
         "COVERAGE_PROCESS_CONFIG": "",
         "COVERAGE_PROCESS_START": "",
+        **addresses,
     }
