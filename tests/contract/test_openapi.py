@@ -120,6 +120,7 @@ def test_every_answer_is_exact() -> None:
         "GoogleLogIn",
         "GoogleUser",
         "IciciActivation",
+        "NewAlert",
         "Registration",
         "ZerodhaActivation",
     }
