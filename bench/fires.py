@@ -27,7 +27,8 @@ import nats
 from aiosmtpd.controller import Controller
 from processes import MEASURED_CORE, pin, surroundings
 
-from alerts.testing import SHARDS, SmallMarket
+from alerts.domain.ticks import SHARDS
+from alerts.testing import SmallMarket
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc
 from bourse.market.v1 import quotes_pb2, ticks_pb2

@@ -18,6 +18,7 @@ from sortedcontainers import SortedKeyList  # type: ignore[import-untyped]  # it
 
 from alerts.domain.alerts import AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark
+from alerts.domain.leases import Lease
 from alerts.domain.matcher import Entry, Matcher
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import SHARDS
@@ -192,7 +193,8 @@ def encode(batches: Sequence[Columns]) -> list[bytes]:
 
 def from_bytes(market: Market) -> None:
     payloads = encode(market.batches(TICKS))
-    watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
+    checkpoint = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
+    watch = Watch(checkpoint, Lease(shard=0, fence=1))
     watch._matcher = build(list(market.alerts(ALERTS)))  # noqa: SLF001  # what loading from a database would do
     for instrument in market.instruments:
         watch._tape.begin(instrument, NOWHERE)  # noqa: SLF001  # the same

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from itertools import groupby
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
@@ -30,15 +31,18 @@ from tape import SLICE_SECONDS, Tape, TapeSource, paced
 from alerts.domain.alerts import Alert, AlertType
 from alerts.domain.checkpoint import Checkpoint
 from alerts.domain.firing import Firing
+from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE
 from alerts.domain.progress import ProgressKeeper
 from alerts.domain.ticks import TickBatch
 from alerts.domain.watch import Watch
+from alerts.domain.watches import Watches
 from alerts.feed.stream import TickStream
 from alerts.feed.ticks import TickFeed as AlertsFeed
 from alerts.messages import fired_event
 from alerts.storage.alerts import Alerts
 from alerts.storage.fires import Fires
+from alerts.storage.leases import Leases
 from alerts.storage.progress import SavedProgress
 from alerts.storage.tick_streams import TickStreams
 from bourse.market.v1 import ticks_pb2
@@ -250,8 +254,8 @@ def match(pipe: Connection, url: str, folder: Path) -> None:
 class NotedWatch(Watch):
     """A watch that notes when it has evaluated a batch."""
 
-    def __init__(self, checkpoint: Checkpoint, record: Record) -> None:
-        super().__init__(checkpoint)
+    def __init__(self, checkpoint: Checkpoint, lease: Lease, record: Record) -> None:
+        super().__init__(checkpoint, lease)
         self._record = record
 
     def evaluate(self, batch: TickBatch) -> None:
@@ -267,25 +271,34 @@ async def _match(pipe: Connection, url: str, folder: Path) -> None:
     ):
         await ensure_schema(database, "alerts")
         await asyncio.wait_for(bus.wait_until_ready(), READY_SECONDS)
-        async with _watching(database, bus, record) as watch:
-            await _consume(pipe, record, lambda: len(watch.progress().missing) + (ALERTS - watch.watched))
+        async with _watching(database, bus, record) as watches:
+            await _consume(
+                pipe, record, lambda: sum(len(watch.missing) for watch in watches) + (ALERTS - watches.watched)
+            )
 
 
 @asynccontextmanager
-async def _watching(database: Database, bus: Bus, record: Record) -> AsyncIterator[Watch]:
+async def _watching(database: Database, bus: Bus, record: Record) -> AsyncIterator[Watches]:
     """Put together what alerts runs from NATS to fire, with its alerts out of the ticks' reach."""
     clock = SystemClock()
     saved = SavedProgress(database)
-    watch = NotedWatch(await saved.load(now=clock.now()), record)
-    watch.load(_alerts(tape()))
-    firing = Firing(watch, Fires(database, fired_event), clock, on_committed=lambda: None)
+    watches = Watches()
+    leases = sorted((await Leases(database, "bench").renew()).held)
+    checkpoints = await saved.load([lease.shard for lease in leases], now=clock.now())
+    for lease in leases:
+        watches.add(NotedWatch(checkpoints[lease.shard], lease, record))
+    for _, alerts in groupby(_alerts(tape()), key=lambda alert: alert.instrument):
+        portion = list(alerts)
+        if (watch := watches.of(portion[0].instrument)) is not None:
+            watch.load(portion)
+    firing = Firing(watches, Fires(database, fired_event), clock, on_committed=lambda: None)
     stream = TickStream(bus, TickStreams(database))
-    feed = AlertsFeed(bus, stream, Alerts(database), watch=watch, firing=firing, clock=clock)
-    async with running(feed.run(), firing.run(), ProgressKeeper(watch, saved, clock).run()):
+    feed = AlertsFeed(bus, stream, Alerts(database), watches=watches, firing=firing, clock=clock)
+    async with running(feed.run(), firing.run(), ProgressKeeper(watches, saved, clock).run()):
         async with asyncio.timeout(READY_SECONDS):
             while not feed.is_current:  # noqa: ASYNC110  # health asks it in the same way
                 await asyncio.sleep(0.05)
-        yield watch
+        yield watches
 
 
 def _alerts(played: Tape) -> Iterator[Alert]:

@@ -27,6 +27,8 @@ POOL_SIZE = 10
 POOL_TIMEOUT_SECONDS = 3
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_SECONDS = 10
+# A process that is stopped, or whose machine is gone, must not keep rows locked for longer than this.
+IDLE_IN_TRANSACTION_SECONDS = 5
 SQLITE_BUSY_TIMEOUT_MS = 4_000
 # Connection, rollback by the server, resources, operator intervention, the system itself, a lock not had.
 OUTAGE_SQLSTATES = frozenset({"08", "40", "53", "55", "57", "58"})
@@ -155,7 +157,11 @@ def _create_engine(address: str) -> AsyncEngine:
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
             "command_timeout": STATEMENT_TIMEOUT_SECONDS,
-            "server_settings": {"statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1000), "timezone": "UTC"},
+            "server_settings": {
+                "statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1000),
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_SECONDS * 1000),
+                "timezone": "UTC",
+            },
         },
         hide_parameters=True,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from alerts.domain.history import History
 from alerts.domain.ids import AlertIds
 from alerts.domain.instruments import RememberedInstruments
 from alerts.domain.progress import ProgressKeeper
-from alerts.domain.watch import Watch
+from alerts.domain.shards import ShardKeeper, ShardLoader
+from alerts.domain.watches import Watches
+from alerts.feed.changes import Changes
 from alerts.feed.mails import AT_ONCE, DURABLE, Mails, make_policy
 from alerts.feed.stream import TickStream
 from alerts.feed.ticks import TickFeed
@@ -34,6 +37,7 @@ from alerts.settings import Settings
 from alerts.storage.alerts import Alerts
 from alerts.storage.deliveries import Deliveries
 from alerts.storage.fires import Fires
+from alerts.storage.leases import Leases
 from alerts.storage.progress import SavedProgress
 from alerts.storage.tables import OUTBOX
 from alerts.storage.tick_streams import TickStreams
@@ -54,13 +58,15 @@ from mail.mailers import make_mailer
 log = logging.getLogger(__name__)
 
 LAST_SAVE_SECONDS = 2.0
+MAX_HOST_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Evaluation:
     """What runs from tick to fire."""
 
-    watch: Watch
+    watches: Watches
+    changes: Changes
     firing: Firing
     progress: ProgressKeeper
     stream: TickStream
@@ -112,7 +118,7 @@ async def migrate(settings: Settings) -> None:
 def _service(database: Database, desk: AlertDesk, evaluation: _Evaluation, history: History) -> AlertService:
     fires = Fires(database, fired_event)
     explainer = Explainer(
-        evaluation.watch, SavedProgress(database), fires, is_following=lambda: evaluation.feed.is_current
+        evaluation.watches, SavedProgress(database), fires, is_following=lambda: evaluation.feed.is_current
     )
     return AlertService(desk, history, explainer)
 
@@ -120,25 +126,35 @@ def _service(database: Database, desk: AlertDesk, evaluation: _Evaluation, histo
 @asynccontextmanager
 async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: Clock) -> AsyncIterator[_Evaluation]:
     """Evaluate ticks until the block is left; then commit what they fired and save how far that was."""
-    alerts = Alerts(database)
-    saved = SavedProgress(database)
-    watch = Watch(await saved.load(now=clock.now()))
-    async for portion in alerts.armed():
-        watch.load(portion)
-    log.info("alerts loaded", extra={"alerts": watch.watched})
-    firing = Firing(watch, Fires(database, fired_event), clock, on_committed=relay.notify)
-    progress = ProgressKeeper(watch, saved, clock)
+    watches = Watches()
+    alerts, saved = Alerts(database), SavedProgress(database)
+    firing = Firing(watches, Fires(database, fired_event), clock, on_committed=relay.notify)
+    progress = ProgressKeeper(watches, saved, clock)
     stream = TickStream(bus, TickStreams(database))
-    feed = TickFeed(bus, stream, alerts, watch=watch, firing=firing, clock=clock)
-    sweep = ExpirySweep(watch, alerts, clock)
+    feed = TickFeed(bus, stream, alerts, watches=watches, firing=firing, clock=clock)
+    changes = Changes(bus, watches)
+    keeper = ShardKeeper(
+        watches,
+        Leases(database, f"{socket.gethostname()[:MAX_HOST_LENGTH]}-{secrets.token_hex(8)}"),
+        ShardLoader(alerts, saved, clock),
+        firing=firing,
+        progress=progress,
+        announcer=changes,
+        follow=feed.follow,
+        clock=clock,
+    )
+    await keeper.begin()
+    await changes.listen(on_waiting=feed.notify_waiting, on_released=keeper.look)
+    sweep = ExpirySweep(watches, alerts, clock)
     try:
-        async with running(feed.run(), firing.run(), progress.run(), sweep.run()):
-            yield _Evaluation(watch, firing, progress, stream, feed)
+        async with running(keeper.run(), keeper.run_settling(), feed.run(), firing.run(), progress.run(), sweep.run()):
+            yield _Evaluation(watches, changes, firing, progress, stream, feed)
     finally:
         with suppress(TimeoutError, DatabaseUnavailable):
             async with asyncio.timeout(LAST_SAVE_SECONDS):
                 await firing.commit_pending()
                 await progress.save()
+                await keeper.leave()
 
 
 @asynccontextmanager
@@ -151,7 +167,8 @@ async def _desk(
         Alerts(database),
         RememberedInstruments(source, clock),
         evaluation.stream,
-        watch=evaluation.watch,
+        watches=evaluation.watches,
+        announcer=evaluation.changes,
         clock=clock,
         new_id=AlertIds(clock, secrets.randbits),
         max_per_user=settings.alerts_max_per_user,

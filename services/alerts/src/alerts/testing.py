@@ -8,14 +8,13 @@ from typing import Any
 import grpc
 from nats.aio.client import Client
 
+from alerts.domain.ticks import SHARDS, shard_of
 from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc
 from bourse.market.v1 import instruments_pb2, instruments_pb2_grpc, quotes_pb2, ticks_pb2
 from chassis.errors import Code, ServiceError
 from chassis.health import Health
 from chassis.rpc_server import serving
 from chassis.settings import ProcessSettings
-
-SHARDS = 16
 
 
 class UnknownSymbol(ServiceError):
@@ -136,10 +135,9 @@ class TickPublisher:
         self._publisher_id = publisher_id
         self._sequences = [0] * SHARDS
 
-    async def publish(
-        self, instrument: str, *prices: float, at: datetime, shard: int = 0, is_lost: bool = False
-    ) -> None:
+    async def publish(self, instrument: str, *prices: float, at: datetime, is_lost: bool = False) -> None:
         """Publish one batch of an instrument's prices, a microsecond apart; count it, but lose it, if `is_lost`."""
+        shard = shard_of(instrument)
         self._sequences[shard] += 1
         batch = ticks_pb2.TickBatch(
             publisher_id=self._publisher_id,

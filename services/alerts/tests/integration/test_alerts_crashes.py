@@ -2,28 +2,32 @@
 
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.continuity import StreamView
 from alerts.domain.desk import AlertDesk
 from alerts.domain.firing import Firing
+from alerts.domain.leases import Lease
+from alerts.domain.matcher import Entry
 from alerts.domain.positions import Position
 from alerts.domain.progress import ProgressKeeper
-from alerts.domain.ticks import TickBatch
+from alerts.domain.ticks import TickBatch, shard_of
 from alerts.domain.watch import Watch
+from alerts.domain.watches import Watches
 from alerts.messages import fired_event
 from alerts.storage.alerts import Alerts
 from alerts.storage.fires import Fires
+from alerts.storage.leases import Leases
 from alerts.storage.progress import SavedProgress
-from alerts.storage.tables import ALERTS, FIRES, NOT_EVALUATED, OUTBOX
+from alerts.storage.tables import ALERTS, FIRES, NOT_EVALUATED, OUTBOX, REPLICAS
 from bourse.alerts.v1 import events_pb2
 from chassis.bus import EVENTS, Bus
 from chassis.clock import SystemClock
@@ -34,6 +38,7 @@ from chassis.testing import NatsServer
 
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
 AAPL = "NASDAQ:AAPL"
+SHARD = shard_of(AAPL)
 
 
 class Killed(BaseException):
@@ -92,7 +97,7 @@ class EveryTick:
                 position=Position(1, sequence),
                 publisher_id="feed-1",
                 epoch=int(START.timestamp() * 1e6),
-                shard=3,
+                shard=SHARD,
                 sequence=sequence,
                 source="sample",
                 freshness=Freshness.SIMULATED,
@@ -102,6 +107,16 @@ class EveryTick:
                 offsets_microseconds=[0],
             )
         )
+
+
+class Unheard:
+    """Tells nobody."""
+
+    async def changed(self, shards: Collection[int], forgotten: Sequence[Entry]) -> None:
+        """Tell nobody."""
+
+    async def released(self) -> None:
+        """Tell nobody."""
 
 
 class ItsOwnName:
@@ -116,6 +131,7 @@ class Life:
 
     def __init__(self, database: Database, bus: Bus, ticks: EveryTick, *, dies_at: int = 0) -> None:
         self.line = Lifeline(dies_at)
+        self.database = database
         self.ticks = ticks
         self.alerts = self.line.mortal(Alerts(database))
         self.saved = self.line.mortal(SavedProgress(database))
@@ -125,23 +141,35 @@ class Life:
 
     async def boot(self) -> None:
         clock = SystemClock()
-        self.watch = Watch(await self.saved.load(now=START))
-        async for portion in self.alerts.armed():
+        # A name of its own: on PostgreSQL the leases of the life before have to be taken for lost.
+        lease = next(lease for lease in await self.take_over() if lease.shard == SHARD)
+        self.watch = Watch((await self.saved.load([SHARD], now=START))[SHARD], lease)
+        watches = Watches()
+        watches.add(self.watch)
+        async for portion in self.alerts.armed([SHARD]):
             self.watch.load(portion)
+        self.watch.take_up(await self.alerts.waiting([SHARD]))
         self.watch.follow(self.ticks.view)
-        self.firing = Firing(self.watch, self.fires, clock, on_committed=lambda: None)
-        self.keeper = ProgressKeeper(self.watch, self.saved, clock)
+        self.firing = Firing(watches, self.fires, clock, on_committed=lambda: None)
+        self.keeper = ProgressKeeper(watches, self.saved, clock)
         self.desk = AlertDesk(
             self.alerts,
             ItsOwnName(),
             self.ticks,
-            watch=self.watch,
+            watches=watches,
+            announcer=Unheard(),
             clock=clock,
             new_id=lambda: uuid.uuid4().int >> 65,
             max_per_user=10,
             on_armed=lambda: None,
             on_waiting=lambda: None,
         )
+
+    async def take_over(self) -> Collection[Lease]:
+        """Take all shards, as if the leases of the life before had run out."""
+        async with self.database.transaction() as connection:
+            await connection.execute(delete(REPLICAS))
+        return (await Leases(self.database, uuid.uuid4().hex).renew()).held
 
     def evaluate(self) -> None:
         for batch in self.ticks.batches[self.watch.evaluated.sequence :]:
@@ -160,11 +188,11 @@ class Life:
         self.evaluate()
         inner = self.alerts.save
 
-        async def save(alert: Any, *, replaces: Any) -> None:
+        async def save(alert: Any, *, replaces: Any, lease: Any) -> None:
             if crosses_while == "it is about to be committed":
                 self._cross()
                 await self.fire_and_save()
-            await inner(alert, replaces=replaces)
+            await inner(alert, replaces=replaces, lease=lease)
             if crosses_while == "it is committed but not acknowledged":
                 self._cross()
             await self.fire_and_save()

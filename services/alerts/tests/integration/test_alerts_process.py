@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from sqlalchemy import Row, select
 
 from alerts.app import build
+from alerts.domain.ticks import shard_of
 from alerts.settings import Settings
 from alerts.storage.tables import FIRES, NOT_EVALUATED
 from alerts.testing import SmallMarket, TickPublisher
@@ -202,7 +203,7 @@ async def test_an_alert_fires_from_a_tick_that_came_over_nats(
         assert fired.provenance.freshness == quotes_pb2.FRESHNESS_SIMULATED
         (event,) = await caller.events(1)
         assert event.alert == fired
-        assert (event.publisher_id, event.shard, event.sequence) == ("feed-1", 0, 1)
+        assert (event.publisher_id, event.shard, event.sequence) == ("feed-1", shard_of(AAPL), 1)
         assert not (await caller.alerts())[1].HasField("fired_at")
         assert await caller.rows(NOT_EVALUATED) == []
 
@@ -311,7 +312,12 @@ async def test_a_hole_and_an_unreadable_batch_are_recorded(caller: Caller) -> No
             return list(rows) if len(rows) == 2 else None
 
         hole, unreadable = await eventually(both)
-        assert (hole.reason, hole.from_at, hole.to_at, hole.shard) == ("sequence_jump", START, resumed_at, 0)
+        assert (hole.reason, hole.from_at, hole.to_at, hole.shard) == (
+            "sequence_jump",
+            START,
+            resumed_at,
+            shard_of(AAPL),
+        )
         assert (unreadable.reason, unreadable.from_at, unreadable.shard) == ("batch_unreadable", resumed_at, 9)
 
 

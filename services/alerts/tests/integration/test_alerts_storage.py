@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import Connection, inspect, select
 
 from alerts.app import build, migrate
@@ -12,19 +14,22 @@ from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Fr
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason
 from alerts.domain.fires import Fire, FireCursor
+from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.tape import EvaluatedTick
+from alerts.domain.ticks import SHARDS, shard_of
 from alerts.domain.watch import Candidate
 from alerts.messages import fired_event
 from alerts.settings import Settings
 from alerts.storage import alerts as alerts_module
 from alerts.storage.alerts import Alerts
 from alerts.storage.fires import Fires
+from alerts.storage.leases import Leases
 from alerts.storage.progress import SavedProgress
 from alerts.storage.tables import FIRES, METADATA, NOT_EVALUATED, OUTBOX
 from alerts.storage.tick_streams import TickStreams
 from bourse.alerts.v1 import events_pb2
-from chassis.database import Database, SchemaBehind, ensure_schema
+from chassis.database import Database, SchemaBehind, ensure_schema, migrations_folder
 
 START = datetime(2026, 1, 5, 9, 15, 0, 123_456, tzinfo=UTC)
 Columns = dict[str, tuple[str, bool]]
@@ -44,13 +49,29 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def alerts(database: Database) -> Alerts:
+async def leases(database: Database) -> Leases:
+    """A replica that holds every shard, for the first time."""
+    leases = Leases(database, "replica-1")
+    assert (await leases.renew()).held == {Lease(shard, 1) for shard in range(SHARDS)}
+    return leases
+
+
+@pytest.fixture
+def alerts(database: Database, leases: Leases) -> Alerts:
     return Alerts(database)
 
 
 @pytest.fixture
-def fires(database: Database) -> Fires:
+def fires(database: Database, leases: Leases) -> Fires:
     return Fires(database, fired_event)
+
+
+def lease_of(instrument: str) -> Lease:
+    return Lease(shard_of(instrument), 1)
+
+
+AAPL_LEASE = lease_of("NASDAQ:AAPL")
+ALL_SHARDS = range(SHARDS)
 
 
 def make_alert(alert_id: int = 1, *, instrument: str = "NASDAQ:AAPL", user_id: str = "7") -> Alert:
@@ -70,6 +91,7 @@ def make_candidate(alert_id: int = 1, *, generation: int = 1, price: float = 150
         sequence=9,
         position=Position(1, 41),
         mark=Mark(Position(1, 40), START),
+        lease=AAPL_LEASE,
     )
 
 
@@ -106,7 +128,7 @@ async def test_told_not_to_migrate_it_refuses_an_empty_database(settings: Settin
 
 async def test_an_alert_is_read_as_it_was_saved(alerts: Alerts) -> None:
     alert = make_alert()
-    await alerts.save(alert, replaces=None)
+    await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
     assert await alerts.find("7", AlertType.BUY, "NASDAQ:AAPL") == alert
     assert await alerts.find("7", AlertType.SELL, "NASDAQ:AAPL") is None
     assert await alerts.list_of("7") == [alert]
@@ -115,7 +137,7 @@ async def test_an_alert_is_read_as_it_was_saved(alerts: Alerts) -> None:
 
 async def test_the_price_keeps_the_digits_it_was_given_with(alerts: Alerts) -> None:
     alert = replace(make_alert(), price=Decimal("999999999999.99999999"))
-    await alerts.save(alert, replaces=None)
+    await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
     (saved,) = await alerts.list_of("7")
     assert str(saved.price) == "999999999999.99999999"
 
@@ -123,28 +145,32 @@ async def test_the_price_keeps_the_digits_it_was_given_with(alerts: Alerts) -> N
 async def test_the_next_generation_replaces_the_one_it_was_made_from(alerts: Alerts) -> None:
     first = make_alert()
     second = first.set_again(symbol="AAPL", price=Decimal("1E-8"), at=START)
-    await alerts.save(first, replaces=None)
-    await alerts.save(second, replaces=first)
+    await alerts.save(first, replaces=None, lease=AAPL_LEASE)
+    await alerts.save(second, replaces=first, lease=AAPL_LEASE)
     assert await alerts.list_of("7") == [second]
     with pytest.raises(AlertChanged):
-        await alerts.save(first.set_again(symbol="AAPL", price=Decimal(2), at=START), replaces=first)
+        await alerts.save(first.set_again(symbol="AAPL", price=Decimal(2), at=START), replaces=first, lease=AAPL_LEASE)
     assert await alerts.list_of("7") == [second]
 
 
 async def test_a_second_alert_of_a_user_type_and_instrument_is_refused(alerts: Alerts) -> None:
-    await alerts.save(make_alert(1), replaces=None)
+    await alerts.save(make_alert(1), replaces=None, lease=AAPL_LEASE)
     with pytest.raises(AlertChanged):
-        await alerts.save(make_alert(2), replaces=None)
+        await alerts.save(make_alert(2), replaces=None, lease=AAPL_LEASE)
 
 
 async def test_armed_alerts_come_by_instrument_in_portions(alerts: Alerts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alerts_module, "ALERTS_PER_PORTION", 2)
     for alert_id, instrument in ((1, "NSE:TCS"), (2, "NASDAQ:AAPL"), (3, "NSE:TCS"), (4, "FX:EURUSD")):
-        await alerts.save(make_alert(alert_id, instrument=instrument, user_id=str(alert_id)), replaces=None)
+        await alerts.save(
+            make_alert(alert_id, instrument=instrument, user_id=str(alert_id)), replaces=None, lease=AAPL_LEASE
+        )
     waiting = replace(make_alert(5), armed=None)
-    await alerts.save(waiting, replaces=None)
-    portions = [[alert.id for alert in portion] async for portion in alerts.armed()]
+    await alerts.save(waiting, replaces=None, lease=None)
+    portions = [[alert.id for alert in portion] async for portion in alerts.armed(ALL_SHARDS)]
     assert portions == [[4, 2], [1, 3]]
+    tcs = [alert.id async for portion in alerts.armed([shard_of("NSE:TCS")]) for alert in portion]
+    assert tcs == [1, 3]
 
 
 async def test_waiting_alerts_are_armed_and_the_wait_is_recorded(
@@ -153,11 +179,12 @@ async def test_waiting_alerts_are_armed_and_the_wait_is_recorded(
     monkeypatch.setattr(alerts_module, "WAITING_PER_PORTION", 2)
     for alert_id in (1, 2, 3):
         alert = replace(make_alert(alert_id, user_id=str(alert_id)), armed=None)
-        await alerts.save(alert, replaces=None)
+        await alerts.save(alert, replaces=None, lease=None)
     now = START + timedelta(minutes=5)
     position, mark = Position(2, 17), Mark(Position(2, 17), START)
     watched: list[Alert] = []
-    portions = [await alerts.arm_waiting(mark, at=now, watch=watched.extend) for _ in range(3)]
+    portions = [await alerts.arm_waiting(AAPL_LEASE, mark, at=now, watch=watched.extend) for _ in range(3)]
+    assert await alerts.waiting(ALL_SHARDS) == []
     assert watched == [alert for portion in portions for alert in portion]
     assert [[alert.id for alert in portion] for portion in portions] == [[1, 2], [3], []]
     assert all(alert.armed == position for portion in portions for alert in portion)
@@ -165,13 +192,13 @@ async def test_waiting_alerts_are_armed_and_the_wait_is_recorded(
     async with database.reading() as connection:
         rows = (await connection.execute(select(NOT_EVALUATED).order_by(NOT_EVALUATED.c.id))).all()
     assert [(row.reason, row.from_at, row.to_at, row.shard) for row in rows] == [
-        ("not_armed", make_alert(1).created_at, now, None),
-        ("not_armed", make_alert(3).created_at, now, None),
+        ("not_armed", make_alert(1).created_at, now, AAPL_LEASE.shard),
+        ("not_armed", make_alert(3).created_at, now, AAPL_LEASE.shard),
     ]
 
 
 async def test_a_fire_is_the_alert_its_receipt_and_its_event(alerts: Alerts, fires: Fires, database: Database) -> None:
-    await alerts.save(make_alert(), replaces=None)
+    await alerts.save(make_alert(), replaces=None, lease=AAPL_LEASE)
     committed_at = START + timedelta(seconds=1)
     (fired,) = await fires.fire([make_candidate()], committed_at=committed_at)
     assert fired == replace(make_alert(), fired=make_candidate().price)
@@ -195,10 +222,10 @@ async def test_a_fire_is_the_alert_its_receipt_and_its_event(alerts: Alerts, fir
 
 async def test_only_what_is_still_armed_fires_and_that_once(alerts: Alerts, fires: Fires, database: Database) -> None:
     for alert_id in (1, 2, 3):
-        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None)
+        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None, lease=AAPL_LEASE)
     replaced = make_alert(2, user_id="2")
     again = replaced.set_again(symbol="AAPL", price=Decimal(1), at=START)
-    await alerts.save(replace(again, armed=Position(1, 50)), replaces=replaced)
+    await alerts.save(replace(again, armed=Position(1, 50)), replaces=replaced, lease=AAPL_LEASE)
     candidates = [make_candidate(3), make_candidate(2), make_candidate(1), make_candidate(3, price=1.0)]
     fired = await fires.fire(candidates, committed_at=START)
     assert [(alert.id, alert.fired and alert.fired.price) for alert in fired] == [(3, 150.1), (1, 150.1)]
@@ -213,7 +240,7 @@ async def test_only_what_is_still_armed_fires_and_that_once(alerts: Alerts, fire
 async def test_what_reached_an_attempt_that_failed_does_not_fire_the_next_one_of_the_generation(
     alerts: Alerts, fires: Fires
 ) -> None:
-    await alerts.save(make_alert(), replaces=None)
+    await alerts.save(make_alert(), replaces=None, lease=AAPL_LEASE)
     too_dear, too_early = make_candidate(price=151.0), replace(make_candidate(), position=Position(1, 40))
     assert await fires.fire([too_dear, too_early], committed_at=START) == []
     (fired,) = await fires.fire([too_dear, too_early, make_candidate(price=149.0)], committed_at=START)
@@ -226,7 +253,7 @@ async def test_two_processes_that_fire_the_same_alerts_fire_each_once(
 ) -> None:
     ids = range(1, 41)
     for alert_id in ids:
-        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None)
+        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None, lease=AAPL_LEASE)
     forwards = [make_candidate(alert_id) for alert_id in ids]
     async with Database.open(database_url) as other:
         results = await asyncio.gather(
@@ -237,31 +264,37 @@ async def test_two_processes_that_fire_the_same_alerts_fire_each_once(
 
 
 async def test_a_rearmed_alert_has_nothing_left_of_its_fire(alerts: Alerts, fires: Fires) -> None:
-    await alerts.save(make_alert(), replaces=None)
+    await alerts.save(make_alert(), replaces=None, lease=AAPL_LEASE)
     (fired,) = await fires.fire([make_candidate()], committed_at=START)
     again = fired.set_again(symbol="AAPL", price=Decimal(100), at=START)
-    await alerts.save(again, replaces=fired)
+    await alerts.save(again, replaces=fired, lease=AAPL_LEASE)
     assert await alerts.list_of("7") == [again]
 
 
-async def test_the_first_checkpoint_begins_now_and_stays(database: Database) -> None:
+async def test_the_first_checkpoints_begin_now_and_stay(database: Database) -> None:
     saved = SavedProgress(database)
-    first = await saved.load(now=START)
-    assert first == Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
-    assert await SavedProgress(database).load(now=START + timedelta(days=1)) == first
+    first = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
+    assert await saved.load([3], now=START) == {3: first}
+    later = START + timedelta(days=1)
+    assert await SavedProgress(database).load([3, 4], now=later) == {
+        3: first,
+        4: replace(first, began_at=later, resume=Mark(NOWHERE, later)),
+    }
 
 
-async def test_progress_is_read_as_it_was_saved(database: Database) -> None:
+async def test_progress_is_read_as_it_was_saved(database: Database, leases: Leases) -> None:
     saved = SavedProgress(database)
-    await saved.load(now=START)
-    seen = tuple(PublisherShard("feed-1", shard, 5, 9, START) for shard in range(3))
+    await saved.load([3, 4], now=START)
+    seen = tuple(PublisherShard(f"feed-{number}", 3, 5, 9, START) for number in range(3))
     checkpoint = Checkpoint(
         began_at=START, resume=Mark(Position(2, 2**40), START), evaluated=Position(2, 2**40 + 1), seen=seen
     )
+    other = replace(checkpoint, resume=Mark(Position(2, 7), START), seen=(PublisherShard("feed-0", 4, 5, 9, START),))
     missing = NotEvaluated(Reason.SEQUENCE_JUMP, START, START + timedelta(seconds=1), 3, "feed-1")
-    await saved.save(Progress(checkpoint, (missing,)))
-    await saved.save(Progress(replace(checkpoint, seen=seen[:1]), ()))
-    assert await saved.load(now=START) == replace(checkpoint, seen=seen[:1])
+    both = [Progress(Lease(4, 1), other, ()), Progress(Lease(3, 1), checkpoint, (missing,))]
+    assert await saved.save(both) == {Lease(3, 1), Lease(4, 1)}
+    await saved.save([Progress(Lease(3, 1), replace(checkpoint, seen=seen[:1]), ())])
+    assert await saved.load([3, 4], now=START) == {3: replace(checkpoint, seen=seen[:1]), 4: other}
     async with database.reading() as connection:
         row = (await connection.execute(select(NOT_EVALUATED))).one()
     assert (row.reason, row.from_at, row.to_at, row.shard, row.publisher_id) == (
@@ -300,7 +333,7 @@ BEFORE = EvaluatedTick(151.0, START, "sample", "feed-1", 1_767_604_500_000_000, 
 async def test_terms_are_read_as_they_were_saved(alerts: Alerts) -> None:
     alert = make_alert().with_terms(note="half of it \N{WAVING HAND SIGN}", expires_at=START + timedelta(days=1))
     alert = replace(alert, armed_at=START)
-    await alerts.save(alert, replaces=None)
+    await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
     assert await alerts.list_of("7") == [alert]
     assert await alerts.find_written("7", AlertType.BUY, "AAPL") == alert
     assert await alerts.find_written("7", AlertType.BUY, "NASDAQ:AAPL") == alert
@@ -313,14 +346,14 @@ async def test_a_tick_later_than_the_expiry_ends_an_alert_instead_of_firing_it(
 ) -> None:
     for alert_id, expires_at in ((1, START), (2, START - timedelta(microseconds=1))):
         alert = make_alert(alert_id, user_id=str(alert_id)).with_terms(note=None, expires_at=expires_at)
-        await alerts.save(alert, replaces=None)
+        await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
     fired = await fires.fire([make_candidate(1), make_candidate(2), make_candidate(2)], committed_at=START)
     assert [alert.id for alert in fired] == [1]
     (expired,) = await alerts.list_of("2")
     assert (expired.has_expired, expired.fired) == (True, None)
     assert await fires.fire([make_candidate(2)], committed_at=START) == []
     again = expired.set_again(symbol="AAPL", price=Decimal(1), at=START)
-    await alerts.save(again, replaces=expired)
+    await alerts.save(again, replaces=expired, lease=AAPL_LEASE)
     assert await alerts.list_of("2") == [again]
     async with database.reading() as connection:
         assert (await connection.execute(select(OUTBOX.c.message_id))).scalars().all() == ["1:1"]
@@ -330,33 +363,36 @@ async def test_overdue_alerts_end_as_they_were_read(alerts: Alerts) -> None:
     moments = [None, START, START + timedelta(seconds=1), START + timedelta(seconds=2)]
     for alert_id, expires_at in enumerate(moments, start=1):
         alert = make_alert(alert_id, user_id=str(alert_id)).with_terms(note=None, expires_at=expires_at)
-        await alerts.save(alert, replaces=None)
-    overdue = [alert async for portion in alerts.overdue(START + timedelta(seconds=2)) for alert in portion]
+        await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
+    late = START + timedelta(seconds=2)
+    overdue = [alert async for portion in alerts.overdue(late, shards=ALL_SHARDS) for alert in portion]
     assert [alert.id for alert in overdue] == [2, 3]
     (second,) = await alerts.list_of("2")
-    await alerts.save(second.set_again(symbol="AAPL", price=Decimal(1), at=START), replaces=second)
-    await alerts.expire(overdue)
+    await alerts.save(second.set_again(symbol="AAPL", price=Decimal(1), at=START), replaces=second, lease=AAPL_LEASE)
+    await alerts.expire([(AAPL_LEASE, alert) for alert in overdue])
     states = [alert.has_expired for number in "1234" for alert in await alerts.list_of(number)]
     assert states == [False, False, True, False]
 
 
 async def test_a_deleted_alert_does_not_fire_and_its_id_never_comes_again(alerts: Alerts, fires: Fires) -> None:
-    await alerts.save(make_alert(), replaces=None)
+    await alerts.save(make_alert(), replaces=None, lease=AAPL_LEASE)
     assert await alerts.delete(1) == make_alert()
     assert await alerts.delete(1) is None
     assert await fires.fire([make_candidate()], committed_at=START) == []
     with pytest.raises(AlertChanged):
-        await alerts.save(make_alert(), replaces=None)
+        await alerts.save(make_alert(), replaces=None, lease=AAPL_LEASE)
     with pytest.raises(AlertChanged):
-        await alerts.save(make_alert().set_again(symbol="A", price=Decimal(1), at=START), replaces=make_alert())
-    await alerts.save(make_alert(2), replaces=None)
+        await alerts.save(
+            make_alert().set_again(symbol="A", price=Decimal(1), at=START), replaces=make_alert(), lease=AAPL_LEASE
+        )
+    await alerts.save(make_alert(2), replaces=None, lease=AAPL_LEASE)
     assert [alert.id for alert in await alerts.list_of("7")] == [2]
 
 
 async def test_all_alerts_of_a_user_or_of_one_type_are_deleted(alerts: Alerts) -> None:
     sell = replace(make_alert(3), type=AlertType.SELL)
     for alert in (make_alert(1), make_alert(2, instrument="NSE:TCS"), sell, make_alert(4, user_id="8")):
-        await alerts.save(alert, replaces=None)
+        await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
     assert [alert.id for alert in await alerts.delete_of("7", AlertType.SELL)] == [3]
     assert sorted(alert.id for alert in await alerts.delete_of("7", None)) == [1, 2]
     assert await alerts.delete_of("7", None) == []
@@ -365,7 +401,7 @@ async def test_all_alerts_of_a_user_or_of_one_type_are_deleted(alerts: Alerts) -
 
 async def test_everything_of_a_user_who_is_gone_is_deleted(alerts: Alerts, fires: Fires, database: Database) -> None:
     for alert_id, user_id in ((1, "7"), (2, "8")):
-        await alerts.save(make_alert(alert_id, user_id=user_id), replaces=None)
+        await alerts.save(make_alert(alert_id, user_id=user_id), replaces=None, lease=AAPL_LEASE)
     await fires.fire([make_candidate(1), make_candidate(2)], committed_at=START)
     assert [alert.id for alert in await alerts.delete_user("7")] == [1]
     assert await alerts.delete_user("7") == []
@@ -379,7 +415,7 @@ async def test_of_a_delete_and_a_fire_at_the_same_moment_the_fire_is_committed_f
 ) -> None:
     ids = range(1, 31)
     for alert_id in ids:
-        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None)
+        await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None, lease=AAPL_LEASE)
 
     async def delete_each(store: Alerts) -> list[Alert | None]:
         return [await store.delete(alert_id) for alert_id in ids]
@@ -401,7 +437,7 @@ async def test_of_a_delete_and_a_fire_at_the_same_moment_the_fire_is_committed_f
 
 async def test_a_receipt_holds_both_ticks_and_outlives_its_alert(alerts: Alerts, fires: Fires) -> None:
     alert = make_alert().with_terms(note="half", expires_at=None)
-    await alerts.save(alert, replaces=None)
+    await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
     candidate = replace(make_candidate(), before=BEFORE, crossed_during_gap=True)
     await fires.fire([candidate], committed_at=START)
     await alerts.delete(1)
@@ -426,7 +462,7 @@ async def test_a_receipt_holds_both_ticks_and_outlives_its_alert(alerts: Alerts,
 
 
 async def test_a_tick_from_before_the_arming_is_no_part_of_a_receipt(alerts: Alerts, fires: Fires) -> None:
-    await alerts.save(make_alert(), replaces=None)
+    await alerts.save(make_alert(), replaces=None, lease=AAPL_LEASE)
     candidate = replace(make_candidate(), before=replace(BEFORE, position=Position(1, 40)))
     await fires.fire([candidate], committed_at=START)
     (fire,) = await fires.list_of("7", limit=5, after=None)
@@ -436,7 +472,7 @@ async def test_a_tick_from_before_the_arming_is_no_part_of_a_receipt(alerts: Ale
 async def test_fires_are_listed_newest_first_from_any_place(alerts: Alerts, fires: Fires) -> None:
     moments = {1: START, 2: START + timedelta(microseconds=1), 3: START, 4: START}
     for alert_id, committed_at in moments.items():
-        await alerts.save(make_alert(alert_id, instrument=f"NSE:S{alert_id}"), replaces=None)
+        await alerts.save(make_alert(alert_id, instrument=f"NSE:S{alert_id}"), replaces=None, lease=AAPL_LEASE)
         await fires.fire([make_candidate(alert_id)], committed_at=committed_at)
     listed, after = [], None
     while page := await fires.list_of("7", limit=1, after=after):
@@ -445,41 +481,58 @@ async def test_fires_are_listed_newest_first_from_any_place(alerts: Alerts, fire
     assert listed == [2, 4, 3, 1]
 
 
-async def test_what_was_missed_is_read_by_shard_and_time(database: Database) -> None:
+async def test_what_was_missed_is_read_by_shard_and_time(database: Database, leases: Leases) -> None:
     saved = SavedProgress(database)
-    checkpoint = await saved.load(now=START)
+    checkpoint = (await saved.load([3], now=START))[3]
     later = START + timedelta(seconds=9)
     of_all = NotEvaluated(Reason.STREAM_REPLACED, START, later)
     of_three = NotEvaluated(Reason.SEQUENCE_JUMP, START, later, 3, "feed-1")
     of_four = NotEvaluated(Reason.SEQUENCE_JUMP, START, later, 4, "feed-1")
     earlier = NotEvaluated(Reason.STREAM_TRIMMED, START - timedelta(seconds=9), START)
-    await saved.save(Progress(checkpoint, (of_all, of_three, of_four, earlier)))
+    await saved.save([Progress(Lease(3, 1), checkpoint, (of_all, of_three, of_four, earlier))])
     assert await saved.missing_since(START, shard=3, limit=9) == [of_three, of_all]
     assert await saved.missing_since(START, shard=3, limit=1) == [of_three]
 
 
-async def test_what_was_kept_before_terms_and_receipts_is_still_read(settings: Settings) -> None:
-    await migrate(settings)
+async def upgrade(database: Database, revision: str) -> None:
+    """Bring an empty database to an old revision, as it was then."""
+
+    def run(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(migrations_folder("alerts")))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with database.transaction() as connection:
+        await connection.run_sync(run)
+
+
+async def test_what_was_kept_in_the_first_schema_is_still_read(settings: Settings) -> None:
     async with Database.open(settings.database_url) as database:
+        await upgrade(database, "0001")
         async with database.transaction() as connection:
-            for table, columns in (
-                ("fires", ["note", "crossed_during_gap", *(f"before_{each}" for each in BEFORE_COLUMNS)]),
-                ("alerts", ["armed_at", "note", "expires_at"]),
-            ):
-                if table == "alerts":
-                    await connection.exec_driver_sql("DROP INDEX alerts_expiring")
-                for column in columns:
-                    await connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
-            await connection.exec_driver_sql("DROP TABLE deleted_alerts")
-            await connection.exec_driver_sql("DROP TABLE deliveries")
-            await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+            created_at = "'2026-01-05 09:15:00+00:00'"
+            for alert_id, instrument, armed in ((1, "NSE:TCS", "2, 17"), (2, "NASDAQ:AAPL", "NULL, NULL")):
+                await connection.exec_driver_sql(
+                    "INSERT INTO alerts (id, user_id, type, instrument, symbol, price, generation, state, created_at, "
+                    "armed_stream, armed_sequence) VALUES "
+                    f"({alert_id}, '7', 'buy', '{instrument}', 'X', '1', 1, 'armed', {created_at}, {armed})"
+                )
             await connection.exec_driver_sql(
-                "INSERT INTO alerts (id, user_id, type, instrument, symbol, price, generation, state, created_at) "
-                "VALUES (1, '7', 'buy', 'NSE:TCS', 'TCS', '1', 1, 'armed', '2026-01-05 09:15:00+00:00')"
+                "INSERT INTO checkpoint (id, began_at, resume_stream, resume_sequence, resume_at, evaluated_stream, "
+                "evaluated_sequence) VALUES (1, '2026-01-05 09:15:00+00:00', 2, 20, '2026-01-05 09:16:00+00:00', 2, 25)"
+            )
+            await connection.exec_driver_sql(
+                "INSERT INTO publisher_shards VALUES ('feed-1', 3, 5, 9, '2026-01-05 09:16:00+00:00')"
             )
         await ensure_schema(database, "alerts")
-        (alert,) = await Alerts(database).list_of("7")
-        assert (alert.note, alert.expires_at, alert.armed_at, alert.has_expired) == (None, None, None, False)
-
-
-BEFORE_COLUMNS = ("price", "at", "source", "publisher_id", "epoch", "shard", "sequence", "stream", "stream_sequence")
+        alerts = Alerts(database)
+        (tcs,) = [alert async for portion in alerts.armed([shard_of("NSE:TCS")]) for alert in portion]
+        assert (tcs.note, tcs.expires_at, tcs.armed_at, tcs.has_expired) == (None, None, None, False)
+        (waiting,) = await alerts.waiting([AAPL_LEASE.shard])
+        assert (waiting.id, waiting.armed) == (2, None)
+        checkpoints = dict(await SavedProgress(database).load(ALL_SHARDS, now=START))
+    at = datetime(2026, 1, 5, 9, 16, tzinfo=UTC)
+    expected = Checkpoint(at - timedelta(minutes=1), Mark(Position(2, 20), at), Position(2, 25), ())
+    assert checkpoints.pop(3) == replace(expected, seen=(PublisherShard("feed-1", 3, 5, 9, at),))
+    assert list(checkpoints.values()) == [expected] * 15

@@ -5,7 +5,7 @@ import pytest
 
 from alerts.domain.alerts import Freshness
 from alerts.domain.continuity import (
-    MAX_PUBLISHER_SHARDS,
+    MAX_PUBLISHERS,
     Continuity,
     NotEvaluated,
     PublisherShard,
@@ -124,9 +124,9 @@ def test_it_goes_on_from_what_was_seen(continuity: Continuity) -> None:
 
 
 def test_publishers_that_are_silent_longest_are_forgotten_first(continuity: Continuity) -> None:
-    for shard in range(MAX_PUBLISHER_SHARDS + 1):
+    for shard in range(MAX_PUBLISHERS + 1):
         continuity.admit(make_batch(1, shard=shard), START)
-    assert len(continuity.seen) == MAX_PUBLISHER_SHARDS
+    assert len(continuity.seen) == MAX_PUBLISHERS
     assert continuity.seen[0].shard == 1
 
 

@@ -7,15 +7,18 @@ import pytest
 
 from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark
-from alerts.domain.continuity import NotEvaluated, Reason
+from alerts.domain.continuity import NotEvaluated, Reason, Standing
 from alerts.domain.explanations import Explainer, Explanation, State, Stretch
 from alerts.domain.fires import Fire, FireCursor
+from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.ticks import TickBatch, shard_of
 from alerts.domain.watch import Watch
+from alerts.domain.watches import Watches
 
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
+FIRST_START = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
 TCS_SHARD = shard_of("NSE:TCS")
 
 
@@ -34,6 +37,11 @@ class Recorded:
     def __init__(self, *missing: NotEvaluated) -> None:
         self.missing = missing
         self.fire: Fire | None = None
+        self.stands = Standing(None, is_held=False)
+
+    async def standing(self, shard: int) -> Standing:
+        assert shard == TCS_SHARD
+        return self.stands
 
     async def missing_since(self, moment: datetime, *, shard: int, limit: int) -> Sequence[NotEvaluated]:
         return [each for each in self.missing if each.to_at > moment and each.shard in (None, shard)][:limit]
@@ -50,7 +58,9 @@ class Bench:
     """A watch that can be fed, and what explains from it."""
 
     def __init__(self) -> None:
-        self.watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
+        self.watch = Watch(FIRST_START, Lease(TCS_SHARD, 1))
+        self.watches = Watches()
+        self.watches.add(self.watch)
         self.recorded = Recorded()
         self.is_following = True
         self.sequence = 0
@@ -73,7 +83,7 @@ class Bench:
         self.watch.evaluate(batch)
 
     async def explain(self, alert: Alert) -> Explanation:
-        explainer = Explainer(self.watch, self.recorded, self.recorded, is_following=lambda: self.is_following)
+        explainer = Explainer(self.watches, self.recorded, self.recorded, is_following=lambda: self.is_following)
         return await explainer.explain(alert)
 
 
@@ -109,7 +119,8 @@ async def test_that_no_tick_came_is_told_from_not_knowing(bench: Bench) -> None:
     bench.watch.load([make_alert()])
     known = await bench.explain(make_alert())
     assert known.sentence.endswith("No tick of it was evaluated since it was armed.")
-    unknown = await bench.explain(replace(make_alert(), instrument="NSE:INFY"))
+    same_shard = next(name for n in range(999) if shard_of(name := f"NSE:OTHER{n}") == TCS_SHARD)
+    unknown = await bench.explain(replace(make_alert(), instrument=same_shard))
     assert (unknown.closest, known.evaluated) == (None, [])
     assert unknown.sentence.endswith("The lowest price since it was armed is not known.")
 
@@ -165,8 +176,7 @@ async def test_what_was_missed_is_cut_out_of_what_was_evaluated(bench: Bench) ->
         NotEvaluated(Reason.STREAM_REPLACED, at(-60), at(-30)),
     )
     bench.tick(101.0, at=at(50))
-    bench.watch.skip(Position(1, 2), shard=TCS_SHARD, at=at(55))
-    bench.watch.skip(Position(1, 3), shard=(TCS_SHARD + 1) % 16, at=at(55))
+    bench.watch.skip(Position(1, 2), at=at(55))
     explanation = await bench.explain(make_alert())
     assert explanation.not_evaluated == [
         Stretch(START, at(5), Reason.STREAM_REPLACED),
@@ -186,3 +196,21 @@ async def test_a_stretch_in_which_others_were_not_armed_is_not_about_an_alert_se
     explanation = await bench.explain(set_late)
     assert explanation.not_evaluated == [Stretch(at(25), at(30), Reason.NOT_ARMED)]
     assert "missed in 1 stretch of" in explanation.sentence
+
+
+async def test_what_another_replica_evaluates_is_explained_from_what_it_saved(bench: Bench) -> None:
+    bench.watches.drop(bench.watch)
+    bench.recorded.stands = Standing(at(50), is_held=True)
+    bench.recorded.missing = (NotEvaluated(Reason.SEQUENCE_JUMP, at(20), at(30), TCS_SHARD, "feed"),)
+    explanation = await bench.explain(make_alert())
+    assert explanation.evaluated == [Stretch(START, at(20)), Stretch(at(30), at(50))]
+    assert explanation.closest is None
+    assert "price since it was armed is not known" in explanation.sentence
+    assert "not being evaluated" not in explanation.sentence
+
+
+async def test_what_nobody_evaluates_is_explained_so(bench: Bench) -> None:
+    bench.watches.drop(bench.watch)
+    explanation = await bench.explain(make_alert())
+    assert (explanation.evaluated, explanation.not_evaluated) == ([], [])
+    assert "Ticks are not being evaluated just now" in explanation.sentence

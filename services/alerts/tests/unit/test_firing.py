@@ -1,6 +1,6 @@
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,14 +11,18 @@ from alerts.domain import firing as firing_module
 from alerts.domain.alerts import Alert, AlertType, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.firing import RETRY_SECONDS, Firing
+from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.progress import SAVE_EVERY_SECONDS, ProgressKeeper
 from alerts.domain.ticks import TickBatch
 from alerts.domain.watch import Candidate, Watch
+from alerts.domain.watches import Watches
 from chassis.clock import ManualClock
 from chassis.errors import DatabaseUnavailable
 
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
+LEASE = Lease(3, 1)
+FIRST_START = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
 
 
 def make_alert(alert_id: int) -> Alert:
@@ -70,14 +74,17 @@ class SavedCheckpoints:
 
     saved: list[Progress] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    lost: set[Lease] = field(default_factory=set)
 
-    async def load(self, *, now: datetime) -> Checkpoint:
-        return Checkpoint(began_at=now, resume=Mark(NOWHERE, now), evaluated=NOWHERE, seen=())
+    async def load(self, shards: Sequence[int], *, now: datetime) -> Mapping[int, Checkpoint]:
+        raise NotImplementedError
 
-    async def save(self, progress: Progress) -> None:
+    async def save(self, progress: Sequence[Progress]) -> Collection[Lease]:
         if self.failures:
             raise self.failures.pop(0)
-        self.saved.append(progress)
+        held = [each for each in progress if each.lease not in self.lost]
+        self.saved += held
+        return {each.lease for each in held}
 
 
 class Bench:
@@ -85,14 +92,16 @@ class Bench:
 
     def __init__(self) -> None:
         self.clock = ManualClock(START)
-        self.watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
+        self.watch = Watch(FIRST_START, LEASE)
+        self.watches = Watches()
+        self.watches.add(self.watch)
         alerts = [make_alert(1), make_alert(2)]
         self.watch.load(alerts)
         self.fires = StoredFires({alert.id: alert for alert in alerts})
         self.commits = 0
-        self.firing = Firing(self.watch, self.fires, self.clock, on_committed=self.count_commit)
+        self.firing = Firing(self.watches, self.fires, self.clock, on_committed=self.count_commit)
         self.checkpoints = SavedCheckpoints()
-        self.keeper = ProgressKeeper(self.watch, self.checkpoints, self.clock)
+        self.keeper = ProgressKeeper(self.watches, self.checkpoints, self.clock)
 
     def count_commit(self) -> None:
         self.commits += 1
@@ -170,7 +179,7 @@ async def test_progress_is_saved_when_there_is_any(bench: Bench) -> None:
 
 
 async def test_what_is_missing_is_saved_once_and_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    bench.watch.skip(Position(1, 1), shard=3, at=START)
+    bench.watch.skip(Position(1, 1), at=START)
     await bench.keeper.save()
     bench.watch.evaluate(make_batch(2, 101.0))
     await bench.keeper.save()
@@ -180,7 +189,7 @@ async def test_what_is_missing_is_saved_once_and_logged(bench: Bench, caplog: py
 
 async def test_progress_that_could_not_be_saved_is_saved_a_second_later(bench: Bench) -> None:
     bench.checkpoints.failures = [DatabaseUnavailable(), ValueError("unexpected")]
-    bench.watch.skip(Position(1, 1), shard=3, at=START)
+    bench.watch.skip(Position(1, 1), at=START)
     running = asyncio.create_task(bench.keeper.run())
     await asyncio.sleep(0)
     for _ in range(3):
@@ -188,3 +197,42 @@ async def test_progress_that_could_not_be_saved_is_saved_a_second_later(bench: B
     running.cancel()
     (progress,) = bench.checkpoints.saved
     assert len(progress.missing) == 1
+
+
+async def test_two_who_commit_at_once_take_turns(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firing_module, "FIRES_PER_TRANSACTION", 1)
+    bench.watch.evaluate(make_batch(1, 99.5))
+    await asyncio.gather(bench.firing.commit_pending(), bench.firing.commit([bench.watch]))
+    assert bench.fires.fired == [1, 2]
+    assert bench.watch.backlog == 0
+
+
+async def test_reading_goes_on_when_what_is_pending_is_somebody_elses_by_now(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firing_module, "MAX_BACKLOG", 1)
+    bench.watch.evaluate(make_batch(1, 99.5))
+    bench.firing.notify()
+    bench.watches.drop(bench.watch)
+    bench.firing.notify()
+    await bench.firing.wait_for_room()
+    await bench.firing.commit_pending()
+    assert bench.fires.fired == []
+
+
+async def test_the_progress_of_a_lost_lease_stays_unsaved(bench: Bench) -> None:
+    bench.watch.skip(Position(1, 1), at=START)
+    bench.checkpoints.lost = {LEASE}
+    await bench.keeper.save()
+    assert bench.watch.missing
+    assert bench.checkpoints.saved == []
+
+
+async def test_what_several_shards_miss_is_logged_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    other = Watch(FIRST_START, Lease(11, 1))
+    bench.watches.add(other)
+    for watch in bench.watches:
+        watch.skip(Position(1, 1), at=START)
+    await bench.keeper.save()
+    (record,) = [record for record in caplog.records if record.message == "ticks not evaluated"]
+    assert vars(record)["shards"] == "3,11"

@@ -13,22 +13,29 @@ from alerts.domain.alerts import Alert, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark
 from alerts.domain.continuity import Reason, StreamView
 from alerts.domain.firing import Firing
+from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
+from alerts.domain.ticks import shard_of
 from alerts.domain.watch import Candidate, Watch
+from alerts.domain.watches import Watches
 from alerts.feed.ticks import RETRY_SECONDS, TickFeed
 from bourse.market.v1 import quotes_pb2, ticks_pb2
 from chassis.clock import ManualClock
 from chassis.errors import BusUnavailable, DatabaseUnavailable
 
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
+TCS_SHARD = shard_of("NSE:TCS")
+FIRST_START = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
 WAITING = Alert(1, "7", AlertType.BUY, "NSE:TCS", "TCS", Decimal(100), 1, START)
 
 
-def make_message(sequence: int, payload: bytes | None = None, *, subject: str = "ticks.3") -> Msg:
+def make_message(
+    sequence: int, payload: bytes | None = None, *, subject: str = f"ticks.{TCS_SHARD}", shard: int = TCS_SHARD
+) -> Msg:
     batch = ticks_pb2.TickBatch(
         publisher_id="feed-1",
         epoch=1,
-        shard=3,
+        shard=shard,
         sequence=sequence,
         source="sample",
         freshness=quotes_pb2.FRESHNESS_SIMULATED,
@@ -83,19 +90,23 @@ class FakeAlerts:
     """Alerts that wait to be armed; the first `failures` calls find no database."""
 
     def __init__(self) -> None:
-        self.waiting: list[Alert] = []
+        self.waiting_alerts: list[Alert] = []
         self.failures = 0
         self.is_answer_lost = False
 
+    async def waiting(self, shards: Sequence[int]) -> Sequence[Alert]:
+        return [alert for alert in self.waiting_alerts if shard_of(alert.instrument) in shards]
+
     async def arm_waiting(
-        self, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+        self, lease: Lease, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
     ) -> Sequence[Alert]:
         assert at >= START
+        assert lease.shard == TCS_SHARD
         if self.failures:
             self.failures -= 1
             raise DatabaseUnavailable
-        armed = [replace(alert, armed=mark.position) for alert in self.waiting]
-        self.waiting = []
+        armed = [replace(alert, armed=mark.position) for alert in self.waiting_alerts]
+        self.waiting_alerts = []
         watch(armed)
         if self.is_answer_lost:
             self.is_answer_lost = False
@@ -116,10 +127,12 @@ class Harness:
     def __init__(self) -> None:
         self.clock = ManualClock(START)
         self.bus, self.stream, self.alerts = FakeBus(), FakeStream(), FakeAlerts()
-        self.watch = Watch(Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=()))
-        firing = Firing(self.watch, NoFires(), self.clock, on_committed=lambda: None)
+        self.watch = Watch(FIRST_START, Lease(TCS_SHARD, 1))
+        self.watches = Watches()
+        self.watches.add(self.watch)
+        firing = Firing(self.watches, NoFires(), self.clock, on_committed=lambda: None)
         parts: tuple[Any, Any, Any] = (self.bus, self.stream, self.alerts)
-        self.feed = TickFeed(*parts, watch=self.watch, firing=firing, clock=self.clock)
+        self.feed = TickFeed(*parts, watches=self.watches, firing=firing, clock=self.clock)
 
     async def receive(self, *messages: Msg) -> None:
         receive = self.bus.receive
@@ -177,13 +190,94 @@ async def test_a_message_that_is_delivered_again_is_left_out(harness: Harness) -
     assert harness.watch.evaluated == Position(1, 3)
 
 
-@pytest.mark.parametrize(("subject", "shard"), [("ticks.9", 9), ("ticks.x", None), ("ticks.123", None)])
-async def test_an_unreadable_message_is_recorded_for_its_shard(
-    harness: Harness, subject: str, shard: int | None
+@pytest.mark.parametrize("subject", [f"ticks.{TCS_SHARD}", "ticks.x", "ticks.123", "ticks.16"])
+async def test_an_unreadable_message_is_recorded_for_its_shard_and_one_of_no_shard_for_all(
+    harness: Harness, subject: str
 ) -> None:
     await harness.receive(make_message(1, b"\xff", subject=subject))
     (missing,) = harness.watch.progress().missing
-    assert (missing.reason, missing.shard, missing.to_at) == (Reason.BATCH_UNREADABLE, shard, START)
+    assert (missing.reason, missing.shard, missing.to_at) == (Reason.BATCH_UNREADABLE, TCS_SHARD, START)
+
+
+async def test_a_message_on_the_subject_of_another_shard_is_unreadable(harness: Harness) -> None:
+    await harness.receive(make_message(1, shard=3))
+    (missing,) = harness.watch.progress().missing
+    assert (missing.reason, missing.shard) == (Reason.BATCH_UNREADABLE, TCS_SHARD)
+
+
+async def test_what_is_of_a_shard_held_elsewhere_is_not_even_read(harness: Harness) -> None:
+    await harness.receive(make_message(1, b"\xff", subject="ticks.3"), make_message(1), make_message(2))
+    assert harness.watch.progress().missing == ()
+    assert harness.watch.evaluated == Position(1, 2)
+
+
+async def test_shards_that_are_taken_are_read_from_where_their_holders_stopped(harness: Harness) -> None:
+    await harness.receive(make_message(1), make_message(2, subject="ticks.3", shard=3), make_message(3))
+    taken = Watch(replace(FIRST_START, resume=Mark(Position(1, 1), START)), Lease(3, 7))
+    harness.feed.follow([taken])
+    await harness.receive(make_message(4))
+    assert harness.watch.evaluated == Position(1, 3)
+    await harness.settle()
+    assert harness.bus.starts == [1, 2]
+    await harness.receive(*(make_message(number, subject="ticks.3", shard=3) for number in (2,)), make_message(3))
+    assert (taken.evaluated, harness.watch.evaluated) == (Position(1, 2), Position(1, 3))
+    harness.feed.follow([])
+    await harness.receive(make_message(4))
+    assert harness.watch.evaluated == Position(1, 4)
+
+
+async def test_without_shards_it_waits_for_some_and_is_not_current() -> None:
+    harness = Harness()
+    harness.watches.drop(harness.watch)
+    running = asyncio.create_task(harness.feed.run())
+    await harness.settle()
+    assert harness.bus.starts == []
+    assert not harness.feed.is_current
+    harness.feed.notify_waiting()
+    harness.feed.follow([harness.watch])
+    await harness.settle()
+    assert harness.bus.starts == [1]
+    assert harness.feed.is_current
+    running.cancel()
+
+
+async def test_what_others_have_armed_is_read_again_from_there(harness: Harness) -> None:
+    await harness.receive(make_message(1), make_message(2))
+    harness.alerts.waiting_alerts = [replace(WAITING, armed=Position(1, 1))]
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.bus.starts == [1, 2]
+    assert harness.watch.backlog == 0
+    await harness.receive(make_message(2))
+    (candidate,) = harness.watch.candidates(10)
+    assert (candidate.position, candidate.crossed_during_gap) == (Position(1, 2), False)
+
+
+async def test_while_the_database_is_away_ticks_are_evaluated(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waiting(_: Sequence[int]) -> Sequence[Alert]:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(harness.alerts, "waiting", waiting)
+    harness.feed.notify_waiting()
+    await harness.settle()
+    await harness.receive(make_message(1))
+    assert harness.watch.evaluated == Position(1, 1)
+    assert harness.bus.starts == [1]
+
+
+async def test_what_became_somebody_elses_while_it_was_looked_for_is_left_to_them(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waiting(_: Sequence[int]) -> Sequence[Alert]:
+        harness.watches.drop(harness.watch)
+        return [WAITING]
+
+    monkeypatch.setattr(harness.alerts, "waiting", waiting)
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.watch.watched == 0
 
 
 async def test_what_goes_wrong_unexpectedly_is_logged_and_read_again(
@@ -218,11 +312,13 @@ async def test_while_nats_is_away_it_is_not_current_and_tries_again(failure: Exc
 
 async def test_alerts_that_wait_are_armed_at_the_end_of_the_stream() -> None:
     harness = Harness()
-    harness.alerts.waiting = [WAITING]
+    harness.alerts.waiting_alerts = [WAITING]
     harness.alerts.failures = 1
     harness.stream.answer = StreamView(1, 1, 1)
     running = asyncio.create_task(harness.feed.run())
-    await harness.next_session()
+    await harness.settle()
+    harness.feed.notify_waiting()
+    await harness.settle()
     await harness.receive(make_message(1))
     assert harness.watch.backlog == 0
     await harness.receive(make_message(2))
@@ -232,7 +328,7 @@ async def test_alerts_that_wait_are_armed_at_the_end_of_the_stream() -> None:
 
 async def test_an_alert_that_may_have_been_armed_is_watched_for() -> None:
     harness = Harness()
-    harness.alerts.waiting = [WAITING]
+    harness.alerts.waiting_alerts = [WAITING]
     harness.alerts.is_answer_lost = True
     running = asyncio.create_task(harness.feed.run())
     await harness.next_session()
@@ -257,10 +353,10 @@ async def test_it_looks_again_and_again_for_what_changed(
         assert harness.bus.reconnected is not None
         await harness.bus.reconnected()
     if change == "an alert that waits":
-        harness.alerts.waiting = [WAITING]
+        harness.alerts.waiting_alerts = [WAITING]
         harness.feed.notify_waiting()
     await asyncio.sleep(0.02)
     await harness.next_session()
     assert len(harness.bus.starts) == sessions
-    assert harness.alerts.waiting == []
+    assert harness.alerts.waiting_alerts == []
     running.cancel()

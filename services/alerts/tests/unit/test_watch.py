@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
-from alerts.domain.checkpoint import Checkpoint, Mark
+from alerts.domain.checkpoint import Checkpoint, Mark, TakenUp
 from alerts.domain.continuity import NotEvaluated, Reason, StreamView
+from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.ticks import TickBatch
@@ -19,6 +20,7 @@ from alerts.domain.watch import Candidate, Watch, is_ended, is_reached, proof_of
 PRICES = st.sampled_from(["97.5", "98.5", "99.5", "100.5"])
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
 EPOCH = int(START.timestamp() * 1e6) + 1
+LEASE = Lease(3, 1)
 FIRST_START = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=())
 
 
@@ -57,6 +59,7 @@ def make_candidate(price: float, sequence: int) -> Candidate:
         sequence=sequence,
         position=Position(1, sequence),
         mark=Mark(NOWHERE, START),
+        lease=LEASE,
     )
 
 
@@ -66,7 +69,7 @@ def pending(watch: Watch) -> list[tuple[int, int]]:
 
 @pytest.fixture
 def watch() -> Watch:
-    return Watch(FIRST_START)
+    return Watch(FIRST_START, LEASE)
 
 
 def test_a_tick_that_reaches_an_alert_becomes_a_candidate_with_its_evidence(watch: Watch) -> None:
@@ -85,6 +88,7 @@ def test_a_tick_that_reaches_an_alert_becomes_a_candidate_with_its_evidence(watc
         sequence=5,
         position=Position(1, 5),
         mark=Mark(NOWHERE, START),
+        lease=LEASE,
         before=EvaluatedTick(101.0, START + timedelta(seconds=5), "sample", "feed", EPOCH, 3, 5, Position(1, 5)),
     )
     assert watch.backlog == 1
@@ -241,7 +245,7 @@ def test_a_batch_that_was_evaluated_is_left_out(watch: Watch) -> None:
     watch.evaluate(make_batch(2, 101.0, sequence_in_shard=1))
     watch.load([replace(make_alert(), armed=NOWHERE)])
     watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
-    watch.skip(Position(1, 2), shard=3, at=START)
+    watch.skip(Position(1, 2), at=START)
     assert pending(watch) == []
     assert watch.progress().missing == ()
 
@@ -259,7 +263,7 @@ def test_what_a_crash_left_uncommitted_is_evaluated_again(watch: Watch) -> None:
     watch.evaluate(make_batch(1, 101.0))
     watch.evaluate(make_batch(2, 99.0))
     watch.evaluate(make_batch(3, 101.0))
-    after_crash = Watch(watch.progress().checkpoint)
+    after_crash = Watch(watch.progress().checkpoint, LEASE)
     after_crash.load([alert])
     assert after_crash.follow(StreamView(1, 1, 3)) == Position(1, 1)
     for sequence, price in ((2, 99.0), (3, 101.0), (4, 101.0)):
@@ -275,7 +279,7 @@ def test_a_replaced_stream_is_a_recorded_interval_until_its_first_tick(watch: Wa
     assert watch.progress().checkpoint.resume.position == Position(1, 1)
     watch.evaluate(make_batch(1, 101.0, stream=2, sequence_in_shard=2))
     progress = watch.progress()
-    expected = NotEvaluated(Reason.STREAM_REPLACED, START + timedelta(seconds=1), START + timedelta(seconds=1))
+    expected = NotEvaluated(Reason.STREAM_REPLACED, START + timedelta(seconds=1), START + timedelta(seconds=1), 3)
     assert progress.missing == (expected,)
     assert progress.checkpoint.resume.position == Position(2, 1)
     watch.saved(progress)
@@ -289,14 +293,82 @@ def test_an_alert_of_the_stream_before_fires_in_the_new_one(watch: Watch) -> Non
     assert pending(watch) == [(1, 1)]
 
 
+def test_what_another_replica_has_armed_is_evaluated_from_its_position(watch: Watch) -> None:
+    watch.load([replace(make_alert(1, price="90"), armed=NOWHERE)])
+    for sequence, price in ((1, 99.0), (2, 101.0), (3, 99.5), (4, 101.0)):
+        watch.evaluate(make_batch(sequence, price))
+    handed_over = replace(make_alert(2), armed=Position(1, 2))
+    assert watch.take_up([handed_over, replace(make_alert(3), armed=None)])
+    assert not watch.take_up([handed_over])
+    assert watch.progress().checkpoint.resume.position == watch.evaluated == Position(1, 2)
+    assert watch.progress().checkpoint.evaluated == Position(1, 4)
+    for sequence, price in ((3, 99.5), (4, 101.0), (5, 101.0)):
+        watch.evaluate(make_batch(sequence, price))
+    assert [(each.alert_id, each.position) for each in watch.candidates(10)] == [(2, Position(1, 3))]
+    assert watch.progress().missing == ()
+
+
+def test_what_was_taken_up_is_said_until_it_is_saved(watch: Watch) -> None:
+    earlier = START - timedelta(seconds=1)
+    alerts = [replace(make_alert(1), armed=Position(1, 0), armed_at=earlier), replace(make_alert(2), armed=NOWHERE)]
+    assert not watch.take_up(alerts)
+    progress = watch.progress()
+    assert progress.taken_up == (TakenUp(1, 1, earlier), TakenUp(2, 1, START))
+    watch.saved(progress)
+    assert watch.progress().taken_up == ()
+
+
+def test_nothing_is_read_again_when_no_batch_came_behind_the_position(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 101.0))
+    watch.advance(Mark(Position(1, 9), START + timedelta(seconds=9)))
+    assert not watch.take_up([replace(make_alert(), armed=Position(1, 1))])
+    assert watch.mark == Mark(Position(1, 9), START + timedelta(seconds=9))
+
+
+def test_what_was_armed_in_an_earlier_stream_is_evaluated_from_the_beginning_of_this_one(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 101.0, stream=2))
+    assert watch.take_up([replace(make_alert(), armed=Position(1, 70))])
+    assert watch.evaluated == Position(2, 0)
+    watch.evaluate(make_batch(1, 101.0, stream=2))
+    assert not watch.take_up([replace(make_alert(2), armed=Position(3, 1))])
+
+
+def test_while_ticks_are_read_again_no_alert_is_passed(watch: Watch) -> None:
+    alert = replace(make_alert(price="1"), armed=NOWHERE, expires_at=START)
+    watch.load([alert])
+    watch.evaluate(make_batch(1, 101.0))
+    watch.take_up([replace(make_alert(2, price="1"), armed=NOWHERE)])
+    assert not watch.has_passed(alert)
+    watch.evaluate(make_batch(1, 101.0))
+    assert watch.has_passed(alert)
+
+
+def test_a_shard_without_batches_goes_along_and_its_losses_end_with_the_next_tick_of_another(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 101.0))
+    watch.advance(Mark(Position(1, 1), START))
+    watch.lose(Reason.STREAM_TRIMMED)
+    watch.advance(Mark(Position(1, 7), START + timedelta(seconds=7)))
+    expected = NotEvaluated(Reason.STREAM_TRIMMED, START + timedelta(seconds=1), START + timedelta(seconds=7), 3)
+    assert watch.progress().missing == (expected,)
+    assert watch.evaluated == Position(1, 7)
+
+
+def test_what_came_while_another_shard_was_taken_came_during_no_gap(watch: Watch) -> None:
+    watch.load([replace(make_alert(), armed=NOWHERE)])
+    watch.follow(StreamView(1, 1, 0))
+    watch.follow(StreamView(1, 1, 5), was_followed=True)
+    watch.evaluate(make_batch(1, 99.0))
+    assert [candidate.crossed_during_gap for candidate in watch.candidates(10)] == [False]
+
+
 def test_a_missing_batch_and_an_unreadable_one_are_recorded(watch: Watch) -> None:
     watch.evaluate(make_batch(1, 101.0))
     watch.evaluate(make_batch(2, 101.0, sequence_in_shard=4))
     captured_at = START + timedelta(minutes=1)
-    watch.skip(Position(1, 3), shard=5, at=captured_at)
+    watch.skip(Position(1, 3), at=captured_at)
     jump, unreadable = watch.progress().missing
     assert (jump.reason, jump.shard) == (Reason.SEQUENCE_JUMP, 3)
-    assert unreadable == NotEvaluated(Reason.BATCH_UNREADABLE, START + timedelta(seconds=2), captured_at, 5)
+    assert unreadable == NotEvaluated(Reason.BATCH_UNREADABLE, START + timedelta(seconds=2), captured_at, 3)
     assert watch.evaluated == Position(1, 3)
 
 
@@ -304,6 +376,7 @@ def test_a_missing_batch_and_an_unreadable_one_are_recorded(watch: Watch) -> Non
 class Row:
     alert: Alert
     fired_by: Position | None = None
+    is_waiting: bool = False
 
 
 @dataclass
@@ -334,10 +407,10 @@ class OneFireWhateverDies(RuleBasedStateMachine):
         self.start_process()
 
     def start_process(self) -> None:
-        self.watch = Watch(self.saved_checkpoint)
+        self.watch = Watch(self.saved_checkpoint, LEASE)
         self.settings: list[Setting] = []
         self.in_transaction: Sequence[Candidate] = ()
-        self.watch.load(row.alert for row in self.rows.values() if row.fired_by is None)
+        self.watch.load(row.alert for row in self.rows.values() if row.fired_by is None and not row.is_waiting)
         view = StreamView(1, 1, len(self.stream))
         assert self.watch.follow(view) == Position(1, self.watch.evaluated.sequence)
 
@@ -392,6 +465,26 @@ class OneFireWhateverDies(RuleBasedStateMachine):
                 self.watch.forget(setting.replaced)
             self.settings.remove(setting)
 
+    @rule(price=PRICES, alert_type=st.sampled_from(AlertType), published=st.lists(st.sampled_from([99.0, 100.0])))
+    def have_an_alert_set_elsewhere(self, price: str, alert_type: AlertType, published: list[float]) -> None:
+        """Commit an alert on a replica that does not hold the shard, ticks coming before it is taken up here."""
+        self.next_id += 1
+        alert = make_alert(self.next_id, price=price, alert_type=alert_type)
+        self.rows[alert.id] = Row(replace(alert, armed=Position(1, len(self.stream))), is_waiting=True)
+        self.publish(published, evaluated=True)
+
+    @precondition(lambda self: self.rows)
+    @rule(chosen=st.integers(0, 50), price=PRICES)
+    def have_an_alert_set_again_elsewhere(self, chosen: int, price: str) -> None:
+        old = list(self.rows.values())[chosen % len(self.rows)].alert
+        if all(setting.alert.id != old.id for setting in self.settings):
+            again = old.set_again(symbol=old.symbol, price=Decimal(price), at=START)
+            self.rows[old.id] = Row(replace(again, armed=Position(1, len(self.stream))), is_waiting=True)
+
+    @rule()
+    def take_up_what_was_set_elsewhere(self) -> None:
+        self.watch.take_up(row.alert for row in self.rows.values() if row.is_waiting and row.fired_by is None)
+
     @precondition(lambda self: self.rows)
     @rule(chosen=st.integers(0, 50), dies=st.booleans())
     def delete_an_alert(self, chosen: int, *, dies: bool) -> None:
@@ -427,6 +520,10 @@ class OneFireWhateverDies(RuleBasedStateMachine):
         progress = self.watch.progress()
         assert progress.missing == ()
         self.saved_checkpoint = progress.checkpoint
+        for taken in progress.taken_up:
+            row = self.rows.get(taken.alert_id)
+            if row is not None and row.alert.generation == taken.generation:
+                self.rows[taken.alert_id] = replace(row, is_waiting=False)
         self.watch.saved(progress)
         if crashes:
             self.crash()
@@ -452,6 +549,7 @@ class OneFireWhateverDies(RuleBasedStateMachine):
         while self.settings:
             self.advance_a_setting(0, succeeds=True)
         self.settle_fires()
+        self.take_up_what_was_set_elsewhere()
         while self.watch.evaluated.sequence < len(self.stream):
             self.evaluate()
         while self.watch.backlog:

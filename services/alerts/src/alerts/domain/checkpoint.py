@@ -1,10 +1,11 @@
-"""How far the ticks were evaluated, and from where they have to be evaluated again after a crash."""
+"""How far the ticks of a shard were evaluated, and from where they have to be evaluated again after a crash."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from alerts.domain.continuity import NotEvaluated, PublisherShard
+from alerts.domain.leases import Lease
 from alerts.domain.positions import Position
 
 
@@ -18,14 +19,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a process leaves behind for the next one.
+    """What the holder of a shard leaves behind for the next one.
 
     Attributes:
         began_at: when ticks were evaluated for the first time ever.
         resume: everything up to here was evaluated and every fire that came of it is committed; ticks after it are
             evaluated again.
         evaluated: how far they were evaluated when the checkpoint was made, which is what `seen` describes.
-        seen: the last batch of each publisher's shard.
+        seen: the last batch of each publisher.
     """
 
     began_at: datetime
@@ -34,9 +35,23 @@ class Checkpoint:
     seen: Sequence[PublisherShard]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class TakenUp:
+    """An arming that another replica has committed, and that is watched for since the checkpoint it is saved with."""
+
+    alert_id: int
+    generation: int
+    armed_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A checkpoint with what was found missing since the last one; the two are saved together or not at all."""
+    """A checkpoint with what was found missing and taken up since the last one; all are saved together or not at all.
 
+    It is saved only under the lease that it was made under.
+    """
+
+    lease: Lease
     checkpoint: Checkpoint
     missing: Sequence[NotEvaluated]
+    taken_up: Sequence[TakenUp] = ()

@@ -9,7 +9,7 @@ from enum import StrEnum
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import TickBatch
 
-MAX_PUBLISHER_SHARDS = 4_096
+MAX_PUBLISHERS = 256  # of one shard
 MAX_REMEMBERED_HOLES = 64
 
 
@@ -40,6 +40,20 @@ class NotEvaluated:
     to_at: datetime
     shard: int | None = None
     publisher_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a shard stands, whoever evaluates it.
+
+    Attributes:
+        evaluated_at: the time of the last tick it was evaluated up to, in the ticks' time, as it was saved last; None
+            when it never was.
+        is_held: whether somebody living holds it.
+    """
+
+    evaluated_at: datetime | None
+    is_held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,5 +190,5 @@ class Continuity:
     def _remember(self, key: tuple[str, int], track: _Track) -> None:
         self._tracks[key] = track
         self._tracks.move_to_end(key)
-        while len(self._tracks) > MAX_PUBLISHER_SHARDS:
+        while len(self._tracks) > MAX_PUBLISHERS:
             self._tracks.popitem(last=False)

@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 from zlib import crc32
 
 from alerts.domain.alerts import Alert, AlertChanged, AlertNotFound, AlertType
 from alerts.domain.instruments import InstrumentsUnavailable, SymbolAmbiguous, SymbolUnknown
-from alerts.domain.ports import AlertStore, InstrumentSource, TickStream
+from alerts.domain.leases import LeaseLost
+from alerts.domain.ports import AlertStore, Announcer, InstrumentSource, TickStream
+from alerts.domain.positions import Position
 from alerts.domain.targets import parse_target
 from alerts.domain.terms import ExpiryInvalid, read_note, require_expiry
-from alerts.domain.watch import Watch
+from alerts.domain.ticks import shard_of
+from alerts.domain.watch import Watch, entry_of
+from alerts.domain.watches import Watches
 from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
 
@@ -54,7 +59,10 @@ class TooManyAlerts(ServiceError):
 
 
 class AlertDesk:
-    """Sets, changes, deletes and lists alerts."""
+    """Sets, changes, deletes and lists alerts, whoever holds their shards.
+
+    What is not held here is committed with the position it is armed at, and taken up by its holder.
+    """
 
     def __init__(
         self,
@@ -62,7 +70,8 @@ class AlertDesk:
         instruments: InstrumentSource,
         stream: TickStream,
         *,
-        watch: Watch,
+        watches: Watches,
+        announcer: Announcer,
         clock: Clock,
         new_id: Callable[[], int],
         max_per_user: int,
@@ -75,17 +84,19 @@ class AlertDesk:
             store: keeps them.
             instruments: says what symbols mean.
             stream: says where the ticks stand.
-            watch: watches for them.
+            watches: watch for those whose shards are held here.
+            announcer: tells the other replicas.
             clock: says when.
             new_id: makes ids.
             max_per_user: how many alerts a user may have.
             on_armed: called after an alert was armed: ticks may have reached it meanwhile.
-            on_waiting: called after an alert was saved that could not be armed yet.
+            on_waiting: called after an alert was saved that is still to be taken up here.
         """
         self._store = store
         self._instruments = instruments
         self._stream = stream
-        self._watch = watch
+        self._watches = watches
+        self._announcer = announcer
         self._clock = clock
         self._new_id = new_id
         self._max_per_user = max_per_user
@@ -224,7 +235,7 @@ class AlertDesk:
             deleted = None if existing is None else await self._store.delete(existing.id)
             if deleted is None:
                 raise AlertNotFound
-            self._watch.forget(deleted)
+            await self._tell_of([], [deleted])
             return deleted
 
         return await self._finish(self._take_turn(user_id, delete))
@@ -296,8 +307,7 @@ class AlertDesk:
     async def _delete_all(self, user_id: str, delete: Callable[[], Awaitable[Sequence[Alert]]]) -> int:
         async def change() -> int:
             deleted = await delete()
-            for alert in deleted:
-                self._watch.forget(alert)
+            await self._tell_of([], deleted)
             return len(deleted)
 
         return await self._finish(self._take_turn(user_id, change))
@@ -308,35 +318,51 @@ class AlertDesk:
 
     async def _arm(self, alert: Alert, replaced: Alert | None) -> Alert:
         latest = await self._stream.latest()
-        if latest is None:
-            return await self._save_waiting(alert, replaced)
-        armed = self._watch.propose(alert, latest)
+        watch = self._watches.of(alert.instrument)
+        if latest is None or watch is None:
+            return await self._hand_over(alert, replaced, latest)
         try:
-            await self._store.save(armed, replaces=replaced)
-        except AlertChanged:
-            self._watch.withdraw(armed)
+            return await self._arm_here(watch, watch.propose(alert, latest), replaced)
+        except LeaseLost:
+            return await self._hand_over(alert, replaced, latest)
+
+    async def _arm_here(self, watch: Watch, armed: Alert, replaced: Alert | None) -> Alert:
+        try:
+            await self._store.save(armed, replaces=replaced, lease=watch.lease)
+        except (AlertChanged, LeaseLost):
+            watch.withdraw(armed)
             raise
         except BaseException:
             # Whether it is committed is not known. If it is not, a tick that reaches it finds nothing to fire.
-            self._watch.confirm(armed)
+            watch.confirm(armed)
             raise
-        self._watch.confirm(armed)
-        self._forget(replaced)
+        watch.confirm(armed)
+        if replaced is not None:
+            watch.forget(replaced)
         self._on_armed()
         return armed
 
-    async def _save_waiting(self, alert: Alert, replaced: Alert | None) -> Alert:
+    async def _hand_over(self, alert: Alert, replaced: Alert | None, latest: Position | None) -> Alert:
+        """Save an alert that its holder is to take up from the position; without one, from where the stream is then."""
+        armed_at = None if latest is None else self._watches.evaluated_at
+        waiting = replace(alert, armed=latest, armed_at=armed_at)
+        forgotten: list[Alert] = []
         try:
-            await self._store.save(alert, replaces=replaced)
+            await self._store.save(waiting, replaces=replaced, lease=None)
+            forgotten = [] if replaced is None else [replaced]
         finally:
-            # It may be committed whatever was raised, and is to be armed then.
-            self._on_waiting()
-        self._forget(replaced)
-        return alert
+            # It may be committed whatever was raised, and is to be taken up then.
+            await self._tell_of([waiting], forgotten)
+        return waiting
 
-    def _forget(self, replaced: Alert | None) -> None:
-        if replaced is not None:
-            self._watch.forget(replaced)
+    async def _tell_of(self, waiting: Sequence[Alert], forgotten: Sequence[Alert]) -> None:
+        """Let whoever holds their shards know of alerts to take up, and of those that were replaced or deleted."""
+        if any(self._watches.of(alert.instrument) for alert in waiting):
+            self._on_waiting()
+        theirs = [entry_of(alert) for alert in forgotten if not self._watches.forget(alert)]
+        shards = {shard_of(alert.instrument) for alert in waiting if not self._watches.of(alert.instrument)}
+        if shards or theirs:
+            await self._announcer.changed(shards, theirs)
 
 
 def require_user_id(user_id: str) -> None:

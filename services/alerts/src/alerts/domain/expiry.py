@@ -5,10 +5,13 @@ fires it decides. It takes ended alerts from the matcher and settles them in the
 """
 
 import logging
+from collections.abc import Sequence
 
+from alerts.domain.alerts import Alert
+from alerts.domain.leases import Lease
 from alerts.domain.ports import AlertStore
-from alerts.domain.positions import NOWHERE
-from alerts.domain.watch import Watch
+from alerts.domain.positions import Position
+from alerts.domain.watches import Watches
 from chassis.clock import Clock
 from chassis.errors import DatabaseUnavailable
 
@@ -18,13 +21,13 @@ SWEEP_EVERY_SECONDS = 30.0
 
 
 class ExpirySweep:
-    """Looks for alerts that ticks have passed."""
+    """Looks for alerts of the shards held here that ticks have passed."""
 
-    def __init__(self, watch: Watch, store: AlertStore, clock: Clock) -> None:
-        self._watch = watch
+    def __init__(self, watches: Watches, store: AlertStore, clock: Clock) -> None:
+        self._watches = watches
         self._store = store
         self._clock = clock
-        self._swept = NOWHERE
+        self._swept: dict[Lease, Position] = {}
 
     async def sweep(self) -> None:
         """End every armed alert that ticks have passed; nothing is read while no tick comes.
@@ -32,20 +35,25 @@ class ExpirySweep:
         Raises:
             DatabaseUnavailable: what is left ends with the next sweep.
         """
-        evaluated = self._watch.evaluated
-        if evaluated == self._swept:
+        watches = list(self._watches)
+        evaluated = {watch.lease: watch.evaluated for watch in watches}
+        moment = self._watches.evaluated_at
+        if evaluated == self._swept or moment is None:
             return
-        was_settled = self._watch.backlog == 0
-        async for portion in self._store.overdue(self._watch.evaluated_at):
-            ended = [alert for alert in portion if self._watch.has_passed(alert)]
-            if not ended:
-                continue
-            await self._store.expire(ended)
-            for alert in ended:
-                self._watch.forget(alert)
-            log.info("alerts expired", extra={"alerts": len(ended)})
-        if was_settled:
-            self._swept = evaluated
+        is_settled = {watch.lease: watch.backlog == 0 for watch in watches}
+        async for portion in self._store.overdue(moment, shards=[lease.shard for lease in evaluated]):
+            await self._end(portion)
+        self._swept = {lease: position for lease, position in evaluated.items() if is_settled[lease]}
+
+    async def _end(self, overdue: Sequence[Alert]) -> None:
+        passed = [(watch, alert) for alert in overdue if (watch := self._watches.of(alert.instrument))]
+        ended = [(watch, alert) for watch, alert in passed if watch.has_passed(alert)]
+        if not ended:
+            return
+        await self._store.expire([(watch.lease, alert) for watch, alert in ended])
+        for watch, alert in ended:
+            watch.forget(alert)
+        log.info("alerts expired", extra={"alerts": len(ended)})
 
     async def run(self) -> None:
         """Sweep every half minute until cancelled."""

@@ -11,7 +11,7 @@ from alerts.domain.ports import FireHistory, IntervalStore
 from alerts.domain.tape import Closest, EvaluatedTick
 from alerts.domain.targets import format_target
 from alerts.domain.ticks import shard_of
-from alerts.domain.watch import Watch
+from alerts.domain.watches import Watches
 
 MAX_STRETCHES = 500
 
@@ -55,21 +55,30 @@ class Explanation:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """What is known of the evaluation of an alert's shard: up to when, whether it goes on, what is not recorded yet."""
+
+    at: datetime | None
+    is_going_on: bool
+    missing: Sequence[NotEvaluated] = ()
+
+
 class Explainer:
-    """Explains alerts from what is recorded and from what the watch remembers."""
+    """Explains alerts from what is recorded and, for the shards held here, from what their watches remember."""
 
     def __init__(
-        self, watch: Watch, intervals: IntervalStore, fires: FireHistory, *, is_following: Callable[[], bool]
+        self, watches: Watches, intervals: IntervalStore, fires: FireHistory, *, is_following: Callable[[], bool]
     ) -> None:
         """Explain.
 
         Args:
-            watch: evaluates the ticks.
-            intervals: knows what was not evaluated.
+            watches: evaluate the ticks of the shards held here.
+            intervals: knows what was not evaluated, and how far the other shards were.
             fires: knows what has fired.
-            is_following: says whether ticks are being evaluated now.
+            is_following: says whether the ticks of the shards held here are being evaluated now.
         """
-        self._watch = watch
+        self._watches = watches
         self._intervals = intervals
         self._fires = fires
         self._is_following = is_following
@@ -78,35 +87,38 @@ class Explainer:
         """Explain an alert as its owner is to see it."""
         state = state_of(alert)
         closest = await self._closest(alert)
-        until = self._until(alert)
-        missing = await self._missing(alert, until)
-        evaluated = [] if alert.armed_at is None else _between(alert.armed_at, until, missing)
-        sentence = _sentence(
-            alert, state, closest, missed=len(missing), is_following=self._is_following() or alert.fired is not None
-        )
+        evaluation = await self._evaluation(alert)
+        until = _until(alert, evaluation)
+        missing = await self._missing(alert, until, evaluation.missing)
+        evaluated = [] if alert.armed_at is None or until is None else _between(alert.armed_at, until, missing)
+        is_following = evaluation.is_going_on or alert.fired is not None
+        sentence = _sentence(alert, state, closest, missed=len(missing), is_following=is_following)
         return Explanation(alert, state, evaluated, missing, closest.tick, sentence)
 
-    def _until(self, alert: Alert) -> datetime:
-        """Return the last moment that is of any matter: of its fire, of its expiry, of the last tick."""
-        if alert.fired is not None:
-            return alert.fired.at
-        return min(self._watch.evaluated_at, alert.expires_at or self._watch.evaluated_at)
+    async def _evaluation(self, alert: Alert) -> _Evaluation:
+        watch = self._watches.of(alert.instrument)
+        if watch is not None:
+            return _Evaluation(watch.evaluated_at, self._is_following(), watch.missing)
+        standing = await self._intervals.standing(shard_of(alert.instrument))
+        return _Evaluation(standing.evaluated_at, standing.is_held)
 
     async def _closest(self, alert: Alert) -> Closest:
         if alert.fired is not None:
             fire = await self._fires.find(alert.id, alert.generation)
             return Closest(None if fire is None else fire.tick, is_known=fire is not None)
-        closest = self._watch.closest(alert)
+        watch = self._watches.of(alert.instrument)
+        closest = Closest(None, is_known=False) if watch is None else watch.closest(alert)
         if closest.tick is not None and alert.is_past(closest.tick.at):
             # A later tick came nearer and hides the nearest of those that mattered.
             return Closest(None, is_known=False)
         return closest
 
-    async def _missing(self, alert: Alert, until: datetime) -> Sequence[Stretch]:
-        if alert.armed_at is None:
+    async def _missing(
+        self, alert: Alert, until: datetime | None, unsaved: Sequence[NotEvaluated]
+    ) -> Sequence[Stretch]:
+        if alert.armed_at is None or until is None:
             return []
         shard = shard_of(alert.instrument)
-        unsaved = [each for each in self._watch.missing if each.shard in (None, shard)]
         recorded = await self._intervals.missing_since(alert.armed_at, shard=shard, limit=MAX_STRETCHES)
         stretches = {_stretch(each, alert, alert.armed_at) for each in (*unsaved, *recorded) if _concerns(each, alert)}
         missing = [each for each in stretches if each.to_at > alert.armed_at and each.from_at <= until]
@@ -120,6 +132,15 @@ def state_of(alert: Alert) -> State:
     if alert.has_expired:
         return State.EXPIRED
     return State.WAITING if alert.armed is None else State.ARMED
+
+
+def _until(alert: Alert, evaluation: _Evaluation) -> datetime | None:
+    """Return the last moment that is of any matter: of its fire, of its expiry, of the last tick."""
+    if alert.fired is not None:
+        return alert.fired.at
+    if evaluation.at is None:
+        return None
+    return min(evaluation.at, alert.expires_at or evaluation.at)
 
 
 def _concerns(missing: NotEvaluated, alert: Alert) -> bool:

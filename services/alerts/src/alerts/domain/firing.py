@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from alerts.domain.alerts import Alert
 from alerts.domain.ports import FireStore
 from alerts.domain.targets import format_target
 from alerts.domain.watch import Watch
+from alerts.domain.watches import Watches, portion_of
 from chassis.clock import Clock
 from chassis.errors import DatabaseUnavailable
 
@@ -19,24 +20,29 @@ MAX_BACKLOG = 20_000
 
 
 class Firing:
-    """Takes pending fires from the watch to the database."""
+    """Takes pending fires from the watches to the database."""
 
-    def __init__(self, watch: Watch, store: FireStore, clock: Clock, *, on_committed: Callable[[], None]) -> None:
+    def __init__(self, watches: Watches, store: FireStore, clock: Clock, *, on_committed: Callable[[], None]) -> None:
         """Commit through `store`, calling `on_committed` after each transaction that fired something."""
-        self._watch = watch
+        self._watches = watches
         self._store = store
         self._clock = clock
         self._on_committed = on_committed
         self._pending = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
+        # Two who commit would both take the first fires for theirs.
+        self._turn = asyncio.Lock()
 
     def notify(self) -> None:
-        """Say that there may be fires to commit."""
-        if self._watch.backlog:
+        """Say that there may be fires to commit, or that some are no longer ours."""
+        backlog = self._watches.backlog
+        if backlog:
             self._pending.set()
-        if self._watch.backlog >= MAX_BACKLOG:
+        if backlog >= MAX_BACKLOG:
             self._has_room.clear()
+        else:
+            self._has_room.set()
 
     async def wait_for_room(self) -> None:
         """Wait while too many fires are pending; reading ticks stops meanwhile, and their stream holds them."""
@@ -48,12 +54,20 @@ class Firing:
         Raises:
             DatabaseUnavailable: what is pending stays so.
         """
-        while candidates := self._watch.candidates(FIRES_PER_TRANSACTION):
-            fired = await self._store.fire(candidates, committed_at=self._clock.now())
-            self._watch.settle(len(candidates))
-            self._tell(fired)
-            if self._watch.backlog < MAX_BACKLOG:
-                self._has_room.set()
+        await self.commit(self._watches)
+
+    async def commit(self, watches: Iterable[Watch]) -> None:
+        """Commit everything that is pending in some watches; what was reached under a lost lease is the next holder's.
+
+        Raises:
+            DatabaseUnavailable: what is pending stays so.
+        """
+        async with self._turn:
+            while (portion := portion_of(watches, FIRES_PER_TRANSACTION)).candidates:
+                fired = await self._store.fire(portion.candidates, committed_at=self._clock.now())
+                portion.settle()
+                self._tell(fired)
+                self.notify()
 
     async def run(self) -> None:
         """Commit what comes until cancelled; a database that is away is tried again and again."""

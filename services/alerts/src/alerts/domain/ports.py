@@ -1,14 +1,16 @@
 """What the domain needs from outside; storage, providers and the feed supply it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from alerts.domain.alerts import Alert, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
-from alerts.domain.continuity import NotEvaluated
+from alerts.domain.continuity import NotEvaluated, Standing
 from alerts.domain.deliveries import Contact, Delivery, FireId, MailTry, Outcome
 from alerts.domain.fires import Fire, FireCursor
+from alerts.domain.leases import Lease, Share
+from alerts.domain.matcher import Entry
 from alerts.domain.positions import Position
 from alerts.domain.watch import Candidate
 
@@ -32,11 +34,17 @@ class AlertStore(Protocol):
         """Return a user's alerts, fired ones too, oldest first."""
         ...
 
-    async def save(self, alert: Alert, *, replaces: Alert | None) -> None:
+    async def save(self, alert: Alert, *, replaces: Alert | None, lease: Lease | None) -> None:
         """Save a new alert, or the next generation of one.
+
+        Args:
+            alert: the alert.
+            replaces: the generation it was made from; None for a new one.
+            lease: under which it is watched for; None when whoever holds its shard is still to take it up.
 
         Raises:
             AlertChanged: nothing was saved, because somebody else has saved this alert meanwhile.
+            LeaseLost: nothing was saved, because it is not watched for any more.
         """
         ...
 
@@ -52,22 +60,34 @@ class AlertStore(Protocol):
         """Delete everything of a user, and return the alerts among it."""
         ...
 
-    def overdue(self, moment: datetime) -> AsyncIterator[Sequence[Alert]]:
-        """Yield the armed alerts whose expiry is earlier than a moment, in portions."""
+    def overdue(self, moment: datetime, *, shards: Sequence[int]) -> AsyncIterator[Sequence[Alert]]:
+        """Yield the armed alerts of some shards whose expiry is earlier than a moment, in portions.
+
+        Those that are still to be taken up are left out.
+        """
         ...
 
-    async def expire(self, alerts: Sequence[Alert]) -> None:
-        """End those of the alerts that are still armed as they were read."""
+    async def expire(self, alerts: Sequence[tuple[Lease, Alert]]) -> None:
+        """End those of the alerts that are still armed as they were read, and whose lease is still held."""
         ...
 
-    def armed(self) -> AsyncIterator[Sequence[Alert]]:
-        """Yield all armed alerts that have a position, in portions, those of an instrument together."""
+    def armed(self, shards: Sequence[int]) -> AsyncIterator[Sequence[Alert]]:
+        """Yield all armed alerts of some shards, in portions, those of an instrument together.
+
+        Those that are still to be taken up are left out.
+        """
+        ...
+
+    async def waiting(self, shards: Sequence[int]) -> Sequence[Alert]:
+        """Return a portion of the alerts of some shards that are still to be taken up, oldest first."""
         ...
 
     async def arm_waiting(
-        self, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+        self, lease: Lease, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
     ) -> Sequence[Alert]:
-        """Arm a portion of the alerts without a position, record that they were not evaluated, and return them.
+        """Arm a portion of a shard's alerts without a position, record that they were not evaluated, and return them.
+
+        Nothing happens when the lease is lost.
 
         They are handed to `watch` before they are committed, since whether a commit that failed has happened is not
         known.
@@ -80,6 +100,8 @@ class FireStore(Protocol):
 
     async def fire(self, candidates: Sequence[Candidate], *, committed_at: datetime) -> Sequence[Alert]:
         """Fire those of the candidates that are still armed, with their events, all in one transaction.
+
+        What was reached under a lease that is lost does not fire: the next holder finds it, too.
 
         Returns:
             The alerts that fired, in the order of the candidates.
@@ -150,16 +172,56 @@ class IntervalStore(Protocol):
         """Return the stretches that end later than a moment and are about a shard, the last recorded first."""
         ...
 
+    async def standing(self, shard: int) -> Standing:
+        """Return how far a shard was evaluated, whoever holds it."""
+        ...
+
 
 class ProgressStore(Protocol):
     """Keeps how far ticks were evaluated."""
 
-    async def load(self, *, now: datetime) -> Checkpoint:
-        """Return the last checkpoint; the first time ever, one that begins now and has evaluated nothing."""
+    async def load(self, shards: Sequence[int], *, now: datetime) -> Mapping[int, Checkpoint]:
+        """Return each shard's last checkpoint; the first time ever, one that begins now and has evaluated nothing."""
         ...
 
-    async def save(self, progress: Progress) -> None:
-        """Save a checkpoint and what is missing in front of it, both or neither."""
+    async def save(self, progress: Sequence[Progress]) -> Collection[Lease]:
+        """Save checkpoints, what is missing in front of them and what was taken up, all or nothing.
+
+        Returns:
+            The leases that are still held; of the others nothing was saved.
+        """
+        ...
+
+
+class LeaseStore(Protocol):
+    """Keeps who holds which shard."""
+
+    async def begin(self) -> None:
+        """Say that this replica starts, before its first `renew`."""
+        ...
+
+    async def renew(self) -> Share:
+        """Say that this replica lives, take what it can have, and return what it holds."""
+        ...
+
+    async def release(self, leases: Collection[Lease]) -> None:
+        """Give shards back, so that others can take them at once."""
+        ...
+
+    async def leave(self) -> None:
+        """Give everything back and say that this replica is gone."""
+        ...
+
+
+class Announcer(Protocol):
+    """Tells the other replicas of what was committed here; it may fail, and they find out by themselves, later."""
+
+    async def changed(self, shards: Collection[int], forgotten: Sequence[Entry]) -> None:
+        """Say that alerts of some shards are to be taken up, and that armings were replaced or deleted."""
+        ...
+
+    async def released(self) -> None:
+        """Say that shards can be taken."""
         ...
 
 

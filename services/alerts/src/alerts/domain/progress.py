@@ -1,10 +1,15 @@
 """Saves how far ticks were evaluated, every second and at the end."""
 
 import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from alerts.domain.checkpoint import Progress
+from alerts.domain.continuity import NotEvaluated
+from alerts.domain.leases import Lease
 from alerts.domain.ports import ProgressStore
 from alerts.domain.watch import Watch
+from alerts.domain.watches import Watches
 from chassis.clock import Clock
 from chassis.errors import DatabaseUnavailable
 
@@ -14,13 +19,13 @@ SAVE_EVERY_SECONDS = 1.0
 
 
 class ProgressKeeper:
-    """Saves the watch's progress when there is any."""
+    """Saves the watches' progress when there is any."""
 
-    def __init__(self, watch: Watch, store: ProgressStore, clock: Clock) -> None:
-        self._watch = watch
+    def __init__(self, watches: Watches, store: ProgressStore, clock: Clock) -> None:
+        self._watches = watches
         self._store = store
         self._clock = clock
-        self._saved: Progress | None = None
+        self._saved: dict[Lease, Progress] = {}
 
     async def save(self) -> None:
         """Save the progress there is now.
@@ -28,22 +33,28 @@ class ProgressKeeper:
         Raises:
             DatabaseUnavailable: it may or may not be saved.
         """
-        progress = self._watch.progress()
-        if progress == self._saved:
-            return
-        await self._store.save(progress)
-        self._watch.saved(progress)
-        self._saved = Progress(progress.checkpoint, missing=())
-        for missing in progress.missing:
-            log.warning(
-                "ticks not evaluated",
-                extra={
-                    "reason": missing.reason.value,
-                    "from_at": missing.from_at.isoformat(),
-                    "to_at": missing.to_at.isoformat(),
-                    "shard": missing.shard,
-                },
-            )
+        watches = list(self._watches)
+        held = {watch.lease for watch in watches}
+        self._saved = {lease: progress for lease, progress in self._saved.items() if lease in held}
+        await self.save_of(watches)
+
+    async def save_of(self, watches: Iterable[Watch]) -> None:
+        """Save the progress of some watches; that of a lease that is lost is left out, for it is the next holder's.
+
+        Raises:
+            DatabaseUnavailable: it may or may not be saved.
+        """
+        async with self._watches.saving:
+            made = [(watch, watch.progress()) for watch in watches]
+            new = {watch: progress for watch, progress in made if progress != self._saved.get(watch.lease)}
+            if not new:
+                return
+            held = await self._store.save(tuple(new.values()))
+            kept = {watch: progress for watch, progress in new.items() if watch.lease in held}
+            for watch, progress in kept.items():
+                watch.saved(progress)
+                self._saved[watch.lease] = Progress(progress.lease, progress.checkpoint, missing=())
+            _tell([missing for progress in kept.values() for missing in progress.missing])
 
     async def run(self) -> None:
         """Save every second until cancelled; what fails is tried again a second later."""
@@ -55,3 +66,16 @@ class ProgressKeeper:
                 log.debug("progress not saved", extra={"reason": error.reason})
             except Exception:
                 log.exception("progress not saved")
+
+
+def _tell(missing: Sequence[NotEvaluated]) -> None:
+    """Log what is missing, once for all shards that miss the same."""
+    shards: defaultdict[tuple[str, str, str], set[int | None]] = defaultdict(set)
+    for each in missing:
+        shards[each.reason.value, each.from_at.isoformat(), each.to_at.isoformat()].add(each.shard)
+    for (reason, from_at, to_at), numbers in shards.items():
+        written = ",".join(str(number) for number in sorted(number for number in numbers if number is not None))
+        log.warning(
+            "ticks not evaluated",
+            extra={"reason": reason, "from_at": from_at, "to_at": to_at, "shards": written},
+        )

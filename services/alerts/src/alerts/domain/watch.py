@@ -1,4 +1,4 @@
-"""The heart of the service: what happens to alerts and ticks between two awaits.
+"""The heart of the service: what happens to the alerts and ticks of one shard between two awaits.
 
 Nothing here waits or does I/O, so each method is one step that no other interleaves with. What makes a fire happen
 exactly once:
@@ -9,6 +9,9 @@ exactly once:
   by then is really reached.
 - The checkpoint stays in front of every pending fire and of every position at which an alert is being armed, so that
   whatever a crash takes from memory is evaluated again, against the alerts the database has by then.
+- What another replica has armed is taken up behind the position it was armed at, and evaluated from there.
+- All that is written is written under the lease of the shard: for whoever holds it next, the end of this one's lease is
+  a crash, wherever it was.
 """
 
 from collections import deque
@@ -16,10 +19,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import NamedTuple
 
 from alerts.domain.alerts import Alert, AlertType, FiringPrice
-from alerts.domain.checkpoint import Checkpoint, Mark, Progress
+from alerts.domain.checkpoint import Checkpoint, Mark, Progress, TakenUp
 from alerts.domain.continuity import Admission, Continuity, NotEvaluated, Reason, StreamView, resume
+from alerts.domain.leases import Lease
 from alerts.domain.matcher import Crossing, Entry, Matcher
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.tape import Closest, EvaluatedTick, Tape
@@ -44,6 +49,7 @@ class Candidate:
         sequence: the batch's sequence in that shard and epoch.
         position: where the batch stands in the stream.
         mark: how far everything was evaluated before that batch.
+        lease: under which it was evaluated; it fires under no other.
         before: the tick of the same instrument evaluated before this one; None when it is not known.
         crossed_during_gap: whether the tick was in the stream already when it began to be followed: it came while
             nobody evaluated ticks.
@@ -58,8 +64,16 @@ class Candidate:
     sequence: int
     position: Position
     mark: Mark
+    lease: Lease
     before: EvaluatedTick | None = None
     crossed_during_gap: bool = False
+
+
+class _Evidence(NamedTuple):
+    mark: Mark
+    lease: Lease
+    before: EvaluatedTick | None
+    is_in_gap: bool
 
 
 @dataclass(slots=True)
@@ -70,8 +84,8 @@ class _Arming:
     reached: list[Candidate] = field(default_factory=list)
 
 
-def entry_of(alert: Alert, armed: Position) -> Entry:
-    """Return what the matcher needs to know of an alert that is armed at a position."""
+def entry_of(alert: Alert, armed: Position = NOWHERE) -> Entry:
+    """Return what the matcher needs to know of an alert that is armed at a position; any will do to forget it."""
     return Entry(
         alert_id=alert.id,
         generation=alert.generation,
@@ -116,10 +130,11 @@ def _reaches(alert: Alert, price: float) -> bool:
 
 
 class Watch:
-    """Watches ticks for alerts."""
+    """Watches the ticks of one shard for alerts."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Watch for nothing yet, having evaluated what `checkpoint` says."""
+    def __init__(self, checkpoint: Checkpoint, lease: Lease) -> None:
+        """Watch for nothing yet, having evaluated what `checkpoint` says, under a lease on the shard."""
+        self.lease = lease
         self._matcher = Matcher()
         self._tape = Tape()
         self._gap_until = NOWHERE
@@ -128,7 +143,10 @@ class Watch:
         self._missing: list[NotEvaluated] = []
         self._loss: Reason | None = None
         self._began_at = checkpoint.began_at
+        self._taken_up: dict[tuple[int, int], TakenUp] = {}
         self._evaluated = checkpoint.resume
+        # Where the shard's last batch stands; between it and what is evaluated there was none.
+        self._last_batch = checkpoint.resume.position
         self._replayed_until = checkpoint.evaluated
         self._continuity = Continuity(checkpoint.began_at, checkpoint.seen)
 
@@ -157,12 +175,36 @@ class Watch:
         """Return what was found missing and is not recorded yet."""
         return tuple(self._missing)
 
+    @property
+    def mark(self) -> Mark:
+        """Return how far ticks were evaluated."""
+        return self._evaluated
+
     def load(self, alerts: Iterable[Alert]) -> None:
         """Watch for alerts that are committed and armed at a position no tick behind which was evaluated since."""
         entries = [entry_of(alert, alert.armed) for alert in alerts if alert.armed is not None]
         self._matcher.extend(entries)
         for instrument in {entry.instrument for entry in entries}:
             self._tape.begin(instrument, self.evaluated)
+
+    def take_up(self, alerts: Iterable[Alert]) -> bool:
+        """Watch for alerts that another replica has committed armed; return whether ticks are to be read again.
+
+        Those behind their positions are evaluated again then, which finds nothing new for the other alerts. The next
+        progress says that they are taken up; until that is saved, whoever holds the shard next takes them up anew.
+        """
+        known = self._taken_up.keys()
+        new = [(alert, alert.armed) for alert in alerts if alert.armed and (alert.id, alert.generation) not in known]
+        if not new:
+            return False
+        armed_at = self._evaluated.at
+        must_read_again = self._go_back(min(position for _, position in new))
+        for alert, position in new:
+            self._matcher.insert(entry_of(alert, position))
+            self._tape.begin(alert.instrument, position)
+            taken = TakenUp(alert.id, alert.generation, alert.armed_at or armed_at)
+            self._taken_up[alert.id, alert.generation] = taken
+        return must_read_again
 
     def propose(self, alert: Alert, latest: Position) -> Alert:
         """Watch for an alert that is about to be committed, and return it armed.
@@ -190,12 +232,17 @@ class Watch:
 
     def forget(self, alert: Alert) -> None:
         """Stop watching for an alert that was replaced, deleted or ended; nothing happens when nobody does."""
-        if alert.armed is not None:
-            self._matcher.discard(entry_of(alert, alert.armed))
+        self.discard(entry_of(alert))
+
+    def discard(self, entry: Entry) -> None:
+        """Stop watching for an arming of an alert; nothing happens when nobody does."""
+        self._matcher.discard(entry)
 
     def has_passed(self, alert: Alert) -> bool:
         """Say whether ticks have passed the expiry of an armed alert, and all that they fire is committed."""
         if alert.expires_at is None or self._pending or (alert.id, alert.generation) in self._armings:
+            return False
+        if self.evaluated < self._replayed_until:
             return False
         last_at = self._tape.last_at(alert.instrument)
         is_over = last_at is not None and last_at > alert.expires_at
@@ -207,12 +254,25 @@ class Watch:
             return Closest(None, is_known=False)
         return self._tape.closest(alert.instrument, alert.type, alert.armed)
 
-    def follow(self, stream: StreamView) -> Position:
-        """Return the position behind which to read the stream, and note what it no longer holds."""
+    def follow(self, stream: StreamView, *, was_followed: bool = False) -> Position:
+        """Return the position behind which to read the stream, and note what it no longer holds.
+
+        Args:
+            stream: what it holds now.
+            was_followed: whether it was being read up to this moment, so that what it holds is no gap.
+        """
         resumption = resume(self.evaluated, stream)
         self.lose(resumption.reason)
-        self._gap_until = stream.end
+        if not was_followed or resumption.reason is not None:
+            self._gap_until = stream.end
         return resumption.position
+
+    def advance(self, mark: Mark) -> None:
+        """Note that there was no batch of this shard up to a mark, behind what was evaluated."""
+        if mark.position <= self._evaluated.position:
+            return
+        self._note_loss(mark.at)
+        self._evaluated = mark
 
     def lose(self, reason: Reason | None) -> None:
         """Note that ticks between the last batch and the next are gone; None means that nothing is."""
@@ -231,20 +291,21 @@ class Watch:
             self._match(batch, before)
             self._tape.record(batch)
         self._evaluated = Mark(batch.position, batch.last_at)
+        self._last_batch = batch.position
 
-    def skip(self, position: Position, *, shard: int | None, at: datetime) -> None:
+    def skip(self, position: Position, *, at: datetime) -> None:
         """Pass over a batch that cannot be read.
 
         Args:
             position: where it stands.
-            shard: its shard; None when that is unknown.
             at: when the stream took it in.
         """
         if position <= self.evaluated:
             return
         self._note_loss(at)
-        self._missing.append(NotEvaluated(Reason.BATCH_UNREADABLE, self._evaluated.at, at, shard))
+        self._miss(Reason.BATCH_UNREADABLE, at)
         self._evaluated = Mark(position, self._evaluated.at)
+        self._last_batch = position
 
     def candidates(self, limit: int) -> Sequence[Candidate]:
         """Return the fires that wait longest to be committed."""
@@ -266,11 +327,24 @@ class Watch:
             evaluated=max(self.evaluated, self._replayed_until),
             seen=self._continuity.seen,
         )
-        return Progress(checkpoint, tuple(self._missing))
+        return Progress(self.lease, checkpoint, tuple(self._missing), tuple(self._taken_up.values()))
 
     def saved(self, progress: Progress) -> None:
-        """Forget what was missing: it is recorded."""
+        """Forget what was missing and what was taken up: it is recorded."""
         del self._missing[: len(progress.missing)]
+        for taken in progress.taken_up:
+            self._taken_up.pop((taken.alert_id, taken.generation), None)
+
+    def _go_back(self, position: Position) -> bool:
+        """Have everything behind a position evaluated again, as after a crash; return whether there is anything."""
+        # What was left of an earlier stream was lost when it was replaced, and is recorded.
+        position = max(position, Position(self._last_batch.stream, 0))
+        if position >= self._last_batch:
+            return False
+        self._replayed_until = max(self._replayed_until, self._last_batch)
+        self._last_batch = position
+        self._evaluated = Mark(position, self._evaluated.at)
+        return True
 
     def _admit(self, batch: TickBatch) -> Admission:
         if batch.position <= self._replayed_until:
@@ -280,8 +354,11 @@ class Watch:
 
     def _note_loss(self, until: datetime) -> None:
         if self._loss is not None:
-            self._missing.append(NotEvaluated(self._loss, self._evaluated.at, until))
+            self._miss(self._loss, until)
             self._loss = None
+
+    def _miss(self, reason: Reason, until: datetime) -> None:
+        self._missing.append(NotEvaluated(reason, self._evaluated.at, until, self.lease.shard))
 
     def _match(self, batch: TickBatch, mark: Mark) -> None:
         befores: dict[int, EvaluatedTick | None] = {}
@@ -290,7 +367,8 @@ class Watch:
             tick = crossing.tick
             if tick not in befores:
                 befores[tick] = self._tape.before(batch, tick)
-            self._reach(_candidate(crossing, batch, mark, before=befores[tick], is_in_gap=is_in_gap))
+            evidence = _Evidence(mark, self.lease, befores[tick], is_in_gap)
+            self._reach(_candidate(crossing, batch, evidence))
 
     def _reach(self, candidate: Candidate) -> None:
         arming = self._armings.get((candidate.alert_id, candidate.generation))
@@ -300,9 +378,7 @@ class Watch:
         arming.reached.append(candidate)
 
 
-def _candidate(
-    crossing: Crossing, batch: TickBatch, mark: Mark, *, before: EvaluatedTick | None, is_in_gap: bool
-) -> Candidate:
+def _candidate(crossing: Crossing, batch: TickBatch, evidence: _Evidence) -> Candidate:
     price = FiringPrice(batch.time_of(crossing.tick), batch.prices[crossing.tick], batch.source, batch.freshness)
     return Candidate(
         alert_id=crossing.alert_id,
@@ -313,7 +389,8 @@ def _candidate(
         shard=batch.shard,
         sequence=batch.sequence,
         position=batch.position,
-        mark=mark,
-        before=before,
-        crossed_during_gap=is_in_gap,
+        mark=evidence.mark,
+        lease=evidence.lease,
+        before=evidence.before,
+        crossed_during_gap=evidence.is_in_gap,
     )

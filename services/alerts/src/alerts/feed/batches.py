@@ -29,8 +29,13 @@ class BatchUnreadable(ValueError):
         super().__init__(f"the batch cannot be read: {problem}")
 
 
-def read_batch(payload: bytes, position: Position) -> TickBatch:
+def read_batch(payload: bytes, position: Position, *, shard: int | None = None) -> TickBatch:
     """Read a `TickBatch` message as columns; its prices are not looked at.
+
+    Args:
+        payload: the message.
+        position: where it stands in the stream.
+        shard: the one it has to be of; None when any will do.
 
     Raises:
         BatchUnreadable: it is no such message, or what it says of itself cannot be.
@@ -40,6 +45,8 @@ def read_batch(payload: bytes, position: Position) -> TickBatch:
     except DecodeError as error:
         raise BatchUnreadable("it is no TickBatch") from error
     _require_identity(message)
+    if shard not in (None, message.shard):
+        raise BatchUnreadable("it is not of its subject's shard")
     freshness = _FRESHNESS.get(message.freshness)
     if freshness is None:
         raise BatchUnreadable("it does not say how fresh it is")

@@ -6,21 +6,29 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Mark
 from alerts.domain.continuity import NotEvaluated, Reason
+from alerts.domain.leases import Lease, LeaseLost
 from alerts.domain.positions import Position
 from alerts.domain.targets import format_target
+from alerts.domain.ticks import shard_of
+from alerts.storage.leases import held_of
 from alerts.storage.progress import missing_row
 from alerts.storage.tables import ALERTS, ARMED, DELETED_ALERTS, DELIVERIES, EXPIRED, FIRED, FIRES, NOT_EVALUATED
 from chassis.database import Database
 
 ALERTS_PER_PORTION = 10_000
 WAITING_PER_PORTION = 1_000
+TAKEN_UP_PER_PORTION = 10_000
+
+# Written out, so that PostgreSQL recognises the conditions of the partial indexes in prepared statements, too.
+IS_ARMED = text("state = 'armed'")
+IS_WAITING = text("state = 'armed' AND is_waiting")
 
 EXPIRE = (
     update(ALERTS)
@@ -70,20 +78,29 @@ class Alerts:
         async with self._database.reading() as connection:
             return [alert_of(row) for row in await connection.execute(query)]
 
-    async def save(self, alert: Alert, *, replaces: Alert | None) -> None:
+    async def save(self, alert: Alert, *, replaces: Alert | None, lease: Lease | None) -> None:
         """Save a new alert, or the next generation of one.
+
+        Args:
+            alert: the alert.
+            replaces: the generation it was made from; None for a new one.
+            lease: under which it is watched for; None when whoever holds its shard is still to take it up.
 
         Raises:
             AlertChanged: nothing was saved, because somebody else has saved this alert meanwhile.
+            LeaseLost: nothing was saved, because it is not watched for any more.
             DatabaseUnavailable: it may or may not be saved.
         """
+        row = {**_row_of(alert), "is_waiting": lease is None}
         try:
             async with self._database.transaction() as connection:
+                if lease is not None and not await held_of(connection, [lease]):
+                    raise LeaseLost
                 if replaces is None:
-                    await _insert(connection, alert)
+                    await _insert(connection, row)
                     return
                 is_the_replaced = (ALERTS.c.id == replaces.id) & (ALERTS.c.generation == replaces.generation)
-                saved = await connection.execute(update(ALERTS).where(is_the_replaced).values(_row_of(alert)))
+                saved = await connection.execute(update(ALERTS).where(is_the_replaced).values(row))
                 if saved.rowcount != 1:
                     raise AlertChanged
         except IntegrityError as error:
@@ -125,40 +142,66 @@ class Alerts:
             await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.user_id == user_id))
         return deleted
 
-    async def overdue(self, moment: datetime) -> AsyncIterator[Sequence[Alert]]:
-        """Yield the armed alerts whose expiry is earlier than a moment, in portions."""
-        query = select(ALERTS).where(ALERTS.c.state == ARMED, ALERTS.c.expires_at < moment)
+    async def overdue(self, moment: datetime, *, shards: Sequence[int]) -> AsyncIterator[Sequence[Alert]]:
+        """Yield the armed alerts of some shards whose expiry is earlier than a moment, in portions.
+
+        Those that are still to be taken up are left out.
+        """
+        is_theirs = ALERTS.c.shard.in_(shards) & ~ALERTS.c.is_waiting
+        query = select(ALERTS).where(IS_ARMED, ALERTS.c.expires_at < moment, is_theirs)
         async with self._database.reading() as connection:
             rows = await connection.stream(query.order_by(ALERTS.c.expires_at))
             async for portion in rows.partitions(ALERTS_PER_PORTION):
                 yield [alert_of(row) for row in portion]
 
-    async def expire(self, alerts: Sequence[Alert]) -> None:
-        """End those of the alerts that are still armed as they were read.
+    async def expire(self, alerts: Sequence[tuple[Lease, Alert]]) -> None:
+        """End those of the alerts that are still armed as they were read, and whose lease is still held.
 
         Raises:
             DatabaseUnavailable: all may have ended, or none; ending them again does no harm.
         """
-        in_order = sorted(alerts, key=lambda alert: alert.id)
-        ended = [{"ended_id": alert.id, "ended_generation": alert.generation} for alert in in_order]
+        in_order = sorted(alerts, key=lambda each: each[1].id)
         async with self._database.transaction() as connection:
-            await connection.execute(EXPIRE, ended)
+            held = await held_of(connection, (lease for lease, _ in in_order))
+            ended = [
+                {"ended_id": alert.id, "ended_generation": alert.generation}
+                for lease, alert in in_order
+                if lease in held
+            ]
+            if ended:
+                await connection.execute(EXPIRE, ended)
 
-    async def armed(self) -> AsyncIterator[Sequence[Alert]]:
-        """Yield all armed alerts that have a position, in portions, those of an instrument together, oldest first."""
+    async def armed(self, shards: Sequence[int]) -> AsyncIterator[Sequence[Alert]]:
+        """Yield all armed alerts of some shards, in portions, those of an instrument together, oldest first.
+
+        Those that are still to be taken up are left out.
+        """
         columns = ALERTS.c
-        query = select(ALERTS).where(columns.state == ARMED, columns.armed_stream.is_not(None))
+        query = select(ALERTS).where(IS_ARMED, ~columns.is_waiting, columns.shard.in_(shards))
         async with self._database.reading() as connection:
             rows = await connection.stream(query.order_by(columns.instrument, columns.id))
             async for portion in rows.partitions(ALERTS_PER_PORTION):
                 yield [alert_of(row) for row in portion]
 
+    async def waiting(self, shards: Sequence[int]) -> Sequence[Alert]:
+        """Return a portion of the alerts of some shards that are still to be taken up, oldest first.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        query = select(ALERTS).where(IS_WAITING, ALERTS.c.shard.in_(shards)).order_by(ALERTS.c.id)
+        async with self._database.reading() as connection:
+            return [alert_of(row) for row in await connection.execute(query.limit(TAKEN_UP_PER_PORTION))]
+
     async def arm_waiting(
-        self, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
+        self, lease: Lease, mark: Mark, *, at: datetime, watch: Callable[[Sequence[Alert]], None]
     ) -> Sequence[Alert]:
-        """Arm a portion of the alerts without a position, record that they were not evaluated, and return them.
+        """Arm a portion of a shard's alerts without a position, record that they were not evaluated, and return them.
+
+        Nothing happens when the lease is lost.
 
         Args:
+            lease: on the shard.
             mark: where to arm them, and the time of the last tick evaluated.
             at: the time at which they are armed.
             watch: takes them before they are committed.
@@ -167,27 +210,28 @@ class Alerts:
             DatabaseUnavailable: they may or may not be armed.
         """
         async with self._database.transaction() as connection:
-            rows = await connection.execute(_waiting())
+            held = await held_of(connection, [lease])
+            rows = await connection.execute(_without_position(lease.shard)) if held else ()
             waiting = [alert_of(row) for row in rows]
             if not waiting:
                 return []
             position = mark.position
             armed = {"armed_stream": position.stream, "armed_sequence": position.sequence, "armed_at": mark.at}
             ids = [alert.id for alert in waiting]
-            await connection.execute(update(ALERTS).where(ALERTS.c.id.in_(ids)).values(armed))
+            await connection.execute(update(ALERTS).where(ALERTS.c.id.in_(ids)).values({**armed, "is_waiting": False}))
             set_at = min(alert.set_at for alert in waiting)
-            missing = NotEvaluated(Reason.NOT_ARMED, set_at, at)
+            missing = NotEvaluated(Reason.NOT_ARMED, set_at, at, lease.shard)
             await connection.execute(insert(NOT_EVALUATED).values(missing_row(missing)))
             newly_armed = [replace(alert, armed=position, armed_at=mark.at) for alert in waiting]
             watch(newly_armed)
         return newly_armed
 
 
-async def _insert(connection: AsyncConnection, alert: Alert) -> None:
-    was_deleted = select(DELETED_ALERTS.c.id).where(DELETED_ALERTS.c.id == alert.id)
+async def _insert(connection: AsyncConnection, row: dict[str, object]) -> None:
+    was_deleted = select(DELETED_ALERTS.c.id).where(DELETED_ALERTS.c.id == row["id"])
     if (await connection.execute(was_deleted)).one_or_none() is not None:
         raise AlertChanged
-    await connection.execute(insert(ALERTS).values(_row_of(alert)))
+    await connection.execute(insert(ALERTS).values(row))
 
 
 async def _delete(connection: AsyncConnection, which: ColumnElement[bool]) -> Sequence[Alert]:
@@ -200,9 +244,9 @@ async def _delete(connection: AsyncConnection, which: ColumnElement[bool]) -> Se
     return deleted
 
 
-def _waiting() -> Select[Any]:
+def _without_position(shard: int) -> Select[Any]:
     columns = ALERTS.c
-    query = select(ALERTS).where(columns.state == ARMED, columns.armed_stream.is_(None))
+    query = select(ALERTS).where(IS_WAITING, columns.shard == shard, columns.armed_stream.is_(None))
     return query.order_by(columns.id).limit(WAITING_PER_PORTION).with_for_update()
 
 
@@ -237,6 +281,7 @@ def _row_of(alert: Alert) -> dict[str, object]:
         "user_id": alert.user_id,
         "type": alert.type.value,
         "instrument": alert.instrument,
+        "shard": shard_of(alert.instrument),
         "symbol": alert.symbol,
         "price": format_target(alert.price),
         "generation": alert.generation,

@@ -16,6 +16,7 @@ from alerts.domain.tape import EvaluatedTick
 from alerts.domain.targets import format_target
 from alerts.domain.watch import Candidate, is_ended, is_reached, proof_of
 from alerts.storage.alerts import EXPIRE, alert_of
+from alerts.storage.leases import held_of
 from alerts.storage.tables import ALERTS, ARMED, FIRED, FIRES, OUTBOX
 from chassis.database import Database
 from chassis.outbox import OutboxEvent, enqueue
@@ -58,7 +59,8 @@ class Fires:
     async def fire(self, candidates: Sequence[Candidate], *, committed_at: datetime) -> Sequence[Alert]:
         """Fire those of the candidates that are still armed, with their events, all in one transaction.
 
-        An alert that a tick later than its expiry has reached ends in the same transaction.
+        What was reached under a lease that is lost does not fire: the next holder finds it, too. An alert that a tick
+        later than its expiry has reached ends in the same transaction.
 
         Returns:
             The alerts that fired, in the order of the candidates.
@@ -67,7 +69,8 @@ class Fires:
             DatabaseUnavailable: all of them fired or none; trying again finds out.
         """
         async with self._database.transaction() as connection:
-            decision = await _decide(connection, candidates)
+            held = await held_of(connection, (candidate.lease for candidate in candidates))
+            decision = await _decide(connection, [each for each in candidates if each.lease in held])
             fired = decision.fired
             if decision.ended:
                 ended = sorted(decision.ended)

@@ -1,53 +1,91 @@
 """How far ticks were evaluated, in the database."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
-from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason
+from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason, Standing
+from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
-from alerts.storage.tables import CHECKPOINT, NOT_EVALUATED, PUBLISHER_SHARDS
+from alerts.storage.leases import held_of, is_held
+from alerts.storage.tables import ALERTS, CHECKPOINTS, NOT_EVALUATED, PUBLISHER_SHARDS
 from chassis.database import Database
 
-THE_ONE = 1
+_SAVE = (
+    update(CHECKPOINTS)
+    .where(CHECKPOINTS.c.shard == bindparam("its_shard"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                "resume_stream",
+                "resume_sequence",
+                "resume_at",
+                "evaluated_stream",
+                "evaluated_sequence",
+            )
+        }
+    )
+)
+_TAKE_UP = (
+    update(ALERTS)
+    .where(ALERTS.c.id == bindparam("taken_id"), ALERTS.c.generation == bindparam("taken_generation"))
+    .values(is_waiting=False, armed_at=bindparam("taken_at"))
+)
 
 
 class SavedProgress:
-    """Keeps the one checkpoint in a database."""
+    """Keeps the checkpoints in a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def load(self, *, now: datetime) -> Checkpoint:
-        """Return the last checkpoint; the first time ever, one that begins now and has evaluated nothing.
+    async def load(self, shards: Sequence[int], *, now: datetime) -> Mapping[int, Checkpoint]:
+        """Return each shard's last checkpoint; the first time ever, one that begins now and has evaluated nothing.
 
         Raises:
             DatabaseUnavailable: the database did not answer.
         """
+        first = Checkpoint(began_at=now, resume=Mark(NOWHERE, now), evaluated=NOWHERE, seen=())
         async with self._database.transaction() as connection:
-            checkpoint = await _read(connection)
-            if checkpoint is None:
-                checkpoint = Checkpoint(began_at=now, resume=Mark(NOWHERE, now), evaluated=NOWHERE, seen=())
-                await connection.execute(insert(CHECKPOINT).values(id=THE_ONE, **_row_of(checkpoint)))
-        return checkpoint
+            checkpoints = await _read(connection, shards)
+            new = [shard for shard in shards if shard not in checkpoints]
+            if new:
+                row = {"began_at": now, **_row_of(first)}
+                await connection.execute(insert(CHECKPOINTS), [{"shard": shard, **row} for shard in new])
+        return {shard: checkpoints.get(shard, first) for shard in shards}
 
-    async def save(self, progress: Progress) -> None:
-        """Save a checkpoint and what is missing in front of it, both or neither.
+    async def save(self, progress: Sequence[Progress]) -> Collection[Lease]:
+        """Save checkpoints, what is missing in front of them and what was taken up, all or nothing.
+
+        Returns:
+            The leases that are still held; of the others nothing was saved.
 
         Raises:
             DatabaseUnavailable: it may or may not be saved; saving it again records what is missing twice at most.
         """
-        checkpoint = progress.checkpoint
         async with self._database.transaction() as connection:
-            await connection.execute(update(CHECKPOINT).values(_row_of(checkpoint)))
-            await connection.execute(delete(PUBLISHER_SHARDS))
-            if checkpoint.seen:
-                await connection.execute(insert(PUBLISHER_SHARDS), [_seen_row(seen) for seen in checkpoint.seen])
-            if progress.missing:
-                await connection.execute(insert(NOT_EVALUATED), [missing_row(missing) for missing in progress.missing])
+            held = await held_of(connection, (each.lease for each in progress))
+            ours = sorted((each for each in progress if each.lease in held), key=lambda each: each.lease)
+            if ours:
+                await _save(connection, ours)
+        return held
+
+    async def standing(self, shard: int) -> Standing:
+        """Return how far a shard was evaluated, whoever holds it.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        columns = CHECKPOINTS.c
+        query = select(columns.resume_at, columns.resume_stream).where(columns.shard == shard)
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+            has_begun = row is not None and row.resume_stream != NOWHERE.stream
+            return Standing(row.resume_at if row and has_begun else None, await is_held(connection, shard))
 
     async def missing_since(self, moment: datetime, *, shard: int, limit: int) -> Sequence[NotEvaluated]:
         """Return the stretches that end later than a moment and are about a shard, the last recorded first.
@@ -65,25 +103,43 @@ class SavedProgress:
             ]
 
 
-async def _read(connection: AsyncConnection) -> Checkpoint | None:
-    row = (await connection.execute(select(CHECKPOINT))).one_or_none()
-    if row is None:
-        return None
+async def _read(connection: AsyncConnection, shards: Sequence[int]) -> dict[int, Checkpoint]:
+    rows = (await connection.execute(select(CHECKPOINTS).where(CHECKPOINTS.c.shard.in_(shards)))).all()
     columns = PUBLISHER_SHARDS.c
-    seen = await connection.execute(
-        select(columns.publisher_id, columns.shard, columns.epoch, columns.sequence, columns.last_at)
-    )
-    return Checkpoint(
-        began_at=row.began_at,
-        resume=Mark(Position(row.resume_stream, row.resume_sequence), row.resume_at),
-        evaluated=Position(row.evaluated_stream, row.evaluated_sequence),
-        seen=tuple(PublisherShard(*each) for each in seen),
-    )
+    query = select(columns.publisher_id, columns.shard, columns.epoch, columns.sequence, columns.last_at)
+    seen = [PublisherShard(*each) for each in await connection.execute(query.where(columns.shard.in_(shards)))]
+    return {
+        row.shard: Checkpoint(
+            began_at=row.began_at,
+            resume=Mark(Position(row.resume_stream, row.resume_sequence), row.resume_at),
+            evaluated=Position(row.evaluated_stream, row.evaluated_sequence),
+            seen=tuple(each for each in seen if each.shard == row.shard),
+        )
+        for row in rows
+    }
+
+
+async def _save(connection: AsyncConnection, progress: Sequence[Progress]) -> None:
+    checkpoints = [{"its_shard": each.lease.shard, **_row_of(each.checkpoint)} for each in progress]
+    await connection.execute(_SAVE, checkpoints)
+    shards = [each.lease.shard for each in progress]
+    await connection.execute(delete(PUBLISHER_SHARDS).where(PUBLISHER_SHARDS.c.shard.in_(shards)))
+    seen = [_seen_row(seen) for each in progress for seen in each.checkpoint.seen]
+    if seen:
+        await connection.execute(insert(PUBLISHER_SHARDS), seen)
+    missing = [missing_row(missing) for each in progress for missing in each.missing]
+    if missing:
+        await connection.execute(insert(NOT_EVALUATED), missing)
+    taken_up = [
+        {"taken_id": taken.alert_id, "taken_generation": taken.generation, "taken_at": taken.armed_at}
+        for taken in sorted(taken for each in progress for taken in each.taken_up)
+    ]
+    if taken_up:
+        await connection.execute(_TAKE_UP, taken_up)
 
 
 def _row_of(checkpoint: Checkpoint) -> dict[str, object]:
     return {
-        "began_at": checkpoint.began_at,
         "resume_stream": checkpoint.resume.position.stream,
         "resume_sequence": checkpoint.resume.position.sequence,
         "resume_at": checkpoint.resume.at,

@@ -56,20 +56,25 @@ ALERTS = Table(
     Column("armed_at", UtcDateTime),
     Column("note", String(500)),
     Column("expires_at", UtcDateTime),
+    Column("shard", SmallInteger, nullable=False),
+    # Whether whoever holds the shard is still to take it up: it has a position, or the stream could not be asked.
+    Column("is_waiting", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("user_id", "type", "instrument", name="alerts_identity"),
     CheckConstraint("(armed_stream IS NULL) = (armed_sequence IS NULL)", name="alerts_position"),
     CheckConstraint("(state = 'fired') = (fired_at IS NOT NULL)", name="alerts_fired"),
     Index(
         "alerts_armed",
+        "shard",
         "instrument",
         postgresql_where=text("state = 'armed'"),
         sqlite_where=text("state = 'armed'"),
     ),
     Index(
         "alerts_waiting",
+        "shard",
         "id",
-        postgresql_where=text("state = 'armed' AND armed_stream IS NULL"),
-        sqlite_where=text("state = 'armed' AND armed_stream IS NULL"),
+        postgresql_where=text("state = 'armed' AND is_waiting"),
+        sqlite_where=text("state = 'armed' AND is_waiting"),
     ),
     Index(
         "alerts_expiring",
@@ -159,18 +164,34 @@ TICK_STREAMS = Table(
     sqlite_autoincrement=True,
 )
 
-# One row: how far ticks were evaluated, and from where they are after a crash.
-CHECKPOINT = Table(
-    "checkpoint",
+# Who holds which shard; a row changes only when the shard changes hands, and `fence` counts how often it did.
+SHARD_LEASES = Table(
+    "shard_leases",
     METADATA,
-    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("holder", String(128)),
+    Column("fence", BigInteger, nullable=False),
+)
+
+# The replicas that live, and until when what they hold is theirs.
+REPLICAS = Table(
+    "replicas",
+    METADATA,
+    Column("holder", String(128), primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# How far the ticks of each shard were evaluated, and from where they are after a crash.
+CHECKPOINTS = Table(
+    "checkpoints",
+    METADATA,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
     Column("began_at", UtcDateTime, nullable=False),
     Column("resume_stream", Integer, nullable=False),
     Column("resume_sequence", BigInteger, nullable=False),
     Column("resume_at", UtcDateTime, nullable=False),
     Column("evaluated_stream", Integer, nullable=False),
     Column("evaluated_sequence", BigInteger, nullable=False),
-    CheckConstraint("id = 1", name="checkpoint_is_one"),
 )
 
 # The last batch evaluated of each publisher's shard.

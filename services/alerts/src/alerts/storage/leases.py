@@ -1,0 +1,166 @@
+"""Leases on the shards in the database: who holds which, who lives, and the check that every write of a holder makes.
+
+A shard's row changes only when it changes hands; that a holder lives is one row of its own. So those who write under a
+lease lock a row that nobody else touches, and whoever takes the shard waits for them.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import bindparam, delete, func, insert, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from alerts.domain.leases import LEASE_SECONDS, Lease, Share, Tenancy, share_of, vacancies
+from alerts.domain.ticks import SHARDS
+from alerts.storage.tables import REPLICAS, SHARD_LEASES
+from chassis.database import Database
+
+log = logging.getLogger(__name__)
+
+ROUND_LOCK = 7_201_984  # an arbitrary number, the same in every replica
+ROUND_IDLE_MILLISECONDS = 2_000
+
+_CHANGE_HANDS = (
+    update(SHARD_LEASES)
+    .where(SHARD_LEASES.c.shard == bindparam("its_shard"), SHARD_LEASES.c.fence == bindparam("its_fence"))
+    .values(holder=bindparam("next_holder"), fence=SHARD_LEASES.c.fence + 1)
+)
+
+
+class Leases:
+    """Keeps one replica's leases in a database, on the database's clock."""
+
+    def __init__(self, database: Database, holder: str) -> None:
+        """Hold shards as `holder`, a name that no other replica has or had."""
+        self._database = database
+        self._holder = holder
+
+    async def begin(self) -> None:
+        """Say that this replica starts.
+
+        An SQLite file has one process: whoever held shards before is gone, however short a time ago.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        async with self._database.transaction() as connection:
+            if connection.dialect.name == "sqlite":
+                await connection.execute(delete(REPLICAS))
+
+    async def renew(self) -> Share:
+        """Say that this replica lives, take what it can have, and return what it holds.
+
+        Raises:
+            DatabaseUnavailable: shards may have been taken or not; the next call says so.
+        """
+        async with self._database.transaction() as connection:
+            await _take_turns(connection)
+            living = await self._show_life(connection)
+            tenancies = await _tenancies(connection)
+            taken = await self._take(connection, vacancies(self._holder, tenancies, living=living))
+            after = [taken.get(each.shard, each) for each in tenancies]
+        return share_of(self._holder, after, replicas=len(living))
+
+    async def release(self, leases: Collection[Lease]) -> None:
+        """Give shards back, so that others can take them at once.
+
+        Raises:
+            DatabaseUnavailable: they may have been given back or not.
+        """
+        async with self._database.transaction() as connection:
+            await _change_hands(connection, leases, holder=None)
+
+    async def leave(self) -> None:
+        """Give everything back and say that this replica is gone.
+
+        Raises:
+            DatabaseUnavailable: it may be gone or not; what it holds runs out.
+        """
+        async with self._database.transaction() as connection:
+            await _take_turns(connection)
+            held = share_of(self._holder, await _tenancies(connection), replicas=1).held
+            await _change_hands(connection, held, holder=None)
+            await connection.execute(delete(REPLICAS).where(REPLICAS.c.holder == self._holder))
+
+    async def _show_life(self, connection: AsyncConnection) -> Collection[str]:
+        """Prolong this replica's life, bury those that have run out, and return the living."""
+        now = await now_of(connection)
+        row = {"holder": self._holder, "expires_at": now + timedelta(seconds=LEASE_SECONDS)}
+        is_ours = REPLICAS.c.holder == self._holder
+        prolonged = await connection.execute(update(REPLICAS).where(is_ours).values(row))
+        if not prolonged.rowcount:
+            await connection.execute(insert(REPLICAS).values(row))
+        buried = await connection.execute(delete(REPLICAS).where(REPLICAS.c.expires_at < now))
+        if buried.rowcount:
+            log.warning("replicas not heard of", extra={"replicas": buried.rowcount})
+        return set((await connection.execute(select(REPLICAS.c.holder))).scalars())
+
+    async def _take(self, connection: AsyncConnection, turns: Sequence[Lease]) -> dict[int, Tenancy]:
+        # Behind a row that is locked stands a write under the lease before; it is over, or ended, at the next look.
+        columns = SHARD_LEASES.c
+        query = select(columns.shard).where(columns.shard.in_([turn.shard for turn in turns]))
+        rows = await connection.execute(query.order_by(columns.shard).with_for_update(skip_locked=True))
+        free = set(rows.scalars())
+        taken = [turn for turn in turns if turn.shard in free]
+        await _change_hands(connection, [Lease(turn.shard, turn.fence - 1) for turn in taken], holder=self._holder)
+        return {turn.shard: Tenancy(turn.shard, self._holder, turn.fence) for turn in taken}
+
+
+async def held_of(connection: AsyncConnection, leases: Iterable[Lease]) -> frozenset[Lease]:
+    """Return those of the leases that are still held; they stay so until the transaction ends.
+
+    Whatever is written under a lease is written behind this, in the same transaction.
+    """
+    columns = SHARD_LEASES.c
+    asked = [(lease.shard, lease.fence) for lease in sorted(set(leases))]
+    query = select(columns.shard, columns.fence).where(
+        tuple_(columns.shard, columns.fence).in_(asked), columns.holder.is_not(None)
+    )
+    rows = await connection.execute(query.order_by(columns.shard).with_for_update(read=True))
+    return frozenset(Lease(row.shard, row.fence) for row in rows)
+
+
+async def is_held(connection: AsyncConnection, shard: int) -> bool:
+    """Say whether a shard is held by a replica whose lease has not run out."""
+    query = (
+        select(REPLICAS.c.expires_at)
+        .join(SHARD_LEASES, SHARD_LEASES.c.holder == REPLICAS.c.holder)
+        .where(SHARD_LEASES.c.shard == shard)
+    )
+    expires_at = (await connection.execute(query)).scalar_one_or_none()
+    return expires_at is not None and expires_at >= await now_of(connection)
+
+
+async def now_of(connection: AsyncConnection) -> datetime:
+    """Return the time on the database's clock."""
+    if connection.dialect.name == "sqlite":
+        written = await connection.execute(select(func.strftime("%Y-%m-%d %H:%M:%f", "now")))
+        return datetime.fromisoformat(str(written.scalar_one())).replace(tzinfo=UTC)
+    moment: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return moment
+
+
+async def _take_turns(connection: AsyncConnection) -> None:
+    """Let one replica at a time share out; one that is stopped in the middle is in nobody's way for long."""
+    if connection.dialect.name == "postgresql":
+        idle = text(f"SET LOCAL idle_in_transaction_session_timeout = {ROUND_IDLE_MILLISECONDS}")
+        await connection.execute(idle)
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ROUND_LOCK})
+
+
+async def _tenancies(connection: AsyncConnection) -> Sequence[Tenancy]:
+    rows = (await connection.execute(select(SHARD_LEASES))).all()
+    missing = sorted(set(range(SHARDS)).difference(row.shard for row in rows))
+    if missing:
+        await connection.execute(insert(SHARD_LEASES), [{"shard": shard, "fence": 0} for shard in missing])
+    known = [Tenancy(row.shard, row.holder, row.fence) for row in rows]
+    return [*known, *(Tenancy(shard, None, 0) for shard in missing)]
+
+
+async def _change_hands(connection: AsyncConnection, leases: Iterable[Lease], *, holder: str | None) -> None:
+    changes = [
+        {"its_shard": lease.shard, "its_fence": lease.fence, "next_holder": holder} for lease in sorted(set(leases))
+    ]
+    if changes:
+        await connection.execute(_CHANGE_HANDS, changes)
