@@ -364,8 +364,9 @@ async def test_a_mail_that_was_under_way_at_a_stop_is_sent_by_the_next_process(
         person = await start(stack, settings, smtp)
         await person.register()
         await until(lambda: smtp.tries == 1)
+    moved = settings.model_copy(update={"auth_address": f"127.0.0.1:{free_port()}"})
     async with AsyncExitStack() as stack:
-        person = await start(stack, settings, smtp)
+        person = await start(stack, moved, smtp)
         await person.verify(await person.mailed_token("verify"))
 
 
