@@ -121,6 +121,7 @@ def test_every_answer_is_exact() -> None:
         "GoogleUser",
         "IciciActivation",
         "NewAlert",
+        "WantedPreferences",
         "Registration",
         "ZerodhaActivation",
     }
