@@ -92,7 +92,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         relay = await enter(OutboxRelay(database, OUTBOX, bus).running())
         evaluation = await enter(_evaluating(database, bus, relay, clock))
         desk = await enter(_desk(settings, database, evaluation, clock))
-        await enter(running(EndedAccounts(bus, desk.forget_user, clock).run()))
+        await enter(running(EndedAccounts(desk.forget_user).reader(bus).run()))
         deliveries = Deliveries(database, _mail_policy(settings), sender=settings.mail_from)
         mails = await enter(_mailing(settings, deliveries, bus, clock))
         health.add("database", database.is_answering)

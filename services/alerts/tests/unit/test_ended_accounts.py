@@ -5,16 +5,16 @@ import pytest
 from nats.aio.msg import Msg
 
 from alerts.domain.desk import UserIdInvalid
-from alerts.feed.users import AGAIN_AFTER_SECONDS, RETRY_SECONDS, EndedAccounts
+from alerts.feed.users import AGAIN_AFTER_SECONDS, EndedAccounts
 from bourse.auth.v1 import events_pb2
-from chassis.clock import ManualClock
 from chassis.errors import DatabaseUnavailable
+from chassis.event_reader import Again
 
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
 
 
 class FakeMessage:
-    """A message that remembers how it was answered."""
+    """A message that was delivered some number of times."""
 
     def __init__(self, payload: bytes, *, delivery: int) -> None:
         self.data = payload
@@ -26,16 +26,6 @@ class FakeMessage:
             stream="EVENTS",
             consumer="alerts_user_deleted",
         )
-        self.answers: list[tuple[str, float | None]] = []
-
-    async def ack(self) -> None:
-        self.answers.append(("ack", None))
-
-    async def term(self) -> None:
-        self.answers.append(("term", None))
-
-    async def nak(self, delay: float) -> None:
-        self.answers.append(("nak", delay))
 
 
 class Accounts:
@@ -57,33 +47,28 @@ def accounts() -> Accounts:
     return Accounts()
 
 
-async def take(accounts: Accounts, payload: bytes, *, delivery: int = 1) -> list[tuple[str, float | None]]:
+async def take(accounts: Accounts, payload: bytes, *, delivery: int = 1) -> Again | None:
     message: Any = FakeMessage(payload, delivery=delivery)
-    bus: Any = None
-    await EndedAccounts(bus, accounts.forget, ManualClock(START))._take(message)
-    answers: list[tuple[str, float | None]] = message.answers
-    return answers
+    return await EndedAccounts(accounts.forget).take(message)
 
 
 ENDED = events_pb2.UserDeleted(user_id="7").SerializeToString()
 
 
 async def test_an_ended_account_is_forgotten_and_once_more_a_while_later(accounts: Accounts) -> None:
-    assert await take(accounts, ENDED) == [("nak", AGAIN_AFTER_SECONDS)]
-    assert await take(accounts, ENDED, delivery=2) == [("ack", None)]
+    assert await take(accounts, ENDED) == Again(AGAIN_AFTER_SECONDS)
+    assert await take(accounts, ENDED, delivery=2) is None
     assert accounts.forgotten == ["7", "7"]
 
 
 @pytest.mark.parametrize("payload", [b"\xff", ENDED])
 async def test_what_can_never_be_read_does_not_come_again(accounts: Accounts, payload: bytes) -> None:
     accounts.failure = UserIdInvalid()
-    assert await take(accounts, payload) == [("term", None)]
+    with pytest.raises(ValueError, match="user_deleted"):
+        await take(accounts, payload)
 
 
 async def test_while_the_database_is_away_the_event_waits(accounts: Accounts) -> None:
     accounts.failure = DatabaseUnavailable()
-    message: Any = FakeMessage(ENDED, delivery=1)
-    bus: Any = None
     with pytest.raises(DatabaseUnavailable):
-        await EndedAccounts(bus, accounts.forget, ManualClock(START))._take(message)
-    assert message.answers == [("nak", RETRY_SECONDS)]
+        await take(accounts, ENDED)

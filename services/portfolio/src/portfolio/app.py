@@ -45,7 +45,7 @@ from portfolio.domain.summary_sending import SummaryDesk
 from portfolio.domain.syncing import SyncDesk
 from portfolio.domain.ticker_prices import TickerPrices
 from portfolio.domain.watching import WatchlistDesk
-from portfolio.feed.deletions import DeletionFeed
+from portfolio.feed.deletions import read_deletions
 from portfolio.handlers.holdings import HoldingService
 from portfolio.handlers.manual_portfolios import ManualPortfolioService
 from portfolio.handlers.pnl import PnlService
@@ -133,7 +133,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
         health.add("market", partial(_is_connected, side.channel), critical=False)
-        deletions = DeletionFeed(bus, Accounts(StoredAccounts(database), clock))
+        deletions = read_deletions(bus, Accounts(StoredAccounts(database), clock))
         health.add("deletions", deletions.is_following, critical=False)
         auth = await enter(_open(settings.auth_address, settings))
         health.add("auth", partial(_is_connected, auth), critical=False)

@@ -33,7 +33,7 @@ from chassis.errors import DatabaseUnavailable
 from chassis.rpc_client import reason_of
 from chassis.testing import NatsServer, free_port, python_module, stop_process
 from portfolio.app import build
-from portfolio.feed.deletions import CONSUMER, SUBJECT
+from portfolio.feed.deletions import DURABLE, SUBJECT
 from portfolio.settings import Settings
 from portfolio.storage.accounts import StoredAccounts
 from portfolio.testing import SmallMarket, holding, sync_request
@@ -386,7 +386,7 @@ async def wait_until_heard(client: Client, delivered: int) -> None:
     """Wait until so many events were delivered and none waits for its acknowledgement."""
     async with asyncio.timeout(20):
         while True:
-            info = await client.jetstream().consumer_info(STREAM, CONSUMER)
+            info = await client.jetstream().consumer_info(STREAM, DURABLE)
             assert info.delivered is not None
             if info.delivered.consumer_seq >= delivered and not info.num_ack_pending and not info.num_pending:
                 return
@@ -446,13 +446,13 @@ async def test_with_the_account_all_goes_also_what_was_told_while_portfolio_was_
 async def test_a_deletion_told_to_a_server_that_lost_its_memory_of_us_is_heard(
     market: SmallMarket, told: Settings, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portfolio.feed.deletions.WAIT_SECONDS", 0.1)
-    monkeypatch.setattr("portfolio.feed.deletions.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("chassis.event_reader.FETCH_SECONDS", 0.1)
+    monkeypatch.setattr("chassis.event_reader.RETRY_SECONDS", 0.1)
     client = await connect(nats.url)
     async with build(told, ManualClock(NOW)), grpc.aio.insecure_channel(told.portfolio_address) as channel:
         await fill(channel, "7", NOW)
         await wait_until_followed(channel)
-        await client.jetstream().delete_consumer(STREAM, CONSUMER)
+        await client.jetstream().delete_consumer(STREAM, DURABLE)
         await tell(client, "7", NOW)
         async with asyncio.timeout(20):
             while await kept_of(channel, "7") != (0, 0, 0):
@@ -463,7 +463,7 @@ async def test_a_deletion_told_to_a_server_that_lost_its_memory_of_us_is_heard(
 async def test_a_deletion_that_could_not_be_written_is_heard_again(
     market: SmallMarket, told: Settings, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portfolio.feed.deletions.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("chassis.event_reader.RETRY_SECONDS", 0.1)
     failures = [DatabaseUnavailable(), ZeroDivisionError(), None]
     delete_account = StoredAccounts.delete_account
 
