@@ -59,6 +59,8 @@ async def test_the_summary_is_sent(suite: RunningSuite, client: httpx.AsyncClien
     assert "<Growth>" in text
     assert "<Growth>" not in html
     assert all("AAPL" in body and "SEBI" in body and "simulated" in body.lower() for body in (text, html))
+    notice = (await client.get("/api/index/snapshot")).json()["notice"]
+    assert notice in " ".join(text.split())
     assert mail["List-Unsubscribe"].startswith("<http")
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 

@@ -7,10 +7,11 @@ import pytest
 from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.deliveries import Contact, MailTry
 from alerts.domain.fires import Fire
-from alerts.domain.letters import LATE, NOTICE, SIMULATED, letter_of
+from alerts.domain.letters import LATE, SIMULATED, letter_of
 from alerts.domain.positions import Position
 from alerts.domain.tape import EvaluatedTick
 from mail.messages import Letter, compose
+from mail.notice import NOTICE
 
 START = datetime(2026, 1, 5, 9, 15, 0, 123_456, tzinfo=UTC)
 TICK = EvaluatedTick(149.5, START, "zerodha", "feed-1", 7, 3, 9, Position(1, 9))

@@ -10,6 +10,7 @@ from html import unescape
 import pytest
 
 from mail.messages import Letter, compose
+from mail.notice import NOTICE
 from portfolio.domain.brokers import Broker
 from portfolio.domain.contacts import Contact
 from portfolio.domain.manual_portfolios import ManualPortfolio
@@ -21,7 +22,7 @@ from portfolio.domain.splits import KnownSplits
 from portfolio.domain.stock_entries import Stock
 from portfolio.domain.summaries import Summary, summarise
 from portfolio.domain.value_series import Gap, MissingSeries, ValueSeries
-from portfolio.messages.summary_letters import MAX_CHARTS, MAX_ROWS, MAX_ROWS_IN_ALL, NOTICE, SummaryLetters, shortened
+from portfolio.messages.summary_letters import MAX_CHARTS, MAX_ROWS, MAX_ROWS_IN_ALL, SummaryLetters, shortened
 
 NOW = datetime(2026, 3, 12, 5, 30, tzinfo=UTC)
 URL = "https://bourse.example.com"

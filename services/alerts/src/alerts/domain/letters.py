@@ -12,15 +12,11 @@ from alerts.domain.fires import Fire
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.targets import format_target
 from mail.messages import Letter
+from mail.notice import NOTICE
 
 LIST = "alerts"
 INDIA = timezone(timedelta(hours=5, minutes=30))
 INDIAN_EXCHANGES = ("NSE", "BSE")
-# What gateway says beside signals, too.
-NOTICE = (
-    "Bourse is not registered with SEBI as an Investment Adviser or Research Analyst. "
-    "Prices, patterns and their statistics are information only and no investment advice."
-)
 SIMULATED = "SIMULATED PRICE. It was made up for trying Bourse out: no market has traded at it. Do not act on it."
 LATE = "The tick came while ticks were not being evaluated, and was evaluated afterwards."
 _MEANINGS = {

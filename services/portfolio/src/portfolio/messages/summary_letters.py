@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from mail.messages import Letter, Picture
+from mail.notice import NOTICE
 from portfolio.domain.brokers import Broker
 from portfolio.domain.contacts import Contact
 from portfolio.domain.quotes import Provenance
@@ -25,11 +26,6 @@ from portfolio.messages.figures import (
 )
 from portfolio.messages.summary_charts import HEIGHT, WIDTH, chart_of, day_text
 
-# As the gateway's answers word it.
-NOTICE = (
-    "Bourse is not registered with SEBI as an Investment Adviser or Research Analyst. "
-    "Prices, patterns and their statistics are information only and no investment advice."
-)
 LIST = "portfolio-summary"
 MAX_ROWS = 50
 # Readers clip a mail of more than about a hundred kilobytes.
