@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-MAX_PROBLEMS = 20
+MAX_PROBLEMS = 5
 
 BatchKey = tuple[str, int, int, int]
 
@@ -284,7 +284,8 @@ class Oracle:
         for message in self._held:
             if message.place.stream > death.stream and interval.is_about(message.batch):
                 first_behind.setdefault(message.batch.shard, message.batch.at)
-        return death.evaluated_at <= interval.from_at and interval.to_at <= max(first_behind.values())
+        is_over = interval.to_at <= max(first_behind.values(), default=interval.from_at)
+        return death.evaluated_at <= interval.from_at and is_over
 
 
 def _by_shard(intervals: Iterable[Interval]) -> Mapping[int, Sequence[Interval]]:

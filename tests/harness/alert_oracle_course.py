@@ -181,6 +181,7 @@ def seed_rows(laid: Sequence[LaidAlert], at: datetime) -> list[dict[str, object]
             "user_id": alert.user_id,
             "type": alert.type,
             "instrument": alert.instrument,
+            "shard": shard_of(alert.instrument),
             "symbol": alert.instrument,
             "price": f"{alert.price:f}",
             "generation": 1,

@@ -47,7 +47,7 @@ class Tables:
 
     async def evaluated_at(self) -> datetime:
         """Return the earliest time up to which everything is recorded as evaluated."""
-        rows = await self.rows("SELECT resume_at FROM checkpoint")
+        rows = await self.rows("SELECT resume_at FROM checkpoints")
         return min((row.resume_at for row in rows), default=datetime.min.replace(tzinfo=UTC))
 
     async def records(self) -> Records:
