@@ -67,7 +67,8 @@ def test_a_domain_names_what_it_needs_in_ports(name: str) -> None:
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
     nameless = {"utils", "helpers", "common", "misc", "base", "util", "helper"}
-    found = [path for folder in ("chassis", "mail", "gateway", "services", "suite") for path in (ROOT / folder).rglob("*.py")]
+    folders = ("chassis", "mail", "gateway", "services", "suite")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert not [str(path.relative_to(ROOT)) for path in found if path.stem in nameless]
 
 
