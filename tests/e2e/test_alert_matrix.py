@@ -8,7 +8,7 @@ import pytest
 
 from chassis.testing import PostgresServer
 from harness.fault_points import POINTS
-from harness.fault_points_stand import BOTH, DATABASE, NATS, PROCESS, Scenario, Stand
+from harness.fault_points_stand import BOTH, DATABASE, NATS, PROCESS, STOPPED, Scenario, Stand
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 MANY_CROSSINGS, MANY_SLICES = 10_000, 240
@@ -41,6 +41,7 @@ STEPS: list[tuple[str, str, Sequence[str]]] = [
     (POSTGRESQL, PROCESS, list(POINTS)),
     (POSTGRESQL, DATABASE, list(POINTS)),
     (POSTGRESQL, NATS, OF_TICKS),
+    (POSTGRESQL, STOPPED, list(POINTS)),
 ]
 REPLICAS = {SQLITE: 1, POSTGRESQL: 2}
 MATRIX = [

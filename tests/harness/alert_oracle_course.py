@@ -23,6 +23,8 @@ CENTS = Decimal("0.01")
 MIDDLE, SWING, NOISE = 100_000, 20_000, 30
 NEAREST, FARTHEST, OUT_OF_REACH = 300, 19_000, 30_000
 SLICES_PER_CYCLE = 16
+# Of the batches that are not sent in their turn, so many are never sent.
+NEVER_SENT = 0.2
 MOMENT = timedelta(microseconds=1)
 
 
@@ -93,7 +95,7 @@ class Course:
 
 
 class Feed:
-    """Publishes batches as a feed does; some twice, some behind their successor, and none while NATS is away.
+    """Publishes batches as a feed does; some twice, some late, a few never, and none while NATS is away.
 
     Attributes:
         sent: all batches that were counted, also those that were lost.
@@ -112,25 +114,28 @@ class Feed:
         self._latest_at = datetime.now(UTC)
 
     async def publish(self, prices: dict[str, Decimal]) -> None:
-        """Publish one slice: a batch for each shard."""
+        """Publish one slice, a batch for each shard, and behind it what of the last one is late or repeated."""
         async with self.pause:
             late, self._late = self._late, []
-            for batch in [*self._batches(prices), *late]:
+            for batch in self._batches(prices):
                 draw = self._chance.random()
-                if draw < self._disorder and batch not in late:
+                if draw < self._disorder * NEVER_SENT:
+                    continue
+                if draw < self._disorder:
                     self._late.append(batch)
                     continue
                 await self._send(batch)
                 if draw > 1 - self._disorder:
-                    # Its repetition comes with the next slice, or the one after it.
                     self._late.append(batch)
+            for batch in late:
+                await self._send(batch)
             await self._flush()
 
-    async def finish(self) -> None:
-        """Publish what is late."""
+    async def finish(self, prices: dict[str, Decimal]) -> None:
+        """Publish what is late, and a last slice in good order."""
         async with self.pause:
             late, self._late = self._late, []
-            for batch in late:
+            for batch in [*late, *self._batches(prices)]:
                 await self._send(batch)
             await self._flush()
 

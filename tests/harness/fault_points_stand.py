@@ -52,6 +52,9 @@ CHANNEL_OPTIONS = [("grpc.max_reconnect_backoff_ms", 300), ("grpc.initial_reconn
 Standing = tuple[datetime, int] | None
 
 PROCESS, NATS, DATABASE, BOTH = "process", "nats", "database", "process_and_nats"
+STOPPED = "stopped_process"
+# Longer than a lease, so that somebody else has the shards when a stopped process goes on.
+STOPPED_SECONDS = 9.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Scenario:
     Attributes:
         point: where somebody dies.
         victim: who does: the process that has come to the point; NATS; the database's connections; or the process, and
-            NATS before it is back.
+            NATS before it is back; or nobody, when the process only stops for longer than its leases.
         replicas: how many processes there are.
         crossings: at least so many alerts are reached.
         slices: how often each instrument has a price.
@@ -328,12 +331,21 @@ class Stand:
             if is_wanted:
                 self._passages.pop(0)
                 self._strikes += 1
-                await (self._kill_nats() if self.scenario.victim == NATS else self._kill_database())
+                await self._strike()
             writer.write(b"!")
             writer.close()
             if is_wanted and self.scenario.victim == NATS:
                 await asyncio.sleep(DOWN_SECONDS)
                 await asyncio.to_thread(self._server.start)
+
+    async def _strike(self) -> None:
+        match self.scenario.victim:
+            case "nats":
+                await self._kill_nats()
+            case "database":
+                await self._kill_database()
+            case _:
+                await asyncio.sleep(STOPPED_SECONDS)
 
     async def _kill_nats(self) -> None:
         """Read what the stream of ticks holds, which nobody adds to meanwhile, and end its server."""
@@ -381,7 +393,6 @@ class Stand:
         for number in range(self.scenario.slices):
             await self.feed.publish(self.course.prices(number))
             await asyncio.sleep(self.scenario.slice_seconds)
-        await self.feed.finish()
         self._setters = -1
 
     async def _set_now_and_then(self) -> None:
@@ -419,8 +430,7 @@ class Stand:
         """Wait until an alert of each shard, set behind everything, has fired and been told of; then judge."""
         witnesses = [await self._set_witness(shard) for shard in range(len(INSTRUMENTS) // INSTRUMENTS_PER_SHARD)]
         deadline = time.monotonic() + (MAILS_SECONDS if self.post.is_there else SETTLE_SECONDS)
-        await self.feed.publish(dict(self.course.latest))
-        await self.feed.finish()
+        await self.feed.finish(dict(self.course.latest))
         while True:
             outcome = await self._look(set(witnesses))
             if outcome is not None and (not outcome.verdict.problems or time.monotonic() > deadline):
