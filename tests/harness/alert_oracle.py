@@ -217,13 +217,21 @@ class Oracle:
                 verdict.fired += expected is not None and message is expected[0]
                 return
             if not self._is_excused(message, intervals):
-                verdict.object_to(f"{alert} was reached by {price} of {message}, and {fire}")
+                verdict.object_to(f"{alert} was reached by {price} of {message}, and {self._told(fire)}")
                 return
             verdict.excused += 1
             if message.place.stream not in self._dead:
                 verdict.passed_over.add(message.batch.key)
         if fire is not None and not self._is_fire_of_spared_copy(fire, alert, intervals):
-            verdict.object_to(f"{alert} was reached by no tick, and {fire}")
+            verdict.object_to(f"{alert} was reached by no tick, and {self._told(fire)}")
+
+    def _told(self, fire: FireRow | None) -> str:
+        """Say at which message an alert fired, and whether that repeats another."""
+        if fire is None:
+            return "has not fired"
+        message = next((each for each in self._copies.get(fire.batch, ()) if each.place == fire.place), None)
+        what = "nothing held" if message is None else "a repetition" if message.is_repeat else "another tick"
+        return f"fired on {what}: {fire}"
 
     def _reaching(self, alert: ArmedAlert, armed: Place) -> Iterator[tuple[HeldBatch, Decimal]]:
         """Yield the ticks that reach an alert, as the stream held them."""

@@ -38,7 +38,7 @@ from upstreams.smtp import Offers, RunningSmtp, smtp_server
 TESTS = Path(__file__).parents[1]
 START_SECONDS = 40.0
 SETTLE_SECONDS = 60.0
-MAILS_SECONDS = 180.0
+MAILS_SECONDS = 420.0
 DOWN_SECONDS = 0.3
 SET_SECONDS = 5.0
 SETTERS = 3
