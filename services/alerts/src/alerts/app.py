@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -58,7 +59,7 @@ from mail.mailers import make_mailer
 log = logging.getLogger(__name__)
 
 LAST_SAVE_SECONDS = 2.0
-MAX_HOST_LENGTH = 64
+MAX_HOST_LENGTH = 40  # what names a replica is an application's name on PostgreSQL, which has 63 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: C
     changes = Changes(bus, watches)
     keeper = ShardKeeper(
         watches,
-        Leases(database, f"{socket.gethostname()[:MAX_HOST_LENGTH]}-{secrets.token_hex(8)}"),
+        Leases(database, _holder()),
         ShardLoader(alerts, saved, clock),
         firing=firing,
         progress=progress,
@@ -155,6 +156,12 @@ async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: C
                 await firing.commit_pending()
                 await progress.save()
                 await keeper.leave()
+
+
+def _holder() -> str:
+    """Name this life of this replica, so that operators can tell where it is."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:MAX_HOST_LENGTH]
+    return f"{host}-{secrets.token_hex(8)}"
 
 
 @asynccontextmanager

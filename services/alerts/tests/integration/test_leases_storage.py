@@ -23,6 +23,7 @@ from alerts.storage.leases import Leases, held_of
 from alerts.storage.progress import SavedProgress
 from alerts.storage.tables import FIRES, NOT_EVALUATED, REPLICAS, SHARD_LEASES
 from chassis.database import Database, ensure_schema
+from chassis.errors import DatabaseUnavailable
 
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
 AAPL = "NASDAQ:AAPL"
@@ -116,19 +117,41 @@ async def test_replicas_that_come_at_once_share_without_conflict(database_url: s
     assert sorted(lease.shard for share in shares for lease in share.held) == list(range(SHARDS))
 
 
-async def test_a_shard_under_which_something_is_being_written_is_not_taken(
-    database_url: str, database: Database
-) -> None:
-    """On SQLite there is one writer at a time anyway."""
+async def test_a_write_that_a_lost_replica_was_stopped_in_is_ended(database_url: str, database: Database) -> None:
+    """On SQLite there is one process."""
     if database.engine.dialect.name == "sqlite":
         return
     first, second = Leases(database, "first"), Leases(database, "second")
     held = (await first.renew()).held
     await run_out(database, "first")
-    async with Database.open(database_url) as other, other.transaction() as connection:
-        assert len(await held_of(connection, [lease for lease in held if lease.shard == 3])) == 1
-        assert shards_of(await second.renew()) == [shard for shard in range(SHARDS) if shard != 3]
+    stopped = [lease for lease in held if lease.shard in (3, 4)]
+
+    async def write() -> None:
+        async with Database.open(database_url) as other, other.transaction() as connection:
+            assert len(await held_of(connection, stopped)) == 2
+            await connection.execute(update(SHARD_LEASES).where(SHARD_LEASES.c.shard == 4).values(holder="nobody"))
+            assert shards_of(await second.renew()) == list(range(SHARDS))
+
+    with pytest.raises(DatabaseUnavailable):
+        await write()
     assert shards_of(await second.renew()) == list(range(SHARDS))
+
+
+async def test_what_somebody_living_writes_is_waited_for(database_url: str, database: Database) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    first, second = Leases(database, "first"), Leases(database, "second")
+    held = (await first.renew()).held
+    await second.renew()
+    surplus = (await first.renew()).surplus
+    async with Database.open(database_url) as other:
+        async with other.transaction() as connection:
+            await held_of(connection, [lease for lease in held if lease.shard == 15])
+            releasing = asyncio.create_task(first.release(surplus))
+            await asyncio.sleep(0.1)
+            assert shards_of(await second.renew()) == []
+        await releasing
+    assert shards_of(await second.renew()) == list(range(8, SHARDS))
 
 
 def make_candidate(lease: Lease) -> Candidate:

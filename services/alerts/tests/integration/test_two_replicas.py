@@ -193,7 +193,7 @@ def environment(postgres: PostgresServer, nats: NatsServer, tmp_path: Path) -> d
         "NATS_URL": nats.url,
         "ALERTS_DATABASE_URL": postgres.create_database(),
         "MARKET_ADDRESS": f"127.0.0.1:{free_port()}",
-        "LOG_LEVEL": "DEBUG",
+        "LOG_LEVEL": "WARNING",
     }
 
 

@@ -266,8 +266,14 @@ class AlertDesk:
         """Wait for a change; a caller who stops waiting must not stop a commit half-way: its outcome decides."""
         saving = asyncio.create_task(work, name="change-alerts")
         self._saving.add(saving)
-        saving.add_done_callback(self._saving.discard)
+        saving.add_done_callback(self._note_saved)
         return await asyncio.shield(saving)
+
+    def _note_saved(self, saving: "asyncio.Task[Any]") -> None:
+        self._saving.discard(saving)
+        with suppress(asyncio.CancelledError):
+            # Asked for here, asyncio doesn't complain when the caller is gone who would have been told of a failure.
+            saving.exception()
 
     async def _take_turn(self, user_id: str, change: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._locks[crc32(user_id.encode()) % LOCKS]:

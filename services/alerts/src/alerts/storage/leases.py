@@ -1,14 +1,14 @@
 """Leases on the shards in the database: who holds which, who lives, and the check that every write of a holder makes.
 
 A shard's row changes only when it changes hands; that a holder lives is one row of its own. So those who write under a
-lease lock a row that nobody else touches, and whoever takes the shard waits for them.
+lease lock a row that nobody else touches; whoever takes the shard from a lost holder ends them.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import bindparam, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import bindparam, column, delete, func, insert, select, table, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.leases import LEASE_SECONDS, Lease, Share, Tenancy, share_of, vacancies
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 ROUND_LOCK = 7_201_984  # an arbitrary number, the same in every replica
 ROUND_IDLE_MILLISECONDS = 2_000
+END_MILLISECONDS = 1_000
+IS_LOCAL = True  # until the end of the transaction
 
 _CHANGE_HANDS = (
     update(SHARD_LEASES)
@@ -32,7 +34,7 @@ class Leases:
     """Keeps one replica's leases in a database, on the database's clock."""
 
     def __init__(self, database: Database, holder: str) -> None:
-        """Hold shards as `holder`, a name that no other replica has or had."""
+        """Hold shards as `holder`, a name of up to 63 ASCII characters that no other replica has or had."""
         self._database = database
         self._holder = holder
 
@@ -58,7 +60,8 @@ class Leases:
             await _take_turns(connection)
             living = await self._show_life(connection)
             tenancies = await _tenancies(connection)
-            taken = await self._take(connection, vacancies(self._holder, tenancies, living=living))
+            turns = vacancies(self._holder, tenancies, living=living)
+            taken = await self._take(connection, turns, {each.shard: each.holder for each in tenancies})
             after = [taken.get(each.shard, each) for each in tenancies]
         return share_of(self._holder, after, replicas=len(living))
 
@@ -96,15 +99,37 @@ class Leases:
             log.warning("replicas not heard of", extra={"replicas": buried.rowcount})
         return set((await connection.execute(select(REPLICAS.c.holder))).scalars())
 
-    async def _take(self, connection: AsyncConnection, turns: Sequence[Lease]) -> dict[int, Tenancy]:
-        # Behind a row that is locked stands a write under the lease before; it is over, or ended, at the next look.
-        columns = SHARD_LEASES.c
-        query = select(columns.shard).where(columns.shard.in_([turn.shard for turn in turns]))
-        rows = await connection.execute(query.order_by(columns.shard).with_for_update(skip_locked=True))
-        free = set(rows.scalars())
+    async def _take(
+        self, connection: AsyncConnection, turns: Sequence[Lease], holders: Mapping[int, str | None]
+    ) -> dict[int, Tenancy]:
+        wanted = {turn.shard for turn in turns}
+        free = await _lock(connection, wanted)
+        stuck = {holder for shard in wanted - free if (holder := holders[shard]) is not None}
+        if stuck:
+            await _end_writes(connection, stuck)
+            free |= await _lock(connection, wanted - free)
         taken = [turn for turn in turns if turn.shard in free]
         await _change_hands(connection, [Lease(turn.shard, turn.fence - 1) for turn in taken], holder=self._holder)
         return {turn.shard: Tenancy(turn.shard, self._holder, turn.fence) for turn in taken}
+
+
+async def _lock(connection: AsyncConnection, shards: Collection[int]) -> set[int]:
+    """Lock those of the shards under which nothing is being written."""
+    columns = SHARD_LEASES.c
+    query = select(columns.shard).where(columns.shard.in_(sorted(shards)))
+    rows = await connection.execute(query.order_by(columns.shard).with_for_update(skip_locked=True))
+    return set(rows.scalars())
+
+
+async def _end_writes(connection: AsyncConnection, holders: Collection[str]) -> None:
+    """End what lost holders are writing under their leases: they were stopped half-way, or their machines are gone.
+
+    PostgreSQL's own timeouts do not end a session that has sent half of the messages of a statement.
+    """
+    log.warning("writes of lost replicas ended", extra={"replicas": len(holders)})
+    activity = table("pg_stat_activity", column("pid"), column("application_name"))
+    is_theirs = activity.c.application_name.in_(sorted(holders))
+    await connection.execute(select(func.pg_terminate_backend(activity.c.pid, END_MILLISECONDS)).where(is_theirs))
 
 
 async def held_of(connection: AsyncConnection, leases: Iterable[Lease]) -> frozenset[Lease]:
@@ -117,6 +142,9 @@ async def held_of(connection: AsyncConnection, leases: Iterable[Lease]) -> froze
     query = select(columns.shard, columns.fence).where(
         tuple_(columns.shard, columns.fence).in_(asked), columns.holder.is_not(None)
     )
+    if connection.dialect.name == "postgresql":
+        # Whoever takes over from a holder that is stopped in this transaction finds and ends it by this name.
+        query = query.add_columns(func.set_config("application_name", columns.holder, IS_LOCAL))
     rows = await connection.execute(query.order_by(columns.shard).with_for_update(read=True))
     return frozenset(Lease(row.shard, row.fence) for row in rows)
 
