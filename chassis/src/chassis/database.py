@@ -240,6 +240,8 @@ async def ensure_schema(database: Database, package: str, *, migrate: bool = Tru
         raise SchemaBehind(package, current, head)
     async with database.transaction() as connection:
         if connection.dialect.name == "postgresql":
+            # Alembic is imported in here, which can take long on a busy machine.
+            await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         await connection.run_sync(_upgrade, migrations_folder(package))
     log.info("schema migrated", extra={"package": package, "revision": head})
