@@ -226,6 +226,24 @@ async def test_shards_that_are_taken_are_read_from_where_their_holders_stopped(h
     assert harness.watch.evaluated == Position(1, 4)
 
 
+async def test_shards_that_are_taken_while_it_looks_are_not_taken_for_evaluated(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = Watch(replace(FIRST_START, resume=Mark(Position(1, 1), START)), Lease(3, 7))
+
+    async def view() -> StreamView:
+        if harness.watches.of_shard(3) is None:
+            harness.feed.follow([taken])
+        return StreamView(1, 1, 3)
+
+    await harness.receive(make_message(1), make_message(2, subject="ticks.3", shard=3), make_message(3))
+    monkeypatch.setattr(harness.stream, "view", view)
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert taken.evaluated == Position(1, 1)
+    assert harness.bus.starts == [1, 2]
+
+
 async def test_without_shards_it_waits_for_some_and_is_not_current() -> None:
     harness = Harness()
     harness.watches.drop(harness.watch)

@@ -116,7 +116,8 @@ class _Session:
 
     def catch_up(self) -> None:
         """Let the watches know that there was nothing of theirs up to here; when that was, a tick has to have said."""
-        if self._evaluated_at is not None:
+        # Once it is over there are shards that have to be read from further back.
+        if self._evaluated_at is not None and self._cause is None:
             mark = Mark(self.position, self._evaluated_at)
             for watch in self._watches:
                 watch.advance(mark)
