@@ -440,7 +440,8 @@ class Streams:
         readers = self._by_user.get(alert.user_id)
         if not readers:
             return
-        told = event("alert", Alert.model_validate(alert).model_dump_json().encode())
+        # The event has no note; null would say that the alert has none.
+        told = event("alert", Alert.model_validate(alert).model_dump_json(exclude={"note"}).encode())
         for client in readers:
             client.alerts.append(told)
             client.wake.set()

@@ -1,6 +1,7 @@
 """The domain's values as the contract's messages; what the handlers answer and the outbox tells."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.message import DecodeError
@@ -105,9 +106,12 @@ def read_expiry(timestamp: Timestamp) -> datetime:
 
 
 def fired_event(alert: Alert, reached: Candidate, committed_at: datetime) -> OutboxEvent:
-    """Return the event that tells of a fire; its message id is the same however often it is told."""
+    """Return the event that tells of a fire; its message id is the same however often it is told.
+
+    The stream keeps it also when the account is gone: it has the alert without its note.
+    """
     message = events_pb2.AlertFired(
-        alert=alert_message(alert),
+        alert=alert_message(replace(alert, note=None)),
         publisher_id=reached.publisher_id,
         epoch=reached.epoch,
         shard=reached.shard,

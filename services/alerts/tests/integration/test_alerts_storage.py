@@ -220,6 +220,17 @@ async def test_a_fire_is_the_alert_its_receipt_and_its_event(alerts: Alerts, fir
     assert message.committed_at.ToDatetime(tzinfo=UTC) == committed_at
 
 
+async def test_a_note_is_in_the_receipt_and_not_in_the_event(alerts: Alerts, fires: Fires, database: Database) -> None:
+    await alerts.save(replace(make_alert(), note="for the car"), replaces=None, lease=AAPL_LEASE)
+    (fired,) = await fires.fire([make_candidate()], committed_at=START)
+    async with database.reading() as connection:
+        receipt = (await connection.execute(select(FIRES))).one()
+        event = (await connection.execute(select(OUTBOX))).one()
+    assert (receipt.note, fired.note) == ("for the car", "for the car")
+    assert not events_pb2.AlertFired.FromString(event.payload).alert.HasField("note")
+    assert b"for the car" not in event.payload
+
+
 async def test_only_what_is_still_armed_fires_and_that_once(alerts: Alerts, fires: Fires, database: Database) -> None:
     for alert_id in (1, 2, 3):
         await alerts.save(make_alert(alert_id, user_id=str(alert_id)), replaces=None, lease=AAPL_LEASE)
