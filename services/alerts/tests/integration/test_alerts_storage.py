@@ -300,12 +300,19 @@ async def test_progress_is_read_as_it_was_saved(database: Database, leases: Leas
     checkpoint = Checkpoint(
         began_at=START, resume=Mark(Position(2, 2**40), START), evaluated=Position(2, 2**40 + 1), seen=seen
     )
-    other = replace(checkpoint, resume=Mark(Position(2, 7), START), seen=(PublisherShard("feed-0", 4, 5, 9, START),))
+    checkpoint = replace(checkpoint, repeats=(Position(1, 9), Position(2, 3)))
+    other = replace(
+        checkpoint,
+        resume=Mark(Position(2, 7), START),
+        seen=(PublisherShard("feed-0", 4, 5, 9, START),),
+        repeats=(Position(2, 5),),
+    )
     missing = NotEvaluated(Reason.SEQUENCE_JUMP, START, START + timedelta(seconds=1), 3, "feed-1")
     both = [Progress(Lease(4, 1), other, ()), Progress(Lease(3, 1), checkpoint, (missing,))]
     assert await saved.save(both) == {Lease(3, 1), Lease(4, 1)}
-    await saved.save([Progress(Lease(3, 1), replace(checkpoint, seen=seen[:1]), ())])
-    assert await saved.load([3, 4], now=START) == {3: replace(checkpoint, seen=seen[:1]), 4: other}
+    fewer = replace(checkpoint, seen=seen[:1], repeats=())
+    await saved.save([Progress(Lease(3, 1), fewer, ())])
+    assert await saved.load([3, 4], now=START) == {3: fewer, 4: other}
     async with database.reading() as connection:
         row = (await connection.execute(select(NOT_EVALUATED))).one()
     assert (row.reason, row.from_at, row.to_at, row.shard, row.publisher_id) == (

@@ -15,7 +15,7 @@ from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.ticks import TickBatch
-from alerts.domain.watch import Candidate, Watch, is_ended, is_reached, proof_of
+from alerts.domain.watch import MAX_REPEATS, Candidate, Watch, is_ended, is_reached, proof_of
 
 PRICES = st.sampled_from(["97.5", "98.5", "99.5", "100.5"])
 START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
@@ -248,6 +248,61 @@ def test_a_batch_that_was_evaluated_is_left_out(watch: Watch) -> None:
     watch.skip(Position(1, 2), at=START)
     assert pending(watch) == []
     assert watch.progress().missing == ()
+
+
+def crashed(watch: Watch, *, resume: Position) -> Watch:
+    """Return the watch of the next process, which goes on from an earlier mark."""
+    return Watch(replace(watch.progress().checkpoint, resume=Mark(resume, START)), LEASE)
+
+
+def test_a_repetition_that_is_read_again_does_not_fire_an_alert_set_in_between(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 99.0))
+    alert = watch.propose(make_alert(), Position(1, 1))
+    watch.confirm(alert)
+    watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
+    next_watch = crashed(watch, resume=Position(1, 0))
+    next_watch.load([alert])
+
+    next_watch.evaluate(make_batch(1, 99.0))
+    next_watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
+    assert pending(next_watch) == []
+
+    next_watch.evaluate(make_batch(3, 99.0, sequence_in_shard=2))
+    assert pending(next_watch) == [(1, 1)]
+
+
+def test_a_batch_that_filled_a_hole_fills_it_again(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 101.0))
+    watch.evaluate(make_batch(2, 101.0, sequence_in_shard=3))
+    alert = watch.propose(make_alert(), Position(1, 2))
+    watch.confirm(alert)
+    watch.evaluate(make_batch(3, 99.0, sequence_in_shard=2))
+    next_watch = crashed(watch, resume=Position(1, 2))
+    next_watch.load([alert])
+
+    next_watch.evaluate(make_batch(3, 99.0, sequence_in_shard=2))
+
+    assert pending(next_watch) == [(1, 1)]
+
+
+def test_a_repetition_stays_one_when_an_alert_is_taken_up_in_front_of_it(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 99.0))
+    watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
+
+    assert watch.take_up([replace(make_alert(), armed=Position(1, 1))])
+    watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
+
+    assert pending(watch) == []
+
+
+def test_only_the_last_repetitions_are_remembered(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 99.0))
+    for sequence in range(2, MAX_REPEATS + 5):
+        watch.evaluate(make_batch(sequence, 99.0, sequence_in_shard=1))
+
+    repeats = watch.progress().checkpoint.repeats
+
+    assert (len(repeats), repeats[0], repeats[-1]) == (MAX_REPEATS, Position(1, 5), Position(1, MAX_REPEATS + 4))
 
 
 def test_a_batch_that_is_repeated_in_the_stream_does_not_fire_an_alert_set_in_between(watch: Watch) -> None:
@@ -570,3 +625,19 @@ class OneFireWhateverDies(RuleBasedStateMachine):
 
 TestOneFireWhateverDies = OneFireWhateverDies.TestCase
 TestOneFireWhateverDies.settings = settings(max_examples=800, stateful_step_count=30)
+
+
+def test_what_a_stream_held_that_was_replaced_before_anything_was_evaluated_is_recorded(watch: Watch) -> None:
+    watch.follow(StreamView(2, 1, 0))
+
+    watch.evaluate(make_batch(1, 101.0, stream=2))
+
+    assert [missing.reason for missing in watch.missing] == [Reason.STREAM_REPLACED]
+
+
+def test_the_first_stream_of_all_has_lost_nothing_yet(watch: Watch) -> None:
+    watch.follow(StreamView(1, 1, 0))
+
+    watch.evaluate(make_batch(1, 101.0))
+
+    assert watch.missing == ()

@@ -27,12 +27,15 @@ class Checkpoint:
             evaluated again.
         evaluated: how far they were evaluated when the checkpoint was made, which is what `seen` describes.
         seen: the last batch of each publisher.
+        repeats: where batches stand that were repetitions of earlier ones, the last of them; they are left out, too,
+            when ticks are evaluated again.
     """
 
     began_at: datetime
     resume: Mark
     evaluated: Position
     seen: Sequence[PublisherShard]
+    repeats: Sequence[Position] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import TickBatch
 
+FIRST_STREAM = 1
 MAX_PUBLISHERS = 256  # of one shard
 MAX_REMEMBERED_HOLES = 64
 
@@ -81,7 +82,7 @@ class Resumption:
 def resume(evaluated: Position, stream: StreamView) -> Resumption:
     """Say where to go on in `stream` after everything up to `evaluated` was seen."""
     oldest_held = Position(stream.ordinal, max(stream.first - 1, 0))
-    if evaluated == NOWHERE and oldest_held.sequence == 0:
+    if evaluated == NOWHERE and oldest_held == Position(FIRST_STREAM, 0):
         return Resumption(oldest_held, None)
     if evaluated.stream != stream.ordinal:
         return Resumption(oldest_held, Reason.STREAM_REPLACED)

@@ -31,6 +31,8 @@ from alerts.domain.tape import Closest, EvaluatedTick, Tape
 from alerts.domain.targets import threshold_of
 from alerts.domain.ticks import TickBatch
 
+# Publishers repeat what they do not know to have arrived, so there are few; what is read again is seconds long.
+MAX_REPEATS = 1_024
 # An instrument that brings no tick any more ends its alerts this long behind their expiry, in the ticks' time.
 NO_MORE_TICKS = timedelta(days=1)
 
@@ -149,6 +151,7 @@ class Watch:
         self._last_batch = checkpoint.resume.position
         self._replayed_until = checkpoint.evaluated
         self._continuity = Continuity(checkpoint.began_at, checkpoint.seen)
+        self._repeats = dict.fromkeys(checkpoint.repeats)
 
     @property
     def watched(self) -> int:
@@ -326,6 +329,7 @@ class Watch:
             # What an earlier process has seen stays seen while it is evaluated again.
             evaluated=max(self.evaluated, self._replayed_until),
             seen=self._continuity.seen,
+            repeats=tuple(self._repeats),
         )
         return Progress(self.lease, checkpoint, tuple(self._missing), tuple(self._taken_up.values()))
 
@@ -348,9 +352,15 @@ class Watch:
 
     def _admit(self, batch: TickBatch) -> Admission:
         if batch.position <= self._replayed_until:
-            # A process before this one has seen it; what it was about to commit is to be found again.
-            return Admission(is_new=True)
-        return self._continuity.admit(batch, self._evaluated.at)
+            # It was seen before; what it was about to fire is to be found again. A repetition fires nothing then, too: an
+            # alert that was armed behind the first copy would fire on a price from before.
+            return Admission(is_new=batch.position not in self._repeats)
+        admission = self._continuity.admit(batch, self._evaluated.at)
+        if not admission.is_new:
+            self._repeats[batch.position] = None
+            if len(self._repeats) > MAX_REPEATS:
+                del self._repeats[next(iter(self._repeats))]
+        return admission
 
     def _note_loss(self, until: datetime) -> None:
         if self._loss is not None:

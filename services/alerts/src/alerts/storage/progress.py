@@ -11,7 +11,7 @@ from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason, Stand
 from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.storage.leases import held_of, is_held
-from alerts.storage.tables import ALERTS, CHECKPOINTS, NOT_EVALUATED, PUBLISHER_SHARDS
+from alerts.storage.tables import ALERTS, CHECKPOINTS, NOT_EVALUATED, PUBLISHER_SHARDS, REPEATED_BATCHES
 from chassis.database import Database
 
 _SAVE = (
@@ -108,12 +108,16 @@ async def _read(connection: AsyncConnection, shards: Sequence[int]) -> dict[int,
     columns = PUBLISHER_SHARDS.c
     query = select(columns.publisher_id, columns.shard, columns.epoch, columns.sequence, columns.last_at)
     seen = [PublisherShard(*each) for each in await connection.execute(query.where(columns.shard.in_(shards)))]
+    places = REPEATED_BATCHES.c
+    query_repeats = select(places.shard, places.stream, places.sequence).where(places.shard.in_(shards))
+    repeats = (await connection.execute(query_repeats.order_by(places.stream, places.sequence))).all()
     return {
         row.shard: Checkpoint(
             began_at=row.began_at,
             resume=Mark(Position(row.resume_stream, row.resume_sequence), row.resume_at),
             evaluated=Position(row.evaluated_stream, row.evaluated_sequence),
             seen=tuple(each for each in seen if each.shard == row.shard),
+            repeats=tuple(Position(each.stream, each.sequence) for each in repeats if each.shard == row.shard),
         )
         for row in rows
     }
@@ -127,6 +131,7 @@ async def _save(connection: AsyncConnection, progress: Sequence[Progress]) -> No
     seen = [_seen_row(seen) for each in progress for seen in each.checkpoint.seen]
     if seen:
         await connection.execute(insert(PUBLISHER_SHARDS), seen)
+    await _save_repeats(connection, progress)
     missing = [missing_row(missing) for each in progress for missing in each.missing]
     if missing:
         await connection.execute(insert(NOT_EVALUATED), missing)
@@ -136,6 +141,18 @@ async def _save(connection: AsyncConnection, progress: Sequence[Progress]) -> No
     ]
     if taken_up:
         await connection.execute(_TAKE_UP, taken_up)
+
+
+async def _save_repeats(connection: AsyncConnection, progress: Sequence[Progress]) -> None:
+    shards = [each.lease.shard for each in progress]
+    await connection.execute(delete(REPEATED_BATCHES).where(REPEATED_BATCHES.c.shard.in_(shards)))
+    repeats = [
+        {"shard": each.lease.shard, "stream": position.stream, "sequence": position.sequence}
+        for each in progress
+        for position in each.checkpoint.repeats
+    ]
+    if repeats:
+        await connection.execute(insert(REPEATED_BATCHES), repeats)
 
 
 def _row_of(checkpoint: Checkpoint) -> dict[str, object]:

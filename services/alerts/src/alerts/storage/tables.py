@@ -140,19 +140,30 @@ DELIVERIES = Table(
     Column("reason", String(16)),
     Column("attempts", Integer, nullable=False),
     Column("message_id", String(400), nullable=False),
-    # When it was last tried, unless it was skipped then; of mails within an hour they are counted.
-    Column("tried_at", UtcDateTime),
     # From when on anybody may try it; while somebody does, the end of their lease.
     Column("due_at", UtcDateTime),
     Column("sent_at", UtcDateTime),
     CheckConstraint("(due_at IS NOT NULL) = (state = 'waiting')", name="deliveries_due_while_waiting"),
-    Index("deliveries_of_user", "user_id", "tried_at"),
+    Index("deliveries_of_user", "user_id"),
     Index(
         "deliveries_due",
         "due_at",
         postgresql_where=text("state = 'waiting'"),
         sqlite_where=text("state = 'waiting'"),
     ),
+)
+
+# Which mails were tried of late, by SHA-256 of the address. It names no user and outlives the account for an hour, lest
+# whoever registers a stranger's address again and again sends them as many mails each time.
+ADDRESS_MAILS = Table(
+    "address_mails",
+    METADATA,
+    Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("generation", Integer, primary_key=True, autoincrement=False),
+    Column("address_digest", String(64), nullable=False),
+    Column("tried_at", UtcDateTime, nullable=False),
+    Index("address_mails_of_address", "address_digest", "tried_at"),
+    Index("address_mails_tried", "tried_at"),
 )
 
 # The lives of the stream of ticks, in the order in which they were first seen.
@@ -192,6 +203,15 @@ CHECKPOINTS = Table(
     Column("resume_at", UtcDateTime, nullable=False),
     Column("evaluated_stream", Integer, nullable=False),
     Column("evaluated_sequence", BigInteger, nullable=False),
+)
+
+# Where batches stand that repeated earlier ones, the last of them.
+REPEATED_BATCHES = Table(
+    "repeated_batches",
+    METADATA,
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("stream", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
 )
 
 # The last batch evaluated of each publisher's shard.

@@ -70,3 +70,9 @@ def give_shards_a_checkpoint() -> None:
     for shard in range(SHARDS):
         op.execute(f"INSERT INTO checkpoints (shard, {columns}) SELECT {shard}, {columns} FROM checkpoint")  # noqa: S608
     op.drop_table("checkpoint")
+    op.create_table(
+        "repeated_batches",
+        sa.Column("shard", sa.SmallInteger, primary_key=True, autoincrement=False),
+        sa.Column("stream", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    )
