@@ -13,7 +13,8 @@ class Settings(MailSettings):
         alerts_database_url: SQLAlchemy address; unset means the embedded file under RUN_DIR.
         alerts_migrate_on_start: False refuses to start on an old schema instead of migrating it.
         alerts_max_per_user: how many alerts a user may have, fired ones included.
-        alerts_mails_per_hour: how many mails a user gets about fires within any hour; the rest is skipped.
+        alerts_mails_per_hour: how many mails an address gets about fires within any hour, one that is not verified at
+            most 10; the rest is skipped.
         auth_address: where auth serves gRPC, which knows where people are written to.
         market_address: where market serves gRPC, which knows what symbols mean.
     """

@@ -11,7 +11,9 @@ from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.deliveries import (
     GIVE_UP_AFTER,
     HOUR,
+    UNVERIFIED_MAILS_PER_HOUR,
     Channel,
+    Contact,
     Delivery,
     DeliveryReason,
     DeliveryState,
@@ -25,12 +27,14 @@ from alerts.domain.positions import Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.storage.alerts import Alerts
 from alerts.storage.deliveries import Deliveries
-from alerts.storage.tables import DELIVERIES, FIRES
+from alerts.storage.tables import ADDRESS_MAILS, DELIVERIES, FIRES
 from chassis.database import Database, ensure_schema
 
 START = datetime(2026, 1, 5, 9, 15, 0, 123_456, tzinfo=UTC)
 TOLD_AT = START + timedelta(milliseconds=3)
 LEASE = timedelta(minutes=1)
+CONTACT = Contact("a@example.com", is_verified=True, wants_alerts=True, unsubscribe_token="t")
+SHOUTED = replace(CONTACT, email="A@Example.com")
 
 
 @pytest.fixture
@@ -170,35 +174,59 @@ async def test_the_longest_due_come_first_and_so_many_as_are_asked_for(
     assert await deliveries.due(START, limit=2) == [FireId(3, 1), FireId(2, 1)]
 
 
-async def test_a_user_gets_only_so_many_mails_an_hour(database: Database) -> None:
+async def test_an_address_gets_only_so_many_mails_an_hour(database: Database) -> None:
     deliveries = deliveries_of(database, mails_per_hour=2)
-    first, second, third, other, late = [
-        await fire(database, alert_id=number, user_id="8" if number == 4 else "7") for number in range(1, 6)
-    ]
-    await begin(deliveries, first)
-    unwanted = await begin(deliveries, second)
-    await deliveries.settle(unwanted, Outcome.skipped(DeliveryReason.UNSUBSCRIBED))
-    # What was skipped does not count.
-    await begin(deliveries, third)
-    assert await deliveries.begin(late, told_at=TOLD_AT, now=START + timedelta(minutes=59)) is None
-    told = await mail_of(deliveries, late)
-    assert (told.state, told.reason, told.attempts) == (DeliveryState.SKIPPED, DeliveryReason.TOO_MANY, 0)
-    await begin(deliveries, other)
+    first, second, third, other = [await begin(deliveries, await fire(database, alert_id=each)) for each in range(1, 5)]
+    assert await deliveries.admit(first, CONTACT, now=START) is None
+    assert await deliveries.admit(second, SHOUTED, now=START) is None
+    assert await deliveries.admit(third, CONTACT, now=START + timedelta(minutes=59)) is DeliveryReason.TOO_MANY
+    assert await deliveries.admit(other, replace(CONTACT, email="b@example.com"), now=START) is None
     # A repeat is not one more.
-    assert await deliveries.claim(first, now=START + LEASE) is not None
-    sixth = await fire(database, alert_id=6)
-    await begin(deliveries, sixth, now=START + LEASE + HOUR)
+    assert await deliveries.admit(first, CONTACT, now=START + LEASE) is None
+    assert await deliveries.admit(third, CONTACT, now=START + HOUR) is None
+    assert await deliveries.admit(second, CONTACT, now=START + HOUR) is DeliveryReason.TOO_MANY
+
+
+async def test_an_address_that_is_not_verified_gets_few_whatever_is_set(database: Database) -> None:
+    deliveries = deliveries_of(database, mails_per_hour=100)
+    mails = [await begin(deliveries, await fire(database, alert_id=number)) for number in range(1, 12)]
+    unverified = replace(CONTACT, is_verified=False)
+    reasons = [await deliveries.admit(mail, unverified, now=START) for mail in mails]
+    assert reasons == [None] * UNVERIFIED_MAILS_PER_HOUR + [DeliveryReason.TOO_MANY]
+    assert await deliveries.admit(mails[-1], CONTACT, now=START) is None
+
+
+async def test_who_registers_an_address_again_and_again_sends_it_no_more_mails(database: Database) -> None:
+    deliveries, alerts = deliveries_of(database, mails_per_hour=2), Alerts(database)
+    reasons = []
+    for number in range(1, 5):
+        user_id = f"user-{number}"
+        mail = await begin(deliveries, await fire(database, alert_id=number, user_id=user_id))
+        reasons.append(await deliveries.admit(mail, CONTACT, now=START))
+        await deliveries.settle(mail, Outcome.sent(START))
+        await alerts.delete_user(user_id)
+    assert reasons == [None, None, DeliveryReason.TOO_MANY, DeliveryReason.TOO_MANY]
+
+
+async def test_of_a_deleted_account_a_digest_stays_for_an_hour(database: Database, deliveries: Deliveries) -> None:
+    mail = await begin(deliveries, await fire(database))
+    await deliveries.admit(mail, CONTACT, now=START)
+    await Alerts(database).delete_user("7")
+    await deliveries.forget_addresses(START - timedelta(seconds=1))
+    query = select(ADDRESS_MAILS)
+    async with database.reading() as connection:
+        (kept,) = await connection.execute(query)
+    assert tuple(kept) == (1, 1, CONTACT.address_digest, START)
+    await deliveries.forget_addresses(START)
+    async with database.reading() as connection:
+        assert list(await connection.execute(query)) == []
 
 
 async def test_mails_tried_at_once_are_counted_all_the_same(database: Database) -> None:
     deliveries = deliveries_of(database, mails_per_hour=3)
-    fires = [await fire(database, alert_id=number) for number in range(1, 9)]
-    mails = await asyncio.gather(*(deliveries.begin(each, told_at=TOLD_AT, now=START) for each in fires))
-    assert sum(mail is not None for mail in mails) == 3
-    assert {mail.state for mail in [await mail_of(deliveries, each) for each in fires]} == {
-        DeliveryState.WAITING,
-        DeliveryState.SKIPPED,
-    }
+    mails = [await begin(deliveries, await fire(database, alert_id=number)) for number in range(1, 9)]
+    reasons = await asyncio.gather(*(deliveries.admit(mail, CONTACT, now=START) for mail in mails))
+    assert reasons.count(None) == 3
 
 
 async def test_the_same_event_in_two_places_is_one_try(database: Database, deliveries: Deliveries) -> None:
@@ -223,6 +251,7 @@ async def test_with_the_account_go_its_deliveries_and_none_come_again(
     await begin(deliveries, other)
     await Alerts(database).delete_user("7")
     await deliveries.settle(mail, Outcome.sent(START))
+    assert await deliveries.admit(mail, CONTACT, now=START) is DeliveryReason.ACCOUNT_GONE
     assert await deliveries.begin(mine, told_at=TOLD_AT, now=START + LEASE) is None
     assert await deliveries.claim(mine, now=START + LEASE) is None
     async with database.reading() as connection:

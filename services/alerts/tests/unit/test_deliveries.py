@@ -1,4 +1,6 @@
+import hashlib
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +11,7 @@ from alerts.domain.deliveries import (
     FAILURES_OF_AN_OUTAGE,
     GIVE_UP_AFTER,
     LONGEST_WAIT,
+    UNVERIFIED_MAILS_PER_HOUR,
     Contact,
     DeliveryReason,
     DeliveryState,
@@ -62,16 +65,29 @@ def test_no_wait_is_shorter_than_the_one_before_it(attempts: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "tried", "expected"),
+    ("age", "expected"),
     [
-        (timedelta(0), 2, None),
-        (GIVE_UP_AFTER, 0, None),
-        (timedelta(0), 3, Outcome.skipped(DeliveryReason.TOO_MANY)),
-        (GIVE_UP_AFTER + timedelta(seconds=1), 3, Outcome.failed(DeliveryReason.UNDELIVERABLE)),
+        (timedelta(0), None),
+        (GIVE_UP_AFTER, None),
+        (GIVE_UP_AFTER + timedelta(seconds=1), Outcome.failed(DeliveryReason.UNDELIVERABLE)),
     ],
 )
-def test_too_many_mails_are_skipped_and_old_ones_given_up(age: timedelta, tried: int, expected: Outcome | None) -> None:
-    assert POLICY.before_try(START, now=START + age, tried_this_hour=tried) == expected
+def test_old_mails_are_given_up(age: timedelta, expected: Outcome | None) -> None:
+    assert POLICY.before_try(START, now=START + age) == expected
+
+
+def test_an_address_that_is_not_verified_gets_few_mails() -> None:
+    assert POLICY.limit_of(contact()) == 3
+    assert POLICY.limit_of(contact(is_verified=False)) == 3
+    generous = replace(POLICY, mails_per_hour=100)
+    assert generous.limit_of(contact()) == 100
+    assert generous.limit_of(contact(is_verified=False)) == UNVERIFIED_MAILS_PER_HOUR
+
+
+def test_an_address_is_counted_by_its_digest_however_it_is_written() -> None:
+    shouted = replace(contact(), email="SomeBody@Example.com")
+    assert contact().address_digest == shouted.address_digest
+    assert contact().address_digest == hashlib.sha256(b"somebody@example.com").hexdigest()
 
 
 def test_who_does_not_want_mails_or_may_get_none_is_not_written_to() -> None:

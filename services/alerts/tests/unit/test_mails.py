@@ -11,6 +11,7 @@ from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.deliveries import (
     FAILURES_OF_AN_OUTAGE,
     FIRST_WAIT,
+    HOUR,
     Contact,
     ContactsUnavailable,
     DeliveryReason,
@@ -61,6 +62,7 @@ class Shelf:
         self.waiting: dict[FireId, tuple[datetime, int]] = {}
         self.settled: dict[FireId, Outcome] = {}
         self.told: dict[FireId, datetime] = {}
+        self.counted: list[tuple[MailTry, datetime]] = []
         self.failures = 0
         self.breakage: Exception | None = None
 
@@ -91,6 +93,18 @@ class Shelf:
             return None
         self.waiting[fire_id] = now + POLICY.lease, attempts + 1
         return make_try(fire_id.alert_id, attempts + 1)
+
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> DeliveryReason | None:
+        self._answer()
+        is_other = [each for each, at in self.counted if at > now - HOUR and each.fire != mail.fire]
+        if len(is_other) >= POLICY.limit_of(contact):
+            return DeliveryReason.TOO_MANY
+        self.counted.append((mail, now))
+        return None
+
+    async def forget_addresses(self, before: datetime) -> None:
+        self._answer()
+        self.counted = [(each, at) for each, at in self.counted if at > before]
 
     async def settle(self, mail: MailTry, outcome: Outcome) -> None:
         self._answer()
@@ -194,6 +208,26 @@ async def test_who_is_gone_or_wants_none_gets_none(office: Office) -> None:
     assert office.state_of(1) == (DeliveryState.SKIPPED, DeliveryReason.ACCOUNT_GONE)
     assert office.state_of(13) == (DeliveryState.SKIPPED, DeliveryReason.UNSUBSCRIBED)
     assert office.post.letters == []
+
+
+async def test_what_is_too_much_for_an_address_is_not_sent(office: Office) -> None:
+    office.shelf.counted = [(make_try(number, 1), START) for number in range(2, 102)]
+    await office.take(1)
+    assert office.state_of(1) == (DeliveryState.SKIPPED, DeliveryReason.TOO_MANY)
+    assert office.post.letters == []
+
+
+async def test_what_was_counted_is_forgotten_behind_an_hour(office: Office) -> None:
+    office.shelf.counted = [(make_try(number, 1), START + number * HOUR / 2) for number in (0, 1)]
+    running = asyncio.create_task(office.mails.run_repeats())
+    await settled()
+    left = []
+    for _ in range(3):
+        left.append(len(office.shelf.counted))
+        await office.clock.advance(HOUR.total_seconds() / 2)
+        await settled()
+    running.cancel()
+    assert left == [2, 2, 1]
 
 
 async def test_a_refused_letter_is_not_tried_again_and_others_go_on(office: Office) -> None:

@@ -1,5 +1,6 @@
 """How a fire is told: by an event to streams and services, by mail to its owner; what to try, and when to stop."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,6 +14,8 @@ FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(minutes=15)
 GIVE_UP_AFTER = timedelta(hours=24)
 HOUR = timedelta(hours=1)
+# Whoever registers an address that is not theirs can have so many mails sent to its owner.
+UNVERIFIED_MAILS_PER_HOUR = 10
 # So many failures in a row, with no success between them, are the mail server's fault and no single address's.
 FAILURES_OF_AN_OUTAGE = 8
 _MAX_ALERT_ID, _MAX_GENERATION = (1 << 63) - 1, (1 << 31) - 1
@@ -144,6 +147,11 @@ class Contact:
     wants_alerts: bool
     unsubscribe_token: str = field(repr=False)
 
+    @property
+    def address_digest(self) -> str:
+        """Return what an address is counted by, the same for every account that has it: 64 hexadecimal digits."""
+        return hashlib.sha256(self.email.lower().encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class MailTry:
@@ -210,7 +218,8 @@ class MailPolicy:
     """Who is written to, and how much.
 
     Attributes:
-        mails_per_hour: how many alert mails a user gets within any hour.
+        mails_per_hour: how many alert mails an address gets within any hour; one that is not verified at most
+            `UNVERIFIED_MAILS_PER_HOUR`.
         verified_only: whether only verified addresses are written to.
         lease: how long a try may take before another one takes over.
     """
@@ -219,19 +228,13 @@ class MailPolicy:
     verified_only: bool
     lease: timedelta
 
-    def before_try(self, committed_at: datetime, *, now: datetime, tried_this_hour: int) -> Outcome | None:
-        """Say what ends a mail before it is tried; None when nothing does.
+    def before_try(self, committed_at: datetime, *, now: datetime) -> Outcome | None:
+        """Say what ends the mail of a fire committed at `committed_at` before it is tried; None when nothing does."""
+        return Outcome.failed(DeliveryReason.UNDELIVERABLE) if now - committed_at > GIVE_UP_AFTER else None
 
-        Args:
-            committed_at: when the fire was committed.
-            now: the time by our clock.
-            tried_this_hour: how many other alert mails to the user were tried in the hour before.
-        """
-        if now - committed_at > GIVE_UP_AFTER:
-            return Outcome.failed(DeliveryReason.UNDELIVERABLE)
-        if tried_this_hour >= self.mails_per_hour:
-            return Outcome.skipped(DeliveryReason.TOO_MANY)
-        return None
+    def limit_of(self, contact: Contact) -> int:
+        """Return how many alert mails an address gets within any hour."""
+        return self.mails_per_hour if contact.is_verified else min(self.mails_per_hour, UNVERIFIED_MAILS_PER_HOUR)
 
     def why_not(self, contact: Contact | None) -> DeliveryReason | None:
         """Say why a user is not written to, who is None when the account is gone; None when they are."""

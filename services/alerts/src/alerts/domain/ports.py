@@ -7,7 +7,7 @@ from typing import Protocol
 from alerts.domain.alerts import Alert, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import NotEvaluated, Standing
-from alerts.domain.deliveries import Contact, Delivery, FireId, MailTry, Outcome
+from alerts.domain.deliveries import Contact, Delivery, DeliveryReason, FireId, MailTry, Outcome
 from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.leases import Lease, Share
 from alerts.domain.matcher import Entry
@@ -146,6 +146,14 @@ class DeliveryStore(Protocol):
 
     async def claim(self, fire_id: FireId, *, now: datetime) -> MailTry | None:
         """Take a mail to be tried now; None when there is nothing to try."""
+        ...
+
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> DeliveryReason | None:
+        """Count a mail that is about to be sent among those of its address, or say why it must not be sent."""
+        ...
+
+    async def forget_addresses(self, before: datetime) -> None:
+        """Forget to which addresses mails were tried up to a moment."""
         ...
 
     async def settle(self, mail: MailTry, outcome: Outcome) -> None:

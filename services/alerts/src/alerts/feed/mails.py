@@ -14,6 +14,8 @@ from nats.aio.msg import Msg
 
 from alerts.domain.deliveries import (
     FIRST_WAIT,
+    HOUR,
+    Contact,
     ContactsUnavailable,
     DeliveryReason,
     DeliveryState,
@@ -39,6 +41,7 @@ Answer = TypeVar("Answer")
 DURABLE = "alerts_mail"
 AT_ONCE = 8
 LOOK_SECONDS = 5.0
+SWEEP_EVERY = timedelta(minutes=1)
 SETTLE_TRIES = 3
 SETTLE_SECONDS = 1.0
 LONGEST_OUTAGE_WAIT_SECONDS = 60.0
@@ -68,6 +71,7 @@ class Mails:
         self._clock = clock
         self._route = MailRoute()
         self._sending: set[asyncio.Task[Any]] = set()
+        self._sweep_at = clock.now()
 
     async def take(self, message: Msg) -> Again | None:
         """Act on the event of a fire.
@@ -83,11 +87,15 @@ class Mails:
         return None
 
     async def run_repeats(self) -> None:
-        """Try what waits until cancelled, a few at a time; when nothing gets through, after a pause."""
+        """Try what waits until cancelled, a few at a time; when nothing gets through, after a pause.
+
+        What was counted more than an hour ago is forgotten meanwhile.
+        """
         while True:
             has_moved = False
             try:
                 has_moved = await self.repeat()
+                await self._sweep()
             except DatabaseUnavailable as error:
                 log.debug("mails not looked for", extra={"reason": error.reason})
             except Exception:
@@ -103,6 +111,12 @@ class Mails:
         """
         due = await self._deliveries.due(self._clock.now(), limit=AT_ONCE)
         return any(await asyncio.gather(*(self._finish(self._repeat(fire_id)) for fire_id in due)))
+
+    async def _sweep(self) -> None:
+        now = self._clock.now()
+        if now >= self._sweep_at:
+            await self._deliveries.forget_addresses(now - HOUR)
+            self._sweep_at = now + SWEEP_EVERY
 
     async def finish(self) -> None:
         """Wait a moment for what is being sent, lest it be sent again; then give up."""
@@ -157,6 +171,12 @@ class Mails:
         reason = self._policy.why_not(contact)
         if contact is None or reason is not None:
             return Outcome.skipped(reason or DeliveryReason.ACCOUNT_GONE)
+        reason = await self._deliveries.admit(mail, contact, now=self._clock.now())
+        if reason is not None:
+            return Outcome.skipped(reason)
+        return await self._send(mail, contact)
+
+    async def _send(self, mail: MailTry, contact: Contact) -> Outcome:
         try:
             await self._mailer.send(letter_of(mail, contact, public_url=self._public_url))
         except MailRefused:

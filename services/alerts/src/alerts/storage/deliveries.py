@@ -1,18 +1,18 @@
 """How fires were told, in the database: what waits there is tried until it was told or given up, whoever dies."""
 
-import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.alerts import Freshness
 from alerts.domain.deliveries import (
     HOUR,
     Channel,
+    Contact,
     Delivery,
     DeliveryReason,
     DeliveryState,
@@ -23,10 +23,10 @@ from alerts.domain.deliveries import (
     not_begun,
 )
 from alerts.storage.fires import fire_of
-from alerts.storage.tables import DELIVERIES, FIRES
+from alerts.storage.tables import ADDRESS_MAILS, DELIVERIES, FIRES
 from chassis.database import Database
 
-USER_LOCK = 7_201_985  # an arbitrary number, the same in every replica
+ADDRESS_LOCK = 7_201_985  # an arbitrary number, the same in every replica
 _ORDER = {channel.value: place for place, channel in enumerate(Channel)}
 
 
@@ -85,6 +85,36 @@ class Deliveries:
         async with self._database.transaction() as connection:
             return await self._claim(connection, fire_id, now)
 
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> DeliveryReason | None:
+        """Count a mail that is about to be sent among those of its address; a repeat is not one more.
+
+        Returns:
+            None when it may be sent; else why not: the address has had as many within the hour as it gets, whoever's
+            they were, or the account is gone.
+
+        Raises:
+            DatabaseUnavailable: it may or may not be counted; the mail must not be sent by this try.
+        """
+        fire_id = FireId.of(mail.fire)
+        async with self._database.transaction() as connection:
+            standing = select(DELIVERIES.c.state).where(_is_mail_of(fire_id)).with_for_update()
+            if (await connection.execute(standing)).one_or_none() is None:
+                return DeliveryReason.ACCOUNT_GONE
+            tried = await _tried_this_hour(connection, fire_id, contact.address_digest, now)
+            if tried >= self._policy.limit_of(contact):
+                return DeliveryReason.TOO_MANY
+            await _count(connection, fire_id, contact.address_digest, now)
+        return None
+
+    async def forget_addresses(self, before: datetime) -> None:
+        """Forget to which addresses mails were tried up to `before`.
+
+        Raises:
+            DatabaseUnavailable: all of them may be forgotten, or none.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(delete(ADDRESS_MAILS).where(ADDRESS_MAILS.c.tried_at <= before))
+
     async def settle(self, mail: MailTry, outcome: Outcome) -> None:
         """Record what became of a try; that a mail was sent counts also when its lease has ended meanwhile.
 
@@ -138,9 +168,8 @@ class Deliveries:
             return None
         is_fire = (FIRES.c.alert_id == fire_id.alert_id) & (FIRES.c.generation == fire_id.generation)
         receipt = (await connection.execute(select(FIRES).where(is_fire))).one()
-        tried = await _tried_this_hour(connection, row, now)
-        ended = self._policy.before_try(receipt.committed_at, now=now, tried_this_hour=tried)
-        values: dict[str, object] = {"attempts": row.attempts + 1, "tried_at": now, "due_at": now + self._policy.lease}
+        ended = self._policy.before_try(receipt.committed_at, now=now)
+        values: dict[str, object] = {"attempts": row.attempts + 1, "due_at": now + self._policy.lease}
         if ended is not None:
             values = _columns_of(ended)
         await connection.execute(update(DELIVERIES).where(_is_mail_of(fire_id)).values(values))
@@ -149,18 +178,29 @@ class Deliveries:
         return MailTry(fire_of(receipt), Freshness(receipt.freshness), receipt.user_id, row.attempts + 1)
 
 
-async def _tried_this_hour(connection: AsyncConnection, row: Row[Any], now: datetime) -> int:
-    """Count a user's other mails, while nobody else does."""
+async def _tried_this_hour(connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime) -> int:
+    """Count the other mails to an address, while nobody else does."""
     if connection.dialect.name == "postgresql":
         # SQLite has one writer at a time anyway.
-        key = {"space": USER_LOCK, "user": zlib.crc32(row.user_id.encode()) - (1 << 31)}
+        key = {"space": ADDRESS_LOCK, "address": int(address_digest[:8], 16) - (1 << 31)}
         await connection.execute(
-            text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), CAST(:user AS integer))"), key
+            text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), CAST(:address AS integer))"), key
         )
-    columns = DELIVERIES.c
-    is_other = (columns.alert_id != row.alert_id) | (columns.generation != row.generation)
-    query = select(func.count()).where(columns.user_id == row.user_id, columns.tried_at > now - HOUR, is_other)
+    columns = ADDRESS_MAILS.c
+    is_of_address = (columns.address_digest == address_digest) & (columns.tried_at > now - HOUR)
+    query = select(func.count()).where(is_of_address, ~_is_counted_of(fire_id))
     return int((await connection.execute(query)).scalar_one())
+
+
+async def _count(connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime) -> None:
+    key = {"alert_id": fire_id.alert_id, "generation": fire_id.generation}
+    await connection.execute(delete(ADDRESS_MAILS).where(_is_counted_of(fire_id)))
+    await connection.execute(insert(ADDRESS_MAILS).values(**key, address_digest=address_digest, tried_at=now))
+
+
+def _is_counted_of(fire_id: FireId) -> ColumnElement[bool]:
+    columns = ADDRESS_MAILS.c
+    return (columns.alert_id == fire_id.alert_id) & (columns.generation == fire_id.generation)
 
 
 def _is_mail_of(fire_id: FireId) -> ColumnElement[bool]:
@@ -170,16 +210,12 @@ def _is_mail_of(fire_id: FireId) -> ColumnElement[bool]:
 
 
 def _columns_of(outcome: Outcome) -> dict[str, object]:
-    values: dict[str, object] = {
+    return {
         "state": outcome.state.value,
         "reason": outcome.reason and outcome.reason.value,
         "sent_at": outcome.sent_at,
         "due_at": outcome.due_at,
     }
-    if outcome.state is DeliveryState.SKIPPED:
-        # Nothing was sent: it does not count among the mails of the hour.
-        values["tried_at"] = None
-    return values
 
 
 def _delivery_of(row: Row[Any]) -> Delivery:
