@@ -352,8 +352,8 @@ class Watch:
 
     def _admit(self, batch: TickBatch) -> Admission:
         if batch.position <= self._replayed_until:
-            # It was seen before; what it was about to fire is to be found again. A repetition fires nothing then, too: an
-            # alert that was armed behind the first copy would fire on a price from before.
+            # It was seen before; what it was about to fire is to be found again. Repetitions stay left out: an alert
+            # that was armed behind the first copy would fire on a price from before.
             return Admission(is_new=batch.position not in self._repeats)
         admission = self._continuity.admit(batch, self._evaluated.at)
         if not admission.is_new:
