@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,103 @@ async def test_a_letter_whose_answer_was_lost_is_the_same_when_it_comes_again(sm
     await mailer.send(letter())
     first, second = smtp.letters
     assert first.content == second.content
+
+
+@pytest.mark.parametrize("seconds", [1, 10])
+async def test_a_letter_that_was_taken_is_sent_though_nobody_says_good_bye(smtp: RunningSmtp, seconds: float) -> None:
+    smtp.fail(SmtpFault.HANG_AT_QUIT)
+    await make_mailer(settings(smtp.url, mail_timeout_seconds=seconds)).send(letter())
+    assert len(smtp.letters) == 1
+
+
+async def test_lines_that_begin_with_a_dot_arrive_as_they_are(smtp: RunningSmtp) -> None:
+    sent = Letter(id="dots", to=READER, subject="Dots", text=".\n..\n.a\nb.\n", dated_at=MOMENT)
+    await make_mailer(settings(smtp.url)).send(sent)
+    assert smtp.letters[0].message.get_content().replace("\r\n", "\n") == sent.text
+
+
+@asynccontextmanager
+async def answering(answers: Mapping[str, str]) -> AsyncIterator[str]:
+    """Run a server that answers each command as it is told, or as one does that takes everything; give its URL."""
+    usual = {"greeting": "220 here", "EHLO": "250 here", "DATA": "354 go ahead", "QUIT": "221 bye"}
+
+    over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        step = "greeting"
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while step:
+                reply = answers.get(step) or usual.get(step, "250 OK")
+                writer.write(f"{reply}\r\n".encode())
+                is_letter_next = reply.startswith("354")
+                received = await (reader.readuntil(b"\r\n.\r\n") if is_letter_next else reader.readline())
+                step = "letter" if is_letter_next else received.decode().strip().partition(" ")[0].upper()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        over.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await over.wait()
+
+
+NO_LETTERS_FAULT = [
+    {"greeting": "554 no service here"},
+    {"greeting": "550 go away"},
+    {"EHLO": "550 who are you", "HELO": "550 who are you"},
+    {"EHLO": "250-here\r\n250 STARTTLS", "STARTTLS": "554 TLS is broken"},
+    {"EHLO": "250-here\r\n250 STARTTLS", "STARTTLS": "501 not that way"},
+    {"MAIL": "550 5.1.7 not yours"},
+    {"MAIL": "552 5.3.4 too big"},
+    {"RCPT": "451 4.7.1 greylisted"},
+    {"RCPT": "421 4.3.2 closing"},
+    {"RCPT": "550 5.7.1 relaying denied"},
+    {"RCPT": "554 5.7.1 relay denied"},
+    {"RCPT": "550-5.7.26 first line\r\n550 5.7.26 second"},
+    {"RCPT": "550 4.2.1 says two things"},
+    {"RCPT": "554 no"},
+    {"RCPT": "503 not now"},
+    {"RCPT": "552 mailbox full"},
+    {"DATA": "503 bad sequence"},
+    {"DATA": "554 no valid recipients"},
+    {"DATA": "250 what"},
+    {"letter": "451 4.3.0 later"},
+    {"letter": "421 closing"},
+]
+
+
+@pytest.mark.parametrize("answers", NO_LETTERS_FAULT, ids=str)
+async def test_a_fault_that_is_not_the_letters_can_be_mended(answers: dict[str, str]) -> None:
+    async with answering(answers) as url:
+        assert isinstance(await refusal(make_mailer(settings(url))), MailUnavailable)
+
+
+REFUSED_FOR_GOOD = [
+    {"RCPT": "550 5.1.1 no such mailbox"},
+    {"RCPT": "550 no such mailbox"},
+    {"RCPT": "551 moved away"},
+    {"RCPT": "553 no name of a mailbox"},
+    {"RCPT": "554 5.1.2 no such host"},
+    {"RCPT": "552 5.2.2 mailbox full"},
+    {"letter": "550 no"},
+    {"letter": "552 5.3.4 too big"},
+    {"letter": "554 5.7.1 looks like spam"},
+]
+
+
+@pytest.mark.parametrize("answers", REFUSED_FOR_GOOD, ids=str)
+async def test_a_letter_is_given_up_for_its_recipient_or_itself_alone(answers: dict[str, str]) -> None:
+    async with answering(answers) as url:
+        assert isinstance(await refusal(make_mailer(settings(url))), MailRefused)
+
+
+async def test_a_server_that_takes_everything_is_sent_to() -> None:
+    async with answering({"RCPT": "251 will forward"}) as url:
+        await make_mailer(settings(url)).send(letter())
 
 
 async def test_a_server_that_hangs_is_left_when_the_time_is_over(smtp: RunningSmtp) -> None:

@@ -56,6 +56,7 @@ class SmtpFault(StrEnum):
     REFUSE_LETTER = "554 after the letter"
     HANG = "no answer after the letter"
     DROP_AFTER_DATA = "taken, and the connection dropped instead of an answer"
+    HANG_AT_QUIT = "no answer to QUIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,12 @@ class RunningSmtp:
             _cut(server)
             await asyncio.Event().wait()
         return "250 OK"
+
+    async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        """Say good-bye."""
+        if self._current is SmtpFault.HANG_AT_QUIT:
+            await asyncio.Event().wait()
+        return "221 Bye"
 
 
 @contextmanager

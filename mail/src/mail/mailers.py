@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import uuid
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import parseaddr
 from pathlib import Path
@@ -22,8 +23,17 @@ MAX_CONNECTIONS = 8
 OUTBOX = "outbox"
 PERMANENT = range(500, 600)
 RETRY_SECONDS = 30.0
+QUIT_SECONDS = 1.0
+GO_AHEAD = 354
+TAKEN = 250
+# No such mailbox, moved away, no mailbox's name: what RFC 5321 has for a recipient, where no enhanced status says more.
+NO_SUCH_RECIPIENT = frozenset({550, 551, 553})
+# RFC 3463: what the server allows, which is between it and us (a relay that is denied, a sender that is not trusted).
+POLICY = "7"
 
 _UNSAFE = re.compile(r"[^\w.-]")
+_ENHANCED_STATUS = re.compile(r"([245])\.(\d{1,3})\.\d{1,3}(?!\S)")
+_LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
 class MailUnavailable(ServiceError):
@@ -45,6 +55,14 @@ class MailRefused(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("the mail server refuses this address")
+
+
+class _LetterRefused(Exception):
+    """The server had the whole letter and answered that it does not take it."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(code)
 
 
 class Mailer(Protocol):
@@ -78,18 +96,27 @@ class SmtpMailer:
 
     async def send(self, letter: Letter) -> None:
         """Hand a letter to the server and wait until it says that it has it."""
-        message = _composed(letter, self._sender)
+        message = _composed(letter, self._sender).as_bytes()
+        client = self._client()
         async with self._places:
             try:
                 async with asyncio.timeout(self._timeout_seconds):
-                    await self._talk(message.as_bytes(), mailbox_of(letter.to))
-            except (OSError, TimeoutError, aiosmtplib.SMTPException) as error:
+                    await client.connect()
+                    await self._hand_over(client, message, mailbox_of(letter.to))
+            except (OSError, TimeoutError) as error:
                 raise _refusal(error) from None
+            except (aiosmtplib.SMTPException, _LetterRefused) as error:
+                await _part(client)
+                raise _refusal(error) from None
+            else:
+                await _part(client)
+            finally:
+                client.close()
 
-    async def _talk(self, message: bytes, to: str) -> None:
+    def _client(self) -> aiosmtplib.SMTP:
         server = self._server
         starttls = True if server.needs_starttls else False if server.is_starttls_off else None
-        client = aiosmtplib.SMTP(
+        return aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
             use_tls=server.has_tls,
@@ -98,8 +125,22 @@ class SmtpMailer:
             password=server.password.get_secret_value() if server.password else None,
             timeout=self._timeout_seconds,
         )
-        async with client:
-            await client.sendmail(mailbox_of(parseaddr(self._sender)[1]), [to], message)
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, message: bytes, to: str) -> None:
+        options = [f"size={len(message)}"] if client.supports_extension("size") else []
+        await client.mail(mailbox_of(parseaddr(self._sender)[1]), options=options)
+        await client.rcpt(to)
+        started = await client.execute_command(b"DATA")
+        if started.code != GO_AHEAD:
+            raise aiosmtplib.SMTPDataError(started.code, started.message)
+        # The library's own `data` has one error for a refused DATA and a refused letter, which mean different things.
+        protocol = client.protocol
+        if protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("")
+        protocol.write(_LEADING_DOT.sub(b"..", message) + b".\r\n")
+        answer = await protocol.read_response(timeout=self._timeout_seconds)
+        if answer.code != TAKEN:
+            raise _LetterRefused(answer.code)
 
 
 class FolderMailer:
@@ -148,14 +189,31 @@ def _composed(letter: Letter, sender: str) -> EmailMessage:
         raise MailRefused from error
 
 
+async def _part(client: aiosmtplib.SMTP) -> None:
+    # What becomes of the letter is known by now: nothing that goes wrong here may change it.
+    with suppress(OSError, TimeoutError, aiosmtplib.SMTPException):
+        async with asyncio.timeout(QUIT_SECONDS):
+            await client.quit()
+
+
 def _refusal(error: Exception) -> ServiceError:
     """Say whether it can be tried again; the server's words may hold an address and stay here."""
-    code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else None
-    recipients = error.recipients if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else []
-    codes: list[int | None] = [refused.code for refused in recipients] or [code]
-    # A wrong password or sender is ours to mend, not the letter's fault.
-    is_ours = isinstance(error, aiosmtplib.SMTPAuthenticationError | aiosmtplib.SMTPSenderRefused)
-    log.warning("mail not sent", extra={"cause": type(error).__name__, "smtp_code": codes[0]})
-    if not is_ours and all(code in PERMANENT for code in codes if code is not None) and codes != [None]:
-        return MailRefused()
-    return MailUnavailable()
+    code = error.code if isinstance(error, aiosmtplib.SMTPResponseException | _LetterRefused) else None
+    log.warning("mail not sent", extra={"cause": type(error).__name__, "smtp_code": code})
+    # All else is between the server and us, and a letter is not to be lost by what operators can mend.
+    return MailRefused() if _is_for_good(error) else MailUnavailable()
+
+
+def _is_for_good(error: Exception) -> bool:
+    if isinstance(error, _LetterRefused):
+        return error.code in PERMANENT
+    return isinstance(error, aiosmtplib.SMTPRecipientRefused) and _is_no_recipient(error.code, error.message)
+
+
+def _is_no_recipient(code: int, words: str) -> bool:
+    if code not in PERMANENT:
+        return False
+    status = _ENHANCED_STATUS.match(words)
+    if status is None:
+        return code in NO_SUCH_RECIPIENT
+    return status[1] == "5" and status[2] != POLICY
