@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fastapi import Request, Response
@@ -191,7 +191,10 @@ def _refuse_constant(name: str) -> Any:
 
 def _decimal(text: str) -> Decimal:
     _check_length(text)
-    return Decimal(text)
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise InvalidRequest("The body has a number whose exponent is beyond any use") from error
 
 
 def _integer(text: str) -> int:

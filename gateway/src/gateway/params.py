@@ -106,7 +106,7 @@ NameText = Annotated[
     Field(
         min_length=1,
         max_length=MAX_NAME_LENGTH,
-        description="Printable characters, and not blanks alone; two may have the same name.",
+        description="No control characters, and not blanks alone; two may have the same name.",
         json_schema_extra={"pattern": NAME_PATTERN},
     ),
 ]

@@ -183,6 +183,10 @@ async def test_a_symbol_in_the_path_may_be_escaped_and_have_its_exchange(running
         ("1e3", "1E+3", "1000"),
         ("123456789.12345678", "123456789.12345678", "123456789.12345678"),
         ("999999999999", "999999999999", "999999999999"),
+        # What clients compute in binary: seventeen digits, and digits that are rounded away.
+        ("999999999999.9999", "999999999999.9999", "999999999999.9999"),
+        ("33333333.333333332", "33333333.33333333", "33333333.33333333"),
+        ("0.30000000000000004", "0.30000000", "0.3"),
     ],
 )
 async def test_numbers_travel_as_they_were_written(running: Any, written: str, kept: str, shown: str) -> None:
@@ -196,16 +200,31 @@ async def test_numbers_travel_as_they_were_written(running: Any, written: str, k
     assert f'"quantity":{shown},' in response.text
 
 
-async def test_what_is_no_amount_is_judged_by_its_service(running: Any) -> None:
+@pytest.mark.parametrize("exponent", ["999999", "999999999", "999999999999999999"])
+async def test_what_is_no_amount_is_judged_by_its_service(running: Any, exponent: str) -> None:
     own(running)
-    body = b'{"symbol": "AAPL", "quantity": -1e999999, "total_cost": 0}'
+    body = f'{{"symbol": "AAPL", "quantity": -1e{exponent}, "total_cost": 0}}'
 
     response = await running.http.post(STOCK, content=body, headers={**running.sign_in("42"), **JSON_TYPE})
 
     assert response.status_code == 400
     assert running.error_of(response)["message"] == (
-        "Nothing was changed: row 1 (AAPL): quantity '-1E+999999' is not above 0"
+        f"Nothing was changed: row 1 (AAPL): quantity '-1E+{exponent}' is not above 0"
     )
+
+
+@pytest.mark.parametrize("field", ["quantity", "total_cost"])
+@pytest.mark.parametrize("written", ["999999999999.99999999", "100000000000.00000001", "123456789012.12345678"])
+async def test_what_could_not_be_told_back_is_refused(running: Any, field: str, written: str) -> None:
+    own(running)
+    amounts = {"quantity": "1", "total_cost": "1", field: written}
+    body = f'{{"symbol": "AAPL", "quantity": {amounts["quantity"]}, "total_cost": {amounts["total_cost"]}}}'
+
+    response = await running.http.post(STOCK, content=body, headers={**running.sign_in("42"), **JSON_TYPE})
+
+    assert response.status_code == 400
+    assert running.error_of(response)["message"].startswith(f"{field}: must have at most 15 significant digits")
+    assert running.portfolio.calls == []
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------

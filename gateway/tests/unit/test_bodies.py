@@ -41,6 +41,8 @@ def test_a_number_with_a_point_is_what_was_written() -> None:
         (b'{"a": "\xff"}', "UTF-8"),
         (b'{"a": ' + b"1" * 65 + b"}", "64 characters"),
         (b'{"a": 1.' + b"1" * 65 + b"}", "64 characters"),
+        (b'{"a": 1e99999999999999999999}', "exponent"),
+        (b'{"a": -0e-99999999999999999999}', "exponent"),
         (b'{"a": 1', "not JSON"),
         (b"[1]", "must be a JSON object"),
         (b'"text"', "must be a JSON object"),

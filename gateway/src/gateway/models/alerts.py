@@ -3,16 +3,16 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.models.amounts import DIGITS, SMALLEST, decimal_of, to_eight_decimals
 from gateway.params import SymbolText
 from gateway.reply import DateTime, Freshness, From, Money, Reply, always, rounded
 
 MAX_PRICE = 999_999_999_999
-SMALLEST_PRICE = Decimal("0.00000001")
 MAX_NOTE_LENGTH = 500
 MAX_LATENCY_DECIMALS = 3
 # A body holds no ASCII control characters, line breaks among them; the others are refused by alerts.
@@ -167,14 +167,12 @@ class Explanation(Reply):
 
 
 def _price(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("must be a number")  # noqa: TRY004  # pydantic reports ValueError alone
-    if not 0 < value <= MAX_PRICE:
+    written = decimal_of(value)
+    if not 0 < written <= MAX_PRICE:
         raise ValueError(f"must be above 0 and at most {MAX_PRICE:,}")
-    # What a client computes in binary has digits nobody meant.
-    price = Decimal(value).quantize(SMALLEST_PRICE, ROUND_HALF_EVEN)
+    price = to_eight_decimals(written)
     if price == 0:
-        raise ValueError(f"must be at least {SMALLEST_PRICE:f}")
+        raise ValueError(f"must be at least {SMALLEST:f}")
     return price.normalize()
 
 
@@ -194,9 +192,9 @@ TargetPrice = Annotated[
     WithJsonSchema(
         {
             "type": "number",
-            "minimum": float(SMALLEST_PRICE),
+            "minimum": float(SMALLEST),
             "maximum": MAX_PRICE,
-            "description": "Rounded to eight decimals.",
+            "description": DIGITS,
         }
     ),
 ]

@@ -1,18 +1,17 @@
 """Portfolios that users enter by hand, as clients see and send them."""
 
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from bourse.portfolio.v1 import manual_portfolios_pb2 as pb
+from gateway.models.amounts import DIGITS, decimal_of, to_eight_decimals
 from gateway.params import NameText, WrittenSymbol
 from gateway.reply import From, Money, Quantity, Reply, always
 
 MAX_STOCKS = 500
 AMOUNT_END = 1_000_000_000_000
-SMALLEST = Decimal("0.00000001")
-DIGITS = "At most 12 digits before the point; rounded to eight decimals."
+AMOUNT_DIGITS = f"At most 12 digits before the point. {DIGITS}"
 
 
 class Stock(Reply):
@@ -66,25 +65,26 @@ class PortfolioName(BaseModel):
 
 def _amount(value: Any) -> str:
     """Return a JSON number as a decimal: its service says which row cannot be."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("must be a number")  # noqa: TRY004  # pydantic reports ValueError alone
-    amount = Decimal(value)
-    if abs(amount) >= AMOUNT_END:
+    amount = decimal_of(value)
+    # abs() and whatever else computes would overflow at an exponent that a client is free to write.
+    if amount.copy_abs() >= AMOUNT_END:
         return str(amount)
-    # What a client computes in binary has digits nobody meant; what they leave of nothing stays what was sent.
-    rounded = amount.quantize(SMALLEST, ROUND_HALF_EVEN)
+    rounded = to_eight_decimals(amount)
+    # What rounding leaves nothing of stays what was sent.
     return str(amount if rounded == amount else rounded or amount)
 
 
 Units = Annotated[
     str,
     BeforeValidator(_amount),
-    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": AMOUNT_END, "description": DIGITS}),
+    WithJsonSchema(
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": AMOUNT_END, "description": AMOUNT_DIGITS}
+    ),
 ]
 Cost = Annotated[
     str,
     BeforeValidator(_amount),
-    WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": AMOUNT_END, "description": DIGITS}),
+    WithJsonSchema({"type": "number", "minimum": 0, "exclusiveMaximum": AMOUNT_END, "description": AMOUNT_DIGITS}),
 ]
 
 
