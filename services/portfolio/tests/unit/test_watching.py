@@ -29,6 +29,7 @@ from portfolio.domain.watchlists import (
     WatchlistNotFound,
     require_room_for_watchlist,
 )
+from portfolio.domain.wording import MAX_LISTED_LENGTH
 
 NOW = datetime(2026, 3, 12, 5, 30, tzinfo=UTC)
 PRICE = TickerPrice(201.28, 2.15, 1.08, Provenance("yahoo", NOW, Freshness.LIVE))
@@ -156,7 +157,35 @@ async def test_one_with_its_exchange_needs_no_hint(desk: WatchlistDesk) -> None:
         await desk.replace_tickers("7", 1, ["NSE:NOPE"])
 
 
+async def test_unknown_symbols_are_named_beside_what_is_no_symbol(desk: WatchlistDesk) -> None:
+    await desk.create("7", "Tech")
+    with pytest.raises(SymbolsUnknown) as raised:
+        await desk.replace_tickers("7", 1, ["NSE:NOPE", "A B", "AAPL", "C D", "A B"])
+    assert str(raised.value).startswith("NSE:NOPE names no known instrument; 'A B', 'C D' are no symbols: 1 to 32 ")
+    assert str(raised.value).endswith("; the watchlist is as it was")
+
+
+async def test_many_of_both_leave_each_other_room(desk: WatchlistDesk) -> None:
+    await desk.create("7", "Tech")
+    unknown = [f"NSE:{number:024}NONE" for number in range(100)]
+    with pytest.raises(SymbolsUnknown) as raised:
+        await desk.replace_tickers("7", 1, [*unknown, *(f"% {number:030}" for number in range(100))])
+    assert "more name no known instrument; '% 0000" in str(raised.value)
+    assert "more are no symbols" in str(raised.value)
+    assert len(str(raised.value).replace("%", "%25")) < MAX_LISTED_LENGTH + 100
+
+
+async def test_what_is_no_symbol_is_told_while_nobody_knows_what_symbols_mean(
+    desk: WatchlistDesk, market: Market
+) -> None:
+    await desk.create("7", "Tech")
+    market.is_away = True
+    with pytest.raises(SymbolInvalid, match=r"^'A B' is no symbol"):
+        await desk.replace_tickers("7", 1, ["AAPL", "A B"])
+
+
 async def test_what_is_no_symbol_is_named_once(desk: WatchlistDesk) -> None:
+    await desk.create("7", "Tech")
     with pytest.raises(SymbolInvalid, match=r"^'A B', '' are no symbols"):
         await desk.replace_tickers("7", 1, ["A B", "AAPL", "", "A B"])
 

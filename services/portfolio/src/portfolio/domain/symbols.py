@@ -1,11 +1,11 @@
 """What people write for instruments, what it means, and why it may mean nothing."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chassis.errors import Code, ServiceError
-from portfolio.domain.wording import listed, shown
+from portfolio.domain.wording import MAX_LISTED_LENGTH, listed, shown
 
 MAX_SYMBOL_LENGTH = 32
 
@@ -20,8 +20,7 @@ class SymbolInvalid(ServiceError):
     reason = "SYMBOL_INVALID"
 
     def __init__(self, *symbols: str) -> None:
-        are = "is no symbol" if len(symbols) == 1 else "are no symbols"
-        super().__init__(f"{listed(map(shown, symbols))} {are}: {_RULE}")
+        super().__init__(invalid_sentence(symbols))
 
 
 class SymbolUnknown(ServiceError):
@@ -69,6 +68,12 @@ class Resolution:
 
     found: Mapping[str, Instrument] = field(default_factory=dict)
     refused: Mapping[str, Refusal] = field(default_factory=dict)
+
+
+def invalid_sentence(symbols: Sequence[str], *, max_length: int = MAX_LISTED_LENGTH) -> str:
+    """Say which texts cannot be symbols, and what can."""
+    are = "is no symbol" if len(symbols) == 1 else "are no symbols"
+    return f"{listed(map(shown, symbols), max_length=max_length)} {are}: {_RULE}"
 
 
 def symbol_of(text: str) -> str | None:

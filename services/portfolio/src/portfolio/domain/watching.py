@@ -6,7 +6,7 @@ from chassis.clock import Clock
 from portfolio.domain.instruments import RememberedInstruments
 from portfolio.domain.names import require_name
 from portfolio.domain.ports import WatchlistStore
-from portfolio.domain.symbols import Instrument, SymbolInvalid, symbol_of
+from portfolio.domain.symbols import Instrument, InstrumentsUnavailable, SymbolInvalid, symbol_of
 from portfolio.domain.ticker_prices import TickerPrices
 from portfolio.domain.users import require_user_id
 from portfolio.domain.watchlists import (
@@ -77,20 +77,16 @@ class WatchlistDesk:
         Raises:
             UserIdInvalid: no user has such an id.
             TooManyTickers: there are more than 200.
-            SymbolInvalid: some cannot be symbols; it names them.
             WatchlistNotFound: the user has no such watchlist.
-            SymbolsUnknown: some name no instrument, or several; it names them.
+            SymbolInvalid: some cannot be symbols; it names them.
+            SymbolsUnknown: some name no instrument, or several; it names them and those that cannot be symbols.
             InstrumentsUnavailable: nobody can say now what one means.
         """
         require_user_id(user_id)
         if len(symbols) > MAX_TICKERS:
             raise TooManyTickers(len(symbols))
-        wanted = _symbols_of(symbols)
         await self._found(user_id, watchlist_id)
-        resolution = await self._instruments.resolve_all(wanted)
-        if resolution.refused:
-            raise SymbolsUnknown(resolution.refused)
-        tickers = _tickers_of(resolution.found.items())
+        tickers = _tickers_of(await self._meanings_of(symbols))
         replaced = await self._store.replace_tickers(user_id, watchlist_id, tickers)
         if replaced is None:
             raise WatchlistNotFound(watchlist_id)
@@ -113,17 +109,25 @@ class WatchlistDesk:
             raise WatchlistNotFound(watchlist_id)
         return watchlist
 
+    async def _meanings_of(self, texts: Sequence[str]) -> Iterable[tuple[str, Instrument]]:
+        """Return what each symbol means, all or none: every one that means nothing is told."""
+        symbols = {text: symbol_of(text) for text in texts}
+        malformed = [text for text, symbol in symbols.items() if symbol is None]
+        try:
+            resolution = await self._instruments.resolve_all([each for each in symbols.values() if each is not None])
+        except InstrumentsUnavailable:
+            if malformed:
+                raise SymbolInvalid(*malformed) from None
+            raise
+        if resolution.refused:
+            raise SymbolsUnknown(resolution.refused, malformed)
+        if malformed:
+            raise SymbolInvalid(*malformed)
+        return resolution.found.items()
+
     async def _priced(self, watchlist: Watchlist) -> PricedWatchlist:
         prices = await self._prices.latest([ticker.instrument for ticker in watchlist.tickers])
         return PricedWatchlist(watchlist, prices)
-
-
-def _symbols_of(texts: Sequence[str]) -> Sequence[str]:
-    symbols = [symbol_of(text) for text in texts]
-    invalid = [text for text, symbol in zip(texts, symbols, strict=True) if symbol is None]
-    if invalid:
-        raise SymbolInvalid(*dict.fromkeys(invalid))
-    return [symbol for symbol in symbols if symbol is not None]
 
 
 def _tickers_of(meanings: Iterable[tuple[str, Instrument]]) -> Sequence[WatchedTicker]:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from chassis.errors import Code, ServiceError
 from portfolio.domain.quotes import TickerPrice
-from portfolio.domain.symbols import Refusal, SymbolUnknown
+from portfolio.domain.symbols import Refusal, SymbolUnknown, invalid_sentence
 from portfolio.domain.wording import MAX_LISTED_LENGTH, listed
 
 MAX_WATCHLISTS = 100
 MAX_TICKERS = 200
+# Where there are unknown symbols and what is no symbol, neither list may leave no room for the other.
+_SHARED_LENGTH = (MAX_LISTED_LENGTH - 400) // 2
 
 
 class WatchlistNotFound(ServiceError):
@@ -43,24 +45,27 @@ class TooManyTickers(ServiceError):
 
 
 class SymbolsUnknown(ServiceError):
-    """Some symbols name no instrument, or several; the message names them all."""
+    """Some symbols name no instrument, or several; the message names them all, and what is no symbol with them."""
 
     code = Code.INVALID_ARGUMENT
     reason = "SYMBOLS_UNKNOWN"
 
-    def __init__(self, refused: Mapping[str, Refusal]) -> None:
+    def __init__(self, refused: Mapping[str, Refusal], malformed: Sequence[str] = ()) -> None:
         unknown = [symbol for symbol, refusal in refused.items() if isinstance(refusal, SymbolUnknown)]
-        others = [refusal.message for refusal in refused.values() if not isinstance(refusal, SymbolUnknown)]
-        sentences = [_unknown_sentence(unknown)] if unknown else []
-        super().__init__(f"{listed([*sentences, *others], separator='; ')}; the watchlist is as it was")
+        room = _SHARED_LENGTH if unknown and malformed else MAX_LISTED_LENGTH
+        sentences = [
+            *([_unknown_sentence(unknown, room)] if unknown else []),
+            *([invalid_sentence(malformed, max_length=room)] if malformed else []),
+            *(refusal.message for refusal in refused.values() if not isinstance(refusal, SymbolUnknown)),
+        ]
+        super().__init__(f"{listed(sentences, separator='; ')}; the watchlist is as it was")
 
 
-def _unknown_sentence(symbols: Sequence[str]) -> str:
+def _unknown_sentence(symbols: Sequence[str], max_length: int) -> str:
     names = "names" if len(symbols) == 1 else "name"
     # A bare symbol is looked for in the United States alone; another market's may be what was meant.
     hint = "" if all(":" in symbol for symbol in symbols) else "; write the exchange too, such as NSE:TCS"
-    room = MAX_LISTED_LENGTH - len(hint)
-    return f"{listed(symbols, max_length=room)} {names} no known instrument{hint}"
+    return f"{listed(symbols, max_length=max_length - len(hint))} {names} no known instrument{hint}"
 
 
 @dataclass(frozen=True, slots=True)
