@@ -147,13 +147,23 @@ class Revocations:
     def add(self, revocation: keys_pb2.Revocation) -> None:
         """Refuse from now on what a revocation names."""
         kind = revocation.WhichOneof("subject")
-        if kind is not None:
-            self._by_kind[kind][getattr(revocation, kind)] = float(revocation.expires_at.ToSeconds())
+        if kind is None:
+            return
+        name, expiries = getattr(revocation, kind), self._by_kind[kind]
+        # Told again, and late, an earlier one does not shorten a later one.
+        expiries[name] = max(float(revocation.expires_at.ToSeconds()), expiries.get(name, 0.0))
 
     def covers(self, caller: Caller) -> bool:
-        """Say whether a caller's token is refused."""
+        """Say whether a caller's token is refused.
+
+        A revocation ends when every token that it is for has expired; tokens of the same user after that are others.
+        """
         tokens, sessions, users = self._by_kind.values()
-        return caller.token_id in tokens or caller.session_id in sessions or caller.user_id in users
+        expires_at = max(
+            tokens.get(caller.token_id, 0.0), sessions.get(caller.session_id, 0.0), users.get(caller.user_id, 0.0)
+        )
+        # Who isn't revoked, which is nearly everybody, does not wait for the clock.
+        return expires_at > 0.0 and expires_at > self._clock.now().timestamp()
 
     def note_current(self) -> None:
         """Note that nothing revoked up to now can be missing."""

@@ -1,6 +1,6 @@
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -366,6 +366,32 @@ async def test_expired_revocations_are_forgotten(parts: Parts) -> None:
     ends = datetime.now(UTC)
     assert not parts.revocations.covers(Caller("u", "s", "old", ends))
     assert parts.revocations.covers(Caller("u", "s", "young", ends))
+
+
+async def test_a_revocation_ends_with_its_own_expiry_though_nothing_was_read_since(parts: Parts) -> None:
+    ended, standing = keys_pb2.Revocation(user_id="u"), keys_pb2.Revocation(session_id="s")
+    ended.expires_at.FromDatetime(parts.clock.now() + timedelta(seconds=10))
+    standing.expires_at.FromDatetime(parts.clock.now() + timedelta(seconds=20))
+    for revocation in (ended, standing):
+        parts.revocations.add(revocation)
+    came_back = Caller("u", "s-2", "t-2", parts.clock.now() + timedelta(hours=1))
+    assert parts.revocations.covers(came_back)
+
+    await parts.clock.advance(10)
+
+    assert not parts.revocations.covers(came_back)
+    assert parts.revocations.covers(Caller("u", "s", "t", parts.clock.now()))
+
+
+async def test_an_earlier_revocation_told_late_does_not_shorten_a_later_one(parts: Parts) -> None:
+    for seconds in (20, 10):
+        revocation = keys_pb2.Revocation(session_id="s")
+        revocation.expires_at.FromDatetime(parts.clock.now() + timedelta(seconds=seconds))
+        parts.revocations.add(revocation)
+
+    await parts.clock.advance(15)
+
+    assert parts.revocations.covers(Caller("u", "s", "t", parts.clock.now()))
 
 
 def test_the_bearer_wins_over_the_cookie() -> None:
