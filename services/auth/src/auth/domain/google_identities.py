@@ -4,16 +4,17 @@ A claim counts only in its own type: `"true"` is not true and a number is no id.
 out when it cannot be used; what identifies (sub, email, email_verified) is refused.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from auth.domain.credentials import EmailInvalid, NameInvalid, parse_email, parse_name
-from auth.domain.users import is_possible_user_id
 from chassis.errors import Code, ServiceError
 
-# Ids that short are password accounts' alone, so that nobody of Google's can ever bear one; Google's have 21 digits.
-PASSWORD_ID_MAX_DIGITS = 15
+# What paths and subjects take as it is. Shorter ids are password accounts' alone, so that nobody of Google's can ever
+# bear one; Google's have 21 digits.
+_SUBJECT = re.compile(r"[A-Za-z0-9._-]{16,255}")
 PICTURE_MAX_LENGTH = 2_048
 
 TIMES = ("iat", "exp", "nbf")
@@ -65,11 +66,6 @@ def identity_of(claims: Mapping[str, object]) -> GoogleIdentity:
     )
 
 
-def is_password_account_id(text: str) -> bool:
-    """Say whether only a password account can have this id."""
-    return text.isascii() and text.isdigit() and len(text) <= PASSWORD_ID_MAX_DIGITS
-
-
 def _require_whole_seconds(claims: Mapping[str, object], name: str) -> None:
     # The library reads "1" and 1.9 as 1; no issuer writes a time so.
     if name in claims and type(claims[name]) is not int:
@@ -77,10 +73,8 @@ def _require_whole_seconds(claims: Mapping[str, object], name: str) -> None:
 
 
 def _subject_of(value: object) -> str:
-    if not isinstance(value, str) or not is_possible_user_id(value):
+    if not isinstance(value, str) or _SUBJECT.fullmatch(value) is None:
         raise IdTokenInvalid("sub is no id")
-    if is_password_account_id(value):
-        raise IdTokenInvalid("sub is an id of password accounts")
     return value
 
 
