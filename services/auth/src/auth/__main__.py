@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database's schema up to date and end")
     granting = commands.add_parser("grant-admin", help="make a registered account an administrator's")
     granting.add_argument("email", help="the account's e-mail address")
+    granting.add_argument("--unverified", action="store_true", help="even if nobody has verified the address")
     commands.add_parser("rotate-key", help="add a signing key; running processes take it up by themselves")
     return parser
 
@@ -41,7 +42,7 @@ def _run_errand(settings: Settings, arguments: argparse.Namespace) -> str:
             asyncio.run(migrate(settings))
             return "the schema is up to date"
         case "grant-admin":
-            user = asyncio.run(grant_admin(settings, arguments.email))
+            user = asyncio.run(grant_admin(settings, arguments.email, is_unverified_enough=arguments.unverified))
             return f"{user.email} (user {user.id}) is an administrator; tokens from its next login say so"
         case _:
             key = rotate_key(settings)

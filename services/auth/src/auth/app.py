@@ -199,18 +199,25 @@ async def migrate(settings: Settings) -> None:
         await ensure_schema(database, "auth")
 
 
-async def grant_admin(settings: Settings, email: str) -> User:
+async def grant_admin(settings: Settings, email: str, *, is_unverified_enough: bool = False) -> User:
     """Make an account an administrator's and return it; its next tokens say so.
+
+    Args:
+        settings: where the database is.
+        email: the account's address.
+        is_unverified_enough: whether the address need not be verified.
 
     Raises:
         EmailInvalid: the text is not an address.
         AccountNotFound: no password account has it.
+        AccountUnverified: it is not verified, as it has to be.
         SchemaBehind: the schema is old.
         DatabaseUnavailable: the database did not answer.
     """
     async with Database.open(settings.database_url) as database:
         await ensure_schema(database, "auth", migrate=False)
-        return await accounts.grant_admin(AuthStore(database, announce=lambda: None), email)
+        store = AuthStore(database, announce=lambda: None)
+        return await accounts.grant_admin(store, email, is_unverified_enough=is_unverified_enough)
 
 
 def rotate_key(settings: Settings) -> PublicKey:

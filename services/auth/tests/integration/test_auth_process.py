@@ -138,7 +138,10 @@ def test_migrate_makes_the_schema_and_ends(environment: dict[str, str], tmp_path
 def test_grant_admin_names_who_became_one(environment: dict[str, str], tmp_path: Path) -> None:
     with running(environment, tmp_path / "auth.log") as (_, channel):
         user = register(channel, "asha@example.com").user
-        done = errand(environment, "grant-admin", "Asha@Example.com")
+        refused = errand(environment, "grant-admin", "Asha@Example.com")
+        done = errand(environment, "grant-admin", "Asha@Example.com", "--unverified")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "has not verified it" in refused.stderr
     assert done.returncode == 0
     assert done.stdout.startswith(f"asha@example.com (user {user.id}) is an administrator")
 

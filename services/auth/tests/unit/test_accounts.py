@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from auth.domain.accounts import AccountNotFound, EmailTaken, grant_admin
+from auth.domain.accounts import AccountNotFound, AccountUnverified, EmailTaken, grant_admin
 from auth.domain.credentials import EmailInvalid, NameInvalid, PasswordTooLong, PasswordTooShort
 from auth.domain.ports import Limit
 from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
@@ -51,6 +51,12 @@ async def test_a_taken_address_is_refused_however_it_is_spelt(auth: InMemoryAuth
     assert (refused.value.code, refused.value.reason) == ("INVALID_ARGUMENT", "EMAIL_TAKEN")
 
 
+async def test_no_address_is_taken_by_another_that_only_folds_to_it(auth: InMemoryAuth) -> None:
+    with pytest.raises(EmailInvalid):
+        await auth.register("\ufb01nance@example.com")
+    await auth.register("finance@example.com")
+
+
 async def test_of_two_registrations_at_once_one_wins(auth: InMemoryAuth) -> None:
     results = await asyncio.gather(*(auth.register() for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(result, EmailTaken) for result in results) == 4
@@ -95,11 +101,22 @@ async def test_an_unknown_id_is_not_found(auth: InMemoryAuth, user_id: str) -> N
 
 async def test_an_administrator_is_told_by_the_next_tokens(auth: InMemoryAuth) -> None:
     registered = await auth.register()
+    await auth.verify(registered.user)
     granted = await grant_admin(auth.store, "ASHA@example.com")
     assert granted.id == registered.user.id
     assert not auth.claims_of(registered).is_admin
     assert auth.claims_of(await auth.log_in()).is_admin
     assert auth.claims_of(await auth.sessions.refresh(registered.tokens.refresh_token)).is_admin
+
+
+async def test_an_address_that_nobody_verified_is_no_administrators_unless_it_is_said_so(auth: InMemoryAuth) -> None:
+    registered = await auth.register()
+    with pytest.raises(AccountUnverified, match=r"asha@example\.com.*--unverified"):
+        await grant_admin(auth.store, "asha@example.com")
+    assert not auth.claims_of(await auth.log_in()).is_admin
+    await grant_admin(auth.store, "asha@example.com", is_unverified_enough=True)
+    assert auth.claims_of(await auth.log_in()).is_admin
+    assert not (await auth.accounts.get(registered.user.id)).is_email_verified
 
 
 async def test_only_a_registered_account_becomes_an_administrators() -> None:

@@ -10,6 +10,7 @@ from auth.domain.credentials import (
     PasswordTooShort,
     parse_email,
     parse_name,
+    parse_new_email,
     parse_new_password,
 )
 
@@ -59,6 +60,27 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     assert len(refused.value.message) < 300
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ﬁnance@example.com",
+        "stra\u00dfe@example.com",
+        "jos\u00e9@example.com",
+        "आशा@example.com",
+        "a@stra\u00dfe.example",
+    ],
+)
+def test_what_mails_cannot_be_sent_to_is_no_new_accounts_though_it_may_be_an_old_ones(text: str) -> None:
+    assert parse_email(text).key
+    with pytest.raises(EmailInvalid, match="mails cannot be sent to it"):
+        parse_new_email(text)
+
+
+@pytest.mark.parametrize("text", ["Asha.Rao+bourse@Example.COM", "asha@b\u00fccher.example.com"])
+def test_what_mails_can_be_sent_to_is_a_new_accounts(text: str) -> None:
+    assert parse_new_email(text) == parse_email(text)
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
     try:
@@ -67,6 +89,16 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
         return
     assert len(parsed.address) <= 254
     assert parse_email(parsed.address).key == parsed.key
+    assert parse_email(parsed.address).digest == parsed.digest
+
+
+@given(st.emails())
+def test_any_address_can_register_or_is_refused(text: str) -> None:
+    try:
+        parsed = parse_new_email(text)
+    except EmailInvalid:
+        return
+    assert parsed.address.isascii() or parsed.address.rpartition("@")[0].isascii()
 
 
 def test_a_password_needs_eight_characters() -> None:

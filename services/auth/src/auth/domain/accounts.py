@@ -4,7 +4,7 @@ import logging
 
 from pydantic import SecretStr
 
-from auth.domain.credentials import EmailAddress, parse_email, parse_name, parse_new_password
+from auth.domain.credentials import EmailAddress, parse_email, parse_name, parse_new_email, parse_new_password
 from auth.domain.mail_orders import MailOrders
 from auth.domain.ports import Passwords, Store
 from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
@@ -37,6 +37,19 @@ class AccountNotFound(ServiceError):
 
     def __init__(self, email: EmailAddress) -> None:
         super().__init__(f"no account has the address {email.address}; register it first")
+
+
+class AccountUnverified(ServiceError):
+    """Nobody has shown to receive mail at the address; said to operators only, never to clients."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "ACCOUNT_UNVERIFIED"
+
+    def __init__(self, email: EmailAddress) -> None:
+        super().__init__(
+            f"whoever registered {email.address} has not verified it and may be anybody; have it verified first, or"
+            " say --unverified if you know whose account it is"
+        )
 
 
 class Accounts:
@@ -73,7 +86,7 @@ class Accounts:
             EmailTaken: the address has an account, be it by a registration at the same moment.
             RegistrationThrottled: too many from this network.
         """
-        address = parse_email(email)
+        address = parse_new_email(email)
         new_password = parse_new_password(password)
         display_name = None if name is None else parse_name(name)
         network = network_of(client_address)
@@ -132,17 +145,25 @@ class Accounts:
             raise EmailTaken
 
 
-async def grant_admin(store: Store, email: str) -> User:
+async def grant_admin(store: Store, email: str, *, is_unverified_enough: bool = False) -> User:
     """Make an account an administrator's, as its next tokens will say, and return it.
+
+    Args:
+        store: where accounts are kept.
+        email: the account's address.
+        is_unverified_enough: whether the address need not be verified.
 
     Raises:
         EmailInvalid: the text is not an address.
         AccountNotFound: no password account has it.
+        AccountUnverified: it is not verified, as it has to be.
     """
     address = parse_email(email)
     async with store.transaction() as unit:
         account = await unit.users.find_password_account(address.key)
         if account is None:
             raise AccountNotFound(address)
+        if not account.user.is_email_verified and not is_unverified_enough:
+            raise AccountUnverified(address)
         await unit.users.grant_admin(account.user.id)
     return account.user

@@ -1,5 +1,6 @@
 """What a person types to sign up or in: e-mail address, password, display name."""
 
+import hashlib
 import unicodedata
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import SecretStr
 
 from chassis.errors import Code, ServiceError
+from mail.messages import LetterInvalid, mailbox_of
 
 EMAIL_MAX_LENGTH = 254
 PASSWORD_MIN_LENGTH = 8
@@ -70,6 +72,11 @@ class EmailAddress:
     address: str
     key: str
 
+    @property
+    def digest(self) -> bytes:
+        """Return what stands for the address where it is not to be kept itself: SHA-256 of its key, 32 bytes."""
+        return hashlib.sha256(self.key.encode()).digest()
+
 
 def parse_email(text: str) -> EmailAddress:
     """Return the address that `text` holds, its syntax checked; whether it receives mail is not asked.
@@ -85,6 +92,24 @@ def parse_email(text: str) -> EmailAddress:
         raise EmailInvalid(str(error)) from error
     local_part = unicodedata.normalize("NFC", checked.local_part.casefold())
     return EmailAddress(address=checked.normalized, key=f"{local_part}@{checked.ascii_domain}")
+
+
+def parse_new_email(text: str) -> EmailAddress:
+    """Return an address fit for a new account: one that our mails can be written to.
+
+    What cannot be written to could never be verified, and would keep its key from whoever owns the address that has
+    the same one (`ﬁnance@` is case-folded to `finance@`).
+
+    Raises:
+        EmailInvalid: it is no address, or its local part has letters that are not ASCII, or its domain ones that our
+            mails cannot be sent to.
+    """
+    parsed = parse_email(text)
+    try:
+        mailbox_of(parsed.address)
+    except LetterInvalid as error:
+        raise EmailInvalid("mails cannot be sent to it; write it in plain Latin letters") from error
+    return parsed
 
 
 def parse_new_password(password: SecretStr) -> SecretStr:
