@@ -99,7 +99,7 @@ def alert() -> Letter:
         note=LONG,
     )
     contact = alert_mails.Contact("asha@example.com", is_verified=True, wants_alerts=True, unsubscribe_token="t" * 43)
-    mail = alert_mails.MailTry(fire, AlertFreshness.SIMULATED, "7", attempts=1)
+    mail = alert_mails.MailTry(fire, AlertFreshness.SIMULATED, "7", attempts=1, shows_note=True)
     return alert_letters.letter_of(mail, contact, public_url=PUBLIC_URL)
 
 

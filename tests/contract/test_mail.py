@@ -18,6 +18,7 @@ from harness.processes import RunningSuite
 
 MAIL_SECONDS = 20.0
 ALREADY_TRUE = 99_000_000
+NOTED = {"type": "buy", "symbol": "AAPL", "price": ALREADY_TRUE, "note": "<b>sell the car</b>"}
 
 
 async def mail_to(
@@ -96,8 +97,9 @@ async def test_who_has_unsubscribed_gets_no_summary(
 
 
 async def test_a_fire_is_told_by_mail(suite: RunningSuite, client: httpx.AsyncClient, account: Account) -> None:
-    alert = {"type": "buy", "symbol": "AAPL", "price": ALREADY_TRUE, "note": "<b>sell the car</b>"}
-    await client.post("/api/alerts/me", json=alert, headers=account.bearer)
+    asked = await mail_to(suite, account, lambda message: "#verify=" in text_of(message))
+    read(Done, await client.post("/api/auth/email/verify", json={"token": token_in(asked, "verify")}))
+    await client.post("/api/alerts/me", json=NOTED, headers=account.bearer)
 
     mail = await mail_to(suite, account, lambda message: "AAPL" in message["Subject"])
 
@@ -106,6 +108,18 @@ async def test_a_fire_is_told_by_mail(suite: RunningSuite, client: httpx.AsyncCl
     assert "imulated" in text_of(mail)
     [fire] = (await client.get("/api/alerts/me/history", headers=account.bearer)).json()["fires"]
     assert mail["Message-ID"].strip("<>").partition("@")[0] == f"alert-{fire['alert_id']}-{fire['generation']}"
+
+
+async def test_an_address_that_is_not_verified_gets_no_note(
+    suite: RunningSuite, client: httpx.AsyncClient, account: Account
+) -> None:
+    await client.post("/api/alerts/me", json=NOTED, headers=account.bearer)
+
+    mail = await mail_to(suite, account, lambda message: "AAPL" in message["Subject"])
+
+    for body in (text_of(mail), text_of(mail, "html")):
+        assert "sell the car" not in body
+        assert "Verify your e-mail address to see your note here." in body
 
 
 async def test_a_new_account_is_asked_to_verify_its_address(

@@ -35,6 +35,7 @@ TOLD_AT = START + timedelta(milliseconds=3)
 LEASE = timedelta(minutes=1)
 CONTACT = Contact("a@example.com", is_verified=True, wants_alerts=True, unsubscribe_token="t")
 SHOUTED = replace(CONTACT, email="A@Example.com")
+UNVERIFIED = replace(CONTACT, is_verified=False)
 
 
 @pytest.fixture
@@ -95,6 +96,10 @@ async def begin(deliveries: Deliveries, fire_id: FireId, *, now: datetime = STAR
     mail = await deliveries.begin(fire_id, told_at=TOLD_AT, now=now)
     assert mail is not None
     return mail
+
+
+def admitted(mail: MailTry) -> MailTry:
+    return replace(mail, shows_note=True)
 
 
 async def mail_of(deliveries: Deliveries, fire_id: FireId) -> Delivery:
@@ -177,35 +182,45 @@ async def test_the_longest_due_come_first_and_so_many_as_are_asked_for(
 async def test_an_address_gets_only_so_many_mails_an_hour(database: Database) -> None:
     deliveries = deliveries_of(database, mails_per_hour=2)
     first, second, third, other = [await begin(deliveries, await fire(database, alert_id=each)) for each in range(1, 5)]
-    assert await deliveries.admit(first, CONTACT, now=START) is None
-    assert await deliveries.admit(second, SHOUTED, now=START) is None
+    assert await deliveries.admit(first, CONTACT, now=START) == admitted(first)
+    assert await deliveries.admit(second, SHOUTED, now=START) == admitted(second)
     assert await deliveries.admit(third, CONTACT, now=START + timedelta(minutes=59)) is DeliveryReason.TOO_MANY
-    assert await deliveries.admit(other, replace(CONTACT, email="b@example.com"), now=START) is None
+    assert await deliveries.admit(other, replace(CONTACT, email="b@example.com"), now=START) == admitted(other)
     # A repeat is not one more.
-    assert await deliveries.admit(first, CONTACT, now=START + LEASE) is None
-    assert await deliveries.admit(third, CONTACT, now=START + HOUR) is None
+    assert await deliveries.admit(first, CONTACT, now=START + LEASE) == admitted(first)
+    assert await deliveries.admit(third, CONTACT, now=START + HOUR) == admitted(third)
     assert await deliveries.admit(second, CONTACT, now=START + HOUR) is DeliveryReason.TOO_MANY
 
 
 async def test_an_address_that_is_not_verified_gets_few_whatever_is_set(database: Database) -> None:
     deliveries = deliveries_of(database, mails_per_hour=100)
     mails = [await begin(deliveries, await fire(database, alert_id=number)) for number in range(1, 12)]
-    unverified = replace(CONTACT, is_verified=False)
-    reasons = [await deliveries.admit(mail, unverified, now=START) for mail in mails]
-    assert reasons == [None] * UNVERIFIED_MAILS_PER_HOUR + [DeliveryReason.TOO_MANY]
-    assert await deliveries.admit(mails[-1], CONTACT, now=START) is None
+    answers = [await deliveries.admit(mail, UNVERIFIED, now=START) for mail in mails]
+    assert answers == [*mails[:UNVERIFIED_MAILS_PER_HOUR], DeliveryReason.TOO_MANY]
+    assert await deliveries.admit(mails[-1], CONTACT, now=START) == admitted(mails[-1])
+
+
+async def test_whether_a_mail_shows_its_note_is_decided_once(database: Database, deliveries: Deliveries) -> None:
+    first, second = [await begin(deliveries, await fire(database, alert_id=number)) for number in (1, 2)]
+    assert (first.shows_note, await deliveries.admit(first, UNVERIFIED, now=START)) == (False, first)
+    assert await deliveries.admit(first, CONTACT, now=START) == first
+    again = await deliveries.claim(FireId(1, 1), now=START + LEASE)
+    assert again is not None
+    assert await deliveries.admit(again, CONTACT, now=START + LEASE) == again
+    assert await deliveries.admit(second, CONTACT, now=START) == admitted(second)
 
 
 async def test_who_registers_an_address_again_and_again_sends_it_no_more_mails(database: Database) -> None:
     deliveries, alerts = deliveries_of(database, mails_per_hour=2), Alerts(database)
-    reasons = []
+    answers = []
     for number in range(1, 5):
         user_id = f"user-{number}"
         mail = await begin(deliveries, await fire(database, alert_id=number, user_id=user_id))
-        reasons.append(await deliveries.admit(mail, CONTACT, now=START))
+        answers.append(await deliveries.admit(mail, CONTACT, now=START))
         await deliveries.settle(mail, Outcome.sent(START))
         await alerts.delete_user(user_id)
-    assert reasons == [None, None, DeliveryReason.TOO_MANY, DeliveryReason.TOO_MANY]
+    assert answers[2:] == [DeliveryReason.TOO_MANY] * 2
+    assert not {answer for answer in answers[:2] if isinstance(answer, DeliveryReason)}
 
 
 async def test_of_a_deleted_account_a_digest_stays_for_an_hour(database: Database, deliveries: Deliveries) -> None:
@@ -225,8 +240,8 @@ async def test_of_a_deleted_account_a_digest_stays_for_an_hour(database: Databas
 async def test_mails_tried_at_once_are_counted_all_the_same(database: Database) -> None:
     deliveries = deliveries_of(database, mails_per_hour=3)
     mails = [await begin(deliveries, await fire(database, alert_id=number)) for number in range(1, 9)]
-    reasons = await asyncio.gather(*(deliveries.admit(mail, CONTACT, now=START) for mail in mails))
-    assert reasons.count(None) == 3
+    answers = await asyncio.gather(*(deliveries.admit(mail, CONTACT, now=START) for mail in mails))
+    assert answers.count(DeliveryReason.TOO_MANY) == 5
 
 
 async def test_the_same_event_in_two_places_is_one_try(database: Database, deliveries: Deliveries) -> None:

@@ -7,7 +7,7 @@ import pytest
 from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.deliveries import Contact, MailTry
 from alerts.domain.fires import Fire
-from alerts.domain.letters import LATE, SIMULATED, letter_of
+from alerts.domain.letters import LATE, SIMULATED, UNVERIFIED, letter_of
 from alerts.domain.positions import Position
 from alerts.domain.tape import EvaluatedTick
 from mail.messages import Letter, compose
@@ -34,7 +34,7 @@ SENDER = "Bourse <bourse@example.com>"
 
 
 def letter(fire: Fire = FIRE, *, freshness: Freshness = Freshness.LIVE) -> Letter:
-    mail = MailTry(fire, freshness, "7", attempts=1)
+    mail = MailTry(fire, freshness, "7", attempts=1, shows_note=True)
     return letter_of(mail, CONTACT, public_url="https://api.example.com")
 
 
@@ -104,6 +104,17 @@ def test_what_its_owner_noted_is_text_and_no_markup() -> None:
     assert "<b>half</b>\n" in text
     assert "<b>" not in html
     assert "&lt;b&gt;half&lt;/b&gt;\n&amp; more" in html
+
+
+def test_an_address_that_is_not_verified_sees_no_note() -> None:
+    noted = MailTry(replace(FIRE, note="call me on 555"), Freshness.LIVE, "7", attempts=1)
+    made = letter_of(noted, CONTACT, public_url="https://api.example.com")
+    for text in written(made):
+        assert UNVERIFIED in text
+        assert b"555" not in compose(made, SENDER).as_bytes()
+    without = letter_of(replace(noted, fire=FIRE), CONTACT, public_url="https://api.example.com")
+    for text in written(without):
+        assert UNVERIFIED not in text
 
 
 def test_it_can_be_ended_by_a_click_and_by_the_mail_program() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,7 +51,7 @@ def make_try(alert_id: int, attempts: int) -> MailTry:
         before=None,
         committed_at=START,
         crossed_during_gap=False,
-        note=None,
+        note="for the car",
     )
     return MailTry(fire, Freshness.LIVE, str(alert_id), attempts)
 
@@ -63,6 +64,7 @@ class Shelf:
         self.settled: dict[FireId, Outcome] = {}
         self.told: dict[FireId, datetime] = {}
         self.counted: list[tuple[MailTry, datetime]] = []
+        self.shown: dict[FireId, bool] = {}
         self.failures = 0
         self.breakage: Exception | None = None
 
@@ -94,13 +96,13 @@ class Shelf:
         self.waiting[fire_id] = now + POLICY.lease, attempts + 1
         return make_try(fire_id.alert_id, attempts + 1)
 
-    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> DeliveryReason | None:
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | DeliveryReason:
         self._answer()
         is_other = [each for each, at in self.counted if at > now - HOUR and each.fire != mail.fire]
         if len(is_other) >= POLICY.limit_of(contact):
             return DeliveryReason.TOO_MANY
         self.counted.append((mail, now))
-        return None
+        return replace(mail, shows_note=self.shown.setdefault(FireId.of(mail.fire), contact.is_verified))
 
     async def forget_addresses(self, before: datetime) -> None:
         self._answer()
@@ -122,13 +124,19 @@ class Book:
     def __init__(self) -> None:
         self.is_away = False
         self.gone: set[str] = set()
+        self.unverified: set[str] = set()
 
     async def find(self, user_id: str) -> Contact | None:
         if self.is_away:
             raise ContactsUnavailable
         if user_id in self.gone:
             return None
-        return Contact(f"{user_id}@example.com", is_verified=True, wants_alerts=user_id != "13", unsubscribe_token="t")
+        return Contact(
+            f"{user_id}@example.com",
+            is_verified=user_id not in self.unverified,
+            wants_alerts=user_id != "13",
+            unsubscribe_token="t",
+        )
 
 
 class Post:
@@ -313,6 +321,25 @@ async def test_what_could_not_be_recorded_is_sent_again_as_the_same_letter(offic
     assert await office.mails.repeat()
     first, second = office.post.letters
     assert first == second
+
+
+async def test_an_address_that_was_verified_meanwhile_gets_the_same_letter_again(office: Office) -> None:
+    tried: list[Letter] = []
+
+    def lose_answer(letter: Letter) -> Exception | None:
+        tried.append(letter)
+        return MailUnavailable()
+
+    office.post.failure_of = lose_answer
+    office.book.unverified.add("1")
+    await office.take(1)
+    await office.take(2)
+    office.book.unverified.clear()
+    office.post.failure_of = lambda _: None
+    await office.clock.advance(FIRST_WAIT.total_seconds())
+    await office.mails.repeat()
+    assert office.post.letters == tried
+    assert ["for the car" in letter.text for letter in tried] == [False, True]
 
 
 async def test_one_mail_that_cannot_be_made_keeps_no_other_from_being_sent(office: Office) -> None:

@@ -162,12 +162,14 @@ class MailTry:
         freshness: how far the price that fired could be relied on.
         user_id: whose alert it was.
         attempts: how often it was tried, this time included.
+        shows_note: whether it shows what its owner noted; the same however often it is sent.
     """
 
     fire: Fire
     freshness: Freshness
     user_id: str
     attempts: int
+    shows_note: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ LIST = "alerts"
 INDIA = timezone(timedelta(hours=5, minutes=30))
 INDIAN_EXCHANGES = ("NSE", "BSE")
 SIMULATED = "SIMULATED PRICE. It was made up for trying Bourse out: no market has traded at it. Do not act on it."
+# Whoever registers an address that is not theirs must not write to its owner.
+UNVERIFIED = "Verify your e-mail address to see your note here."
 LATE = "The tick came while ticks were not being evaluated, and was evaluated afterwards."
 _MEANINGS = {
     Freshness.LIVE: "live",
@@ -88,7 +90,7 @@ def _rows(mail: MailTry) -> _Rows:
     if fire.crossed_during_gap:
         rows.append(("Evaluated", LATE))
     if fire.note is not None:
-        rows.append(("Your note", fire.note))
+        rows.append(("Your note", fire.note if mail.shows_note else UNVERIFIED))
     return rows
 
 

@@ -148,8 +148,8 @@ class DeliveryStore(Protocol):
         """Take a mail to be tried now; None when there is nothing to try."""
         ...
 
-    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> DeliveryReason | None:
-        """Count a mail that is about to be sent among those of its address, or say why it must not be sent."""
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | DeliveryReason:
+        """Count a mail among those of its address and return it as it is to be sent, or say why it must not be sent."""
         ...
 
     async def forget_addresses(self, before: datetime) -> None:

@@ -171,10 +171,10 @@ class Mails:
         reason = self._policy.why_not(contact)
         if contact is None or reason is not None:
             return Outcome.skipped(reason or DeliveryReason.ACCOUNT_GONE)
-        reason = await self._deliveries.admit(mail, contact, now=self._clock.now())
-        if reason is not None:
-            return Outcome.skipped(reason)
-        return await self._send(mail, contact)
+        admitted = await self._deliveries.admit(mail, contact, now=self._clock.now())
+        if isinstance(admitted, DeliveryReason):
+            return Outcome.skipped(admitted)
+        return await self._send(admitted, contact)
 
     async def _send(self, mail: MailTry, contact: Contact) -> Outcome:
         try:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -85,26 +86,32 @@ class Deliveries:
         async with self._database.transaction() as connection:
             return await self._claim(connection, fire_id, now)
 
-    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> DeliveryReason | None:
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | DeliveryReason:
         """Count a mail that is about to be sent among those of its address; a repeat is not one more.
 
+        The first time it is decided whether it shows the note: a repeat has the same bytes, also when the address was
+        verified meanwhile.
+
         Returns:
-            None when it may be sent; else why not: the address has had as many within the hour as it gets, whoever's
-            they were, or the account is gone.
+            The mail as it is to be sent; else why it must not be: the address has had as many within the hour as it
+            gets, whoever's they were, or the account is gone.
 
         Raises:
             DatabaseUnavailable: it may or may not be counted; the mail must not be sent by this try.
         """
         fire_id = FireId.of(mail.fire)
         async with self._database.transaction() as connection:
-            standing = select(DELIVERIES.c.state).where(_is_mail_of(fire_id)).with_for_update()
-            if (await connection.execute(standing)).one_or_none() is None:
+            standing = select(DELIVERIES.c.shows_note).where(_is_mail_of(fire_id)).with_for_update()
+            row = (await connection.execute(standing)).one_or_none()
+            if row is None:
                 return DeliveryReason.ACCOUNT_GONE
             tried = await _tried_this_hour(connection, fire_id, contact.address_digest, now)
             if tried >= self._policy.limit_of(contact):
                 return DeliveryReason.TOO_MANY
             await _count(connection, fire_id, contact.address_digest, now)
-        return None
+            shows_note = contact.is_verified if row.shows_note is None else row.shows_note
+            await connection.execute(update(DELIVERIES).where(_is_mail_of(fire_id)).values(shows_note=shows_note))
+        return replace(mail, shows_note=shows_note)
 
     async def forget_addresses(self, before: datetime) -> None:
         """Forget to which addresses mails were tried up to `before`.

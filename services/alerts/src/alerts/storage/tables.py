@@ -140,6 +140,8 @@ DELIVERIES = Table(
     Column("reason", String(16)),
     Column("attempts", Integer, nullable=False),
     Column("message_id", String(400), nullable=False),
+    # Whether the mail shows its owner's note, decided before it is first sent; absent until then.
+    Column("shows_note", Boolean),
     # From when on anybody may try it; while somebody does, the end of their lease.
     Column("due_at", UtcDateTime),
     Column("sent_at", UtcDateTime),

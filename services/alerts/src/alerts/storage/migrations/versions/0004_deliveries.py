@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(16)),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("message_id", sa.String(400), nullable=False),
+        sa.Column("shows_note", sa.Boolean),
         moment("due_at"),
         moment("sent_at"),
         sa.CheckConstraint("(due_at IS NOT NULL) = (state = 'waiting')", name="deliveries_due_while_waiting"),
