@@ -388,6 +388,31 @@ def test_what_was_armed_in_an_earlier_stream_is_evaluated_from_the_beginning_of_
     assert not watch.take_up([replace(make_alert(2), armed=Position(3, 1))])
 
 
+def test_what_a_replaced_stream_held_for_an_alert_taken_up_too_late_is_recorded(watch: Watch) -> None:
+    watch.evaluate(make_batch(9, 99.0, sequence_in_shard=1))
+    watch.evaluate(make_batch(1, 101.0, stream=2, sequence_in_shard=2))
+    set_at = START + timedelta(seconds=7)
+
+    watch.take_up([replace(make_alert(), armed=Position(1, 8), armed_at=set_at)])
+
+    (missing,) = watch.missing
+    assert missing.reason is Reason.STREAM_REPLACED
+    assert missing.from_at < set_at
+    assert missing.to_at == START + timedelta(seconds=1)
+
+
+def test_what_is_to_be_read_again_is_lost_with_the_stream_that_is_replaced_before(watch: Watch) -> None:
+    watch.evaluate(make_batch(9, 99.0, sequence_in_shard=1))
+    set_at = START + timedelta(seconds=7)
+    watch.take_up([replace(make_alert(), armed=Position(1, 8), armed_at=set_at)])
+
+    watch.follow(StreamView(2, 1, 0))
+    watch.evaluate(make_batch(1, 101.0, stream=2, sequence_in_shard=2))
+
+    (missing,) = watch.missing
+    assert missing.from_at < set_at < START + timedelta(seconds=9)
+
+
 def test_while_ticks_are_read_again_no_alert_is_passed(watch: Watch) -> None:
     alert = replace(make_alert(price="1"), armed=NOWHERE, expires_at=START)
     watch.load([alert])

@@ -33,6 +33,8 @@ from alerts.domain.ticks import TickBatch
 
 # Publishers repeat what they do not know to have arrived, so there are few; what is read again is seconds long.
 MAX_REPEATS = 1_024
+# Who set an alert elsewhere knows the time of its own last tick, and a tick is stored a moment after it was made.
+CLOCKS_APART = timedelta(seconds=1)
 # An instrument that brings no tick any more ends its alerts this long behind their expiry, in the ticks' time.
 NO_MORE_TICKS = timedelta(days=1)
 
@@ -201,7 +203,8 @@ class Watch:
         if not new:
             return False
         armed_at = self._evaluated.at
-        must_read_again = self._go_back(min(position for _, position in new))
+        since = min(armed_at, *(alert.armed_at or alert.set_at for alert, _ in new)) - CLOCKS_APART
+        must_read_again = self._go_back(min(position for _, position in new), since)
         for alert, position in new:
             self._matcher.insert(entry_of(alert, position))
             self._tape.begin(alert.instrument, position)
@@ -339,15 +342,23 @@ class Watch:
         for taken in progress.taken_up:
             self._taken_up.pop((taken.alert_id, taken.generation), None)
 
-    def _go_back(self, position: Position) -> bool:
-        """Have everything behind a position evaluated again, as after a crash; return whether there is anything."""
-        # What was left of an earlier stream was lost when it was replaced, and is recorded.
-        position = max(position, Position(self._last_batch.stream, 0))
+    def _go_back(self, position: Position, at: datetime) -> bool:
+        """Have everything behind a position evaluated again, as after a crash; return whether there is anything.
+
+        Args:
+            position: behind which it is read.
+            at: a moment that no tick behind the position is from before.
+        """
+        if position.stream < self._last_batch.stream:
+            # Its stream was replaced: what came behind it there was evaluated for others alone, and is gone.
+            self._missing.append(NotEvaluated(Reason.STREAM_REPLACED, at, self._evaluated.at, self.lease.shard))
+            position = Position(self._last_batch.stream, 0)
         if position >= self._last_batch:
             return False
         self._replayed_until = max(self._replayed_until, self._last_batch)
         self._last_batch = position
-        self._evaluated = Mark(position, self._evaluated.at)
+        # Should the stream be replaced before it is read again, what is lost begins here.
+        self._evaluated = Mark(position, at)
         return True
 
     def _admit(self, batch: TickBatch) -> Admission:
