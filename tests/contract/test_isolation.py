@@ -369,7 +369,6 @@ KEPT = {
     "portfolio.watched_tickers",
     "portfolio.manual_portfolios",
     "portfolio.manual_stocks",
-    "portfolio.summary_letters",
     "alerts.alerts",
     "alerts.fires",
     "alerts.deliveries",

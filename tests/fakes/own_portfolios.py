@@ -97,7 +97,9 @@ def _instrument_of(symbol: str) -> str:
 
 def _require_name(name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME_LENGTH:
-        message = f"a name has 1 to {MAX_NAME_LENGTH} printable characters, and not blanks alone"
+        message = (
+            f"a name has 1 to {MAX_NAME_LENGTH} characters, none of them a control character, and not blanks alone"
+        )
         raise Refusal(Code.INVALID_ARGUMENT, "NAME_INVALID", message)
 
 

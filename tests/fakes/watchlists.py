@@ -57,7 +57,7 @@ class FakeWatchlists:
         await self._meet("CreateWatchlist", context)
         own = self.watchlists.setdefault(request.user_id, [])
         if not request.name.strip():
-            raise Refusal(Code.INVALID_ARGUMENT, "NAME_INVALID", "a name has 1 to 100 printable characters")
+            raise Refusal(Code.INVALID_ARGUMENT, "NAME_INVALID", "a name has 1 to 100 characters")
         if len(own) >= self.max_watchlists:
             limit = f"there are {self.max_watchlists} watchlists, the most there can be; delete one first"
             raise Refusal(Code.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHLISTS", limit)

@@ -146,7 +146,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             partial(add_SummaryServiceServicer_to_server, SummaryService(summaries, settings.mail_from)),
             *_own_data(database, side, clock),
         ]
-        await enter(running(nightly.run(), deletions.run()))
+        await enter(running(nightly.run(), deletions.run(), summaries.run_sweep()))
         await enter(serving(settings.portfolio_address, registrations, health=health, settings=_patient(settings)))
         yield
 

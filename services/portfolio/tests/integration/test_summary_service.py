@@ -36,6 +36,7 @@ from portfolio.testing import SmallAuth, SmallMarket, holding, sync_request
 
 NOW = datetime(2026, 3, 12, 5, 30, tzinfo=UTC)
 CODES = grpc.StatusCode
+ADDRESS, OTHER_ADDRESS = "a" * 64, "0" * 64
 PAST = {f"2026-0{month}-{day:02}": 190.0 + day for month in (1, 2) for day in range(1, 29)}
 
 
@@ -250,9 +251,32 @@ async def test_two_replicas_together_send_no_more_than_six(
         assert (len(refused), len(callers[0].letters())) == (MAX_AN_HOUR, MAX_AN_HOUR)
 
 
-async def test_claims_end_with_their_hour_with_their_release_and_with_the_account(
-    settings: Settings, caller: Caller
+async def test_a_new_account_of_an_address_goes_on_where_the_deleted_one_was(
+    settings: Settings, market: SmallMarket, auth: SmallAuth, caller: Caller
 ) -> None:
+    for _ in range(MAX_AN_HOUR):
+        await caller.send()
+    async with Database.open(settings.database_url) as database:
+        await StoredAccounts(database).delete_account("7", through=NOW)
+    auth.know("8", email="ASHA@example.com")
+    caller.user_id = "8"
+    assert await refusal(caller.send()) == (CODES.RESOURCE_EXHAUSTED, "SUMMARY_THROTTLED")
+    assert len(caller.letters()) == MAX_AN_HOUR
+
+
+async def test_an_address_that_is_not_verified_is_told_no_names(
+    market: SmallMarket, auth: SmallAuth, caller: Caller
+) -> None:
+    auth.know("7", is_verified=False)
+    await caller.enter(("AAPL", "2", "300"))
+    await caller.send()
+    (letter,) = caller.letters()
+    for version in (part(letter, "plain"), part(letter, "html")):
+        assert "yours</b>" not in version
+        assert "Portfolio 1" in version
+
+
+async def test_claims_end_with_their_hour_and_their_release_and_are_swept(settings: Settings, caller: Caller) -> None:
     async with Database.open(settings.database_url) as database:
         ledger = StoredSummaryLetters(database)
 
@@ -260,17 +284,39 @@ async def test_claims_end_with_their_hour_with_their_release_and_with_the_accoun
             async with database.reading() as connection:
                 return int((await connection.execute(select(func.count()).select_from(SUMMARY_LETTERS))).scalar_one())
 
-        for number in range(MAX_AN_HOUR):
-            await ledger.claim("7", f"letter-{number}", at=NOW + timedelta(minutes=number))
-        await ledger.claim("8", "letter-of-8", at=NOW)
+        claims = [
+            await ledger.claim(str(number), ADDRESS, at=NOW + timedelta(minutes=number))
+            for number in range(MAX_AN_HOUR)
+        ]
+        other = await ledger.claim("7", OTHER_ADDRESS, at=NOW)
+        assert len({*claims, other}) == MAX_AN_HOUR + 1
         with pytest.raises(SummaryThrottled) as raised:
-            await ledger.claim("7", "letter", at=NOW + timedelta(minutes=10))
+            await ledger.claim("7", ADDRESS, at=NOW + timedelta(minutes=10))
         assert raised.value.retry_after_seconds == 50 * 60
-        await ledger.release("letter-3")
-        await ledger.claim("7", "letter", at=NOW + timedelta(minutes=10))
-        await ledger.claim("7", "an-hour-later", at=NOW + timedelta(minutes=60))
-        assert await count() == MAX_AN_HOUR + 1
+        await ledger.release(claims[3])
+        await ledger.claim("7", ADDRESS, at=NOW + timedelta(minutes=10))
+        await ledger.claim("7", ADDRESS, at=NOW + timedelta(minutes=60))
+        assert await count() == MAX_AN_HOUR + 2
+        assert await ledger.sweep(through=NOW) == 2
+        assert await count() == MAX_AN_HOUR
+
+
+async def test_what_was_counted_outlives_the_account_and_names_nobody(settings: Settings, caller: Caller) -> None:
+    async with Database.open(settings.database_url) as database:
+        ledger = StoredSummaryLetters(database)
+        await ledger.claim("7", ADDRESS, at=NOW)
         await StoredAccounts(database).delete_account("7", through=NOW + timedelta(minutes=60))
-        assert await count() == 1
+        async with database.reading() as connection:
+            ((_, *counted),) = (await connection.execute(select(SUMMARY_LETTERS))).all()
+        assert counted == [ADDRESS, NOW]
         with pytest.raises(AccountDeleted):
-            await ledger.claim("7", "too-late", at=NOW + timedelta(minutes=60))
+            await ledger.claim("7", ADDRESS, at=NOW + timedelta(minutes=60))
+
+
+async def test_accounts_of_one_address_claim_no_more_together_than_one(settings: Settings, caller: Caller) -> None:
+    async with Database.open(settings.database_url) as database:
+        ledger = StoredSummaryLetters(database)
+        asking = [ledger.claim(str(user), ADDRESS, at=NOW) for user in range(2 * MAX_AN_HOUR)]
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(each) for each in answers].count(int) == MAX_AN_HOUR
+        assert [type(each) for each in answers].count(SummaryThrottled) == MAX_AN_HOUR

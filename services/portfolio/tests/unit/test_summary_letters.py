@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
@@ -195,6 +196,31 @@ def test_who_has_nothing_is_told_so() -> None:
 def test_nothing_with_a_price_is_said_in_words() -> None:
     for version in words(write(summarise([], own(stock("NASDAQ:GONE")), QuoteAnswer({}, frozenset()), at=NOW))):
         assert "Nothing here has a price just now." in version
+
+
+def test_to_an_address_that_is_not_verified_goes_no_text_of_a_users() -> None:
+    stocks = [stock("NSE:ITC")]
+    portfolios = [
+        ManualPortfolio(number, name, tuple(stocks)) for number, name in enumerate(("PAY HERE", "or-else"), 4)
+    ]
+    summary = summarise([], portfolios, QuoteAnswer({"NSE:ITC": quote("99", "100")}, frozenset()), at=NOW)
+    unverified = LETTERS.write(summary, replace(CONTACT, is_email_verified=False), "summary-7-x")
+    hint = "Verify your e-mail address to see your portfolios' names here."
+    for version in words(unverified):
+        assert "PAY HERE" not in version
+        assert "or-else" not in version
+        assert version.index("Portfolio 1") < version.index("Portfolio 2") < version.index(hint)
+    for version in words(write(summary)):
+        assert "PAY HERE" in version
+        assert "Portfolio 1" not in version
+        assert hint not in version
+
+
+def test_who_has_no_portfolio_of_his_own_is_not_told_of_names() -> None:
+    market = MarketView(QuoteAnswer({}, frozenset()), KnownSplits(), date(2026, 3, 12))
+    summary = summarise([value_rows(synced(), market)], [], QuoteAnswer({}, frozenset()), at=NOW)
+    letter = LETTERS.write(summary, replace(CONTACT, is_email_verified=False), "summary-7-x")
+    assert all("Verify your e-mail" not in version for version in words(letter))
 
 
 def test_what_users_write_is_no_markup_and_not_without_end() -> None:

@@ -1,7 +1,8 @@
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -16,7 +17,14 @@ from portfolio.domain.quotes import Freshness, Provenance, Quote, QuoteAnswer
 from portfolio.domain.stock_entries import Stock
 from portfolio.domain.summaries import PricesUnavailable, Summary, summarise
 from portfolio.domain.summary_reading import held_units, instruments_in
-from portfolio.domain.summary_sending import SentSummary, SummariesBusy, SummaryDesk, SummaryThrottled
+from portfolio.domain.summary_sending import (
+    HOUR,
+    SWEEP_EVERY_SECONDS,
+    SentSummary,
+    SummariesBusy,
+    SummaryDesk,
+    SummaryThrottled,
+)
 from portfolio.domain.users import UserIdInvalid
 from portfolio.domain.value_series import HeldUnits
 
@@ -29,7 +37,9 @@ class World:
 
     def __init__(self) -> None:
         self.contact: Contact | None = CONTACT
-        self.claims: list[str] = []
+        self.claims: list[int] = []
+        self.addresses: set[str] = set()
+        self.swept: list[datetime] = []
         self.sent: list[Letter] = []
         self.failure: ServiceError | None = None
         self.refusal: ServiceError | None = None
@@ -42,15 +52,23 @@ class World:
             raise UserNotFound
         return self.contact
 
-    async def claim(self, user_id: str, letter_id: str, *, at: datetime) -> None:
+    async def claim(self, user_id: str, address_digest: str, *, at: datetime) -> int:
         if len(self.claims) == 6:
             raise SummaryThrottled(61.0)
-        self.claims.append(letter_id)
+        self.addresses.add(address_digest)
+        self.claims.append(len(self.claims))
+        return self.claims[-1]
 
-    async def release(self, letter_id: str) -> None:
+    async def release(self, claim_id: int) -> None:
         if self.is_ledger_away:
             raise DatabaseUnavailable
-        self.claims.remove(letter_id)
+        self.claims.remove(claim_id)
+
+    async def sweep(self, *, through: datetime) -> int:
+        self.swept.append(through)
+        if self.is_ledger_away:
+            raise DatabaseUnavailable
+        return 0
 
     async def read(self, user_id: str) -> Summary:
         if self.failure is not None:
@@ -72,14 +90,14 @@ def world() -> World:
     return World()
 
 
-def desk_of(world: World, *, verified_only: bool = False) -> SummaryDesk:
+def desk_of(world: World, *, verified_only: bool = False, clock: ManualClock | None = None) -> SummaryDesk:
     return SummaryDesk(
         world,
         world,
         reader=world,  # type: ignore[arg-type]  # it reads
         writer=world,
         post=world,
-        clock=ManualClock(NOW),
+        clock=clock or ManualClock(NOW),
         random=lambda: f"r{len(world.claims)}",
         verified_only=verified_only,
     )
@@ -91,6 +109,26 @@ async def test_each_summary_is_a_letter_of_its_own_to_the_users_address(world: W
     assert sent[0] == SentSummary("summary-7-r0", NOW)
     assert [each.id for each in world.sent] == ["summary-7-r0", "summary-7-r1", f"summary-a-b--{'x' * 35}-r2"]
     assert {each.to for each in world.sent} == {"asha@example.com"}
+
+
+async def test_an_address_is_counted_by_the_digest_of_its_lower_case(world: World) -> None:
+    desk = desk_of(world)
+    await desk.send("7")
+    world.contact = replace(CONTACT, email="Asha@Example.COM")
+    await desk.send("8")
+    assert world.addresses == {hashlib.sha256(b"asha@example.com").hexdigest()}
+
+
+async def test_what_counts_no_more_is_swept_again_and_again(world: World) -> None:
+    clock = ManualClock(NOW)
+    sweeping = asyncio.create_task(desk_of(world, clock=clock).run_sweep())
+    world.is_ledger_away = True
+    await asyncio.sleep(0)
+    for _ in range(2):
+        await clock.advance(SWEEP_EVERY_SECONDS)
+    sweeping.cancel()
+    every = timedelta(seconds=SWEEP_EVERY_SECONDS)
+    assert world.swept == [NOW + every - HOUR, NOW + 2 * every - HOUR]
 
 
 async def test_who_is_not_to_be_written_to_is_not(world: World) -> None:

@@ -1,5 +1,6 @@
 """Where users are written to, and whether they want to be."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 from chassis.errors import Code, ServiceError
@@ -61,6 +62,11 @@ class Contact:
     is_email_verified: bool
     wants_summary: bool
     unsubscribe_token: str = field(repr=False)
+
+    @property
+    def address_digest(self) -> str:
+        """Return what stands for the address where it is counted: SHA-256 of it in lower case, in hexadecimal."""
+        return hashlib.sha256(self.email.lower().encode()).hexdigest()
 
 
 def require_writable(contact: Contact, *, verified_only: bool) -> None:

@@ -241,10 +241,10 @@ class ContactSource(Protocol):
 
 
 class SummaryLedger(Protocol):
-    """Counts the summaries of each user, for all replicas."""
+    """Counts the summaries to each address, for all replicas."""
 
-    async def claim(self, user_id: str, letter_id: str, *, at: datetime) -> None:
-        """Count one more.
+    async def claim(self, user_id: str, address_digest: str, *, at: datetime) -> int:
+        """Count one more to an address of a user and return what gives it back.
 
         Raises:
             SummaryThrottled: an hour has as many as it may have.
@@ -252,8 +252,12 @@ class SummaryLedger(Protocol):
         """
         ...
 
-    async def release(self, letter_id: str) -> None:
+    async def release(self, claim_id: int) -> None:
         """Count one less: it was never written."""
+        ...
+
+    async def sweep(self, *, through: datetime) -> int:
+        """Forget what was counted up to a moment, and return how many they were."""
         ...
 
 

@@ -21,13 +21,14 @@ log = logging.getLogger(__name__)
 MAX_AN_HOUR = 6
 HOUR = timedelta(hours=1)
 MAX_UNDER_WAY = 100
+SWEEP_EVERY_SECONDS = 300.0
 MAX_ID_LENGTH = 40
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class SummaryThrottled(ServiceError):
-    """The user has asked for as many summaries as an hour may have."""
+    """The address was sent as many summaries as an hour may have."""
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "SUMMARY_THROTTLED"
@@ -62,7 +63,7 @@ class SummaryDesk:
 
     Args:
         contacts: says where users are written to.
-        ledger: counts what was asked for, for all replicas.
+        ledger: counts what addresses are sent, for all replicas.
         reader: gathers what is told.
         writer: words it.
         post: takes letters.
@@ -105,7 +106,7 @@ class SummaryDesk:
             ContactUnavailable: nobody says where to write to.
             SummaryUnwanted: the user has ended summaries.
             EmailUnverified: the address is not verified where it has to be.
-            SummaryThrottled: it is the seventh of an hour.
+            SummaryThrottled: it is the address's seventh of an hour.
             SummariesBusy: too many are under way.
             PricesUnavailable: nothing that is held can be priced, for want of answers.
             ServiceError: whatever the post says of a letter that it does not take.
@@ -121,6 +122,15 @@ class SummaryDesk:
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
 
+    async def run_sweep(self) -> None:
+        """Forget every five minutes, until cancelled, what counts no more."""
+        while True:
+            await self._clock.sleep(SWEEP_EVERY_SECONDS)
+            try:
+                await self._ledger.sweep(through=self._clock.now() - HOUR)
+            except Exception:  # the outermost frame of a task that must outlive any one failure
+                log.exception("counts of summaries were not swept; the next sweep tries again")
+
     async def finish(self, patience_seconds: float) -> None:
         """Wait for what is under way, then end it."""
         if self._under_way:
@@ -128,21 +138,21 @@ class SummaryDesk:
         await end(*self._under_way)
 
     async def _send(self, user_id: str, contact: Contact, letter_id: str) -> SentSummary:
-        await self._ledger.claim(user_id, letter_id, at=self._clock.now())
+        claim_id = await self._ledger.claim(user_id, contact.address_digest, at=self._clock.now())
         try:
             summary = await self._reader.read(user_id)
         except ServiceError:
-            await self._release(letter_id)
+            await self._release(claim_id)
             raise
         letter = await asyncio.to_thread(self._writer.write, summary, contact, letter_id)
         await self._post.send(letter)
         log.info("summary sent", extra={"lines": len(summary.lines), "charts": len(summary.series)})
         return SentSummary(letter_id, self._clock.now())
 
-    async def _release(self, letter_id: str) -> None:
+    async def _release(self, claim_id: int) -> None:
         """Give a claim back; one that can't be given back ends by itself."""
         with suppress(DatabaseUnavailable):
-            await self._ledger.release(letter_id)
+            await self._ledger.release(claim_id)
 
     def _forget(self, task: "asyncio.Task[SentSummary]") -> None:
         self._under_way.discard(task)

@@ -84,7 +84,10 @@ class SummaryLetters:
         self._environment.filters.update(_filters())
 
     def write(self, summary: Summary, contact: Contact, letter_id: str) -> Letter:
-        """Return the letter. It draws, which takes tens of milliseconds, and belongs in a thread."""
+        """Return the letter. It draws, which takes tens of milliseconds, and belongs in a thread.
+
+        To an address that is not verified, which may be anybody's, goes no text that a user wrote.
+        """
         charts = [_chart_of(number, each) for number, each in enumerate(summary.series[:MAX_CHARTS], 1)]
         shown = {
             "summary": summary,
@@ -92,7 +95,8 @@ class SummaryLetters:
             "headline": _headline(summary),
             "totals": summary.totals,
             "position_sums": summary.positions,
-            "tables": list(_tables_of(summary)),
+            "tables": list(_tables_of(summary, is_named=contact.is_email_verified)),
+            "hides_names": bool(summary.own) and not contact.is_email_verified,
             "left_out_tables": max(0, _section_count(summary) - MAX_TABLES),
             "charts": charts,
             "missing_charts": [_missing_text(each) for each in summary.missing_series],
@@ -158,23 +162,23 @@ def _total_text(totals: Totals) -> str:
     return f"{kind}{amount_text(totals.value, totals.currency)}{day}"
 
 
-def _titled_sections(summary: Summary) -> Iterator[tuple[str, Section | PositionSection]]:
+def _titled_sections(summary: Summary, *, is_named: bool) -> Iterator[tuple[str, Section | PositionSection]]:
     for holdings in summary.holdings:
         yield f"{_BROKERS[Broker(holdings.name)]} holdings", holdings
     for positions in summary.positions:
         yield f"{_BROKERS[positions.broker]} positions", positions
-    for own in summary.own:
-        yield shortened(own.name), own
+    for number, own in enumerate(summary.own, 1):
+        yield shortened(own.name) if is_named else f"Portfolio {number}", own
 
 
 def _section_count(summary: Summary) -> int:
     return len(summary.holdings) + len(summary.positions) + len(summary.own)
 
 
-def _tables_of(summary: Summary) -> Iterator[Table]:
+def _tables_of(summary: Summary, *, is_named: bool) -> Iterator[Table]:
     """Give each section rows while there is room in the mail; its sums are told in any case."""
     room = MAX_ROWS_IN_ALL
-    for title, section in islice(_titled_sections(summary), MAX_TABLES):
+    for title, section in islice(_titled_sections(summary, is_named=is_named), MAX_TABLES):
         rows = section.lines[: min(MAX_ROWS, room)]
         room -= len(rows)
         yield Table(title, section, rows, len(section.lines) - len(rows))

@@ -14,7 +14,6 @@ from portfolio.storage.tables import (
     PORTFOLIOS,
     POSITIONS,
     SNAPSHOTS,
-    SUMMARY_LETTERS,
     WATCHLISTS,
 )
 
@@ -28,7 +27,8 @@ class StoredAccounts:
     async def delete_account(self, user_id: str, *, through: datetime) -> None:
         """Delete what was made, or began, up to a moment, and refuse what comes later and is from before it.
 
-        What stays is the user's id and that moment.
+        What stays is the user's id and that moment; how often an address was written to is of no user, and stays for an
+        hour.
 
         Raises:
             DatabaseUnavailable: all of it is deleted or nothing; deleting again is safe.
@@ -43,9 +43,6 @@ class StoredAccounts:
                 await connection.execute(delete(table).where(of_syncs))
             taken_before = (snapshots.user_id == user_id) & (snapshots.taken_at <= through)
             await connection.execute(delete(SNAPSHOTS).where(taken_before))
-            claims = SUMMARY_LETTERS.c
-            claimed_before = (claims.user_id == user_id) & (claims.claimed_at <= through)
-            await connection.execute(delete(SUMMARY_LETTERS).where(claimed_before))
             await _delete_made_before(connection, WATCHLISTS, user_id, through)
             await _delete_made_before(connection, MANUAL_PORTFOLIOS, user_id, through)
 

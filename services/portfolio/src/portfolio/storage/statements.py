@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Table, delete, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import Database
 from portfolio.domain.accounts import AccountDeleted
 from portfolio.storage.tables import PORTFOLIOS
+
+# The first half of the key of PostgreSQL's lock on an address; the second is its digest's.
+ADDRESS_LOCK = 1_886_352_499
 
 
 @asynccontextmanager
@@ -58,6 +61,17 @@ async def lock_for_new(connection: AsyncConnection, user_id: str, *, at: datetim
     through: datetime | None = (await connection.execute(query)).scalar_one()
     if through is not None and at <= through:
         raise AccountDeleted
+
+
+async def lock_address(connection: AsyncConnection, address_digest: str) -> None:
+    """Wait until nobody else counts what goes to an address; on SQLite the transaction itself is the lock.
+
+    Several users may have had the address, so that their own locks do not do; they are taken first.
+    """
+    if connection.dialect.name == "postgresql":
+        key = {"space": ADDRESS_LOCK, "address": int(address_digest[:8], 16) - (1 << 31)}
+        locking = text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), CAST(:address AS integer))")
+        await connection.execute(locking, key)
 
 
 async def count_of_user(connection: AsyncConnection, table: Table, user_id: str) -> int:

@@ -1,4 +1,4 @@
-"""How many summaries each user was sent within the hour, in the database, so that replicas count together."""
+"""How many summaries each address was sent within the hour, in the database, so that replicas count together."""
 
 from datetime import datetime
 
@@ -6,18 +6,18 @@ from sqlalchemy import delete, insert, select
 
 from chassis.database import Database
 from portfolio.domain.summary_sending import HOUR, MAX_AN_HOUR, SummaryThrottled
-from portfolio.storage.statements import lock_for_new
+from portfolio.storage.statements import lock_address, lock_for_new
 from portfolio.storage.tables import SUMMARY_LETTERS
 
 
 class StoredSummaryLetters:
-    """Counts summaries; at most an hour's worth is kept of a user."""
+    """Counts summaries; what is older than an hour counts for nothing, and is there until it is swept."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, user_id: str, letter_id: str, *, at: datetime) -> None:
-        """Count one more.
+    async def claim(self, user_id: str, address_digest: str, *, at: datetime) -> int:
+        """Count one more to an address and return what gives it back.
 
         Raises:
             SummaryThrottled: an hour has as many as it may have.
@@ -25,22 +25,32 @@ class StoredSummaryLetters:
             DatabaseUnavailable: it may or may not be counted.
         """
         columns = SUMMARY_LETTERS.c
-        outdated = delete(SUMMARY_LETTERS).where(columns.user_id == user_id, columns.claimed_at <= at - HOUR)
-        query = select(columns.claimed_at).where(columns.user_id == user_id).order_by(columns.claimed_at)
+        is_of_hour = (columns.address_digest == address_digest) & (columns.claimed_at > at - HOUR)
+        query = select(columns.claimed_at).where(is_of_hour).order_by(columns.claimed_at)
         async with self._database.transaction() as connection:
             await lock_for_new(connection, user_id, at=at)
-            await connection.execute(outdated)
+            await lock_address(connection, address_digest)
             claims = (await connection.execute(query)).scalars().all()
             if len(claims) >= MAX_AN_HOUR:
                 raise SummaryThrottled((claims[-MAX_AN_HOUR] + HOUR - at).total_seconds())
-            row = {"letter_id": letter_id, "user_id": user_id, "claimed_at": at}
-            await connection.execute(insert(SUMMARY_LETTERS).values(row))
+            row = insert(SUMMARY_LETTERS).values(address_digest=address_digest, claimed_at=at)
+            return int((await connection.execute(row.returning(columns.id))).scalar_one())
 
-    async def release(self, letter_id: str) -> None:
+    async def release(self, claim_id: int) -> None:
         """Count one less.
 
         Raises:
             DatabaseUnavailable: it may or may not be given back.
         """
         async with self._database.transaction() as connection:
-            await connection.execute(delete(SUMMARY_LETTERS).where(SUMMARY_LETTERS.c.letter_id == letter_id))
+            await connection.execute(delete(SUMMARY_LETTERS).where(SUMMARY_LETTERS.c.id == claim_id))
+
+    async def sweep(self, *, through: datetime) -> int:
+        """Delete what was counted up to a moment, and return how many they were.
+
+        Raises:
+            DatabaseUnavailable: all of it is deleted or nothing.
+        """
+        outdated = delete(SUMMARY_LETTERS).where(SUMMARY_LETTERS.c.claimed_at <= through)
+        async with self._database.transaction() as connection:
+            return (await connection.execute(outdated)).rowcount

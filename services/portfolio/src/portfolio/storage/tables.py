@@ -172,14 +172,16 @@ MANUAL_STOCKS = Table(
     Column("total_cost", _OWN_AMOUNT, nullable=False),
 )
 
-# The summaries of the past hour, by which one too many is known; older ones go when their user asks for the next.
+# The summaries of the past hour, by which one too many is known. They are of an address, whose digest is all that is
+# known of it, and not of a user: who deletes an account and makes another does not get six more.
 SUMMARY_LETTERS = Table(
     "summary_letters",
     METADATA,
-    Column("letter_id", String(128), primary_key=True),
-    Column("user_id", String(255), nullable=False),
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("address_digest", String(64), nullable=False),
     Column("claimed_at", UtcDateTime, nullable=False),
-    Index("summary_letters_of_user", "user_id", "claimed_at"),
+    Index("summary_letters_to_address", "address_digest", "claimed_at"),
+    Index("summary_letters_by_age", "claimed_at"),
 )
 
 OUTBOX = outbox_table(METADATA)
