@@ -49,6 +49,8 @@ def token_in(message: EmailMessage, what: str) -> str:
 
 
 async def test_the_summary_is_sent(suite: RunningSuite, client: httpx.AsyncClient, account: Account) -> None:
+    asked = await mail_to(suite, account, lambda message: "#verify=" in text_of(message))
+    read(Done, await client.post("/api/auth/email/verify", json={"token": token_in(asked, "verify")}))
     portfolio = (await client.post("/api/portfolios/me", json={"name": "<Growth>"}, headers=account.bearer)).json()
     await client.post(f"/api/portfolios/me/{portfolio['id']}/stock", json=THREE_STOCKS, headers=account.bearer)
 
@@ -64,6 +66,21 @@ async def test_the_summary_is_sent(suite: RunningSuite, client: httpx.AsyncClien
     assert notice in " ".join(text.split())
     assert mail["List-Unsubscribe"].startswith("<http")
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+async def test_an_address_that_is_not_verified_is_told_no_portfolios_name(
+    suite: RunningSuite, client: httpx.AsyncClient, account: Account
+) -> None:
+    portfolio = (await client.post("/api/portfolios/me", json={"name": "Send money"}, headers=account.bearer)).json()
+    await client.post(f"/api/portfolios/me/{portfolio['id']}/stock", json=THREE_STOCKS, headers=account.bearer)
+
+    read(SummarySent, await client.post("/api/email/portfolio-summary/me", headers=account.bearer))
+
+    mail = await mail_to(suite, account, lambda message: "ummary" in message["Subject"], seconds=2)
+    for body in (text_of(mail), text_of(mail, "html")):
+        assert "Send money" not in body
+        assert "Portfolio 1" in body
+        assert "AAPL" in body
 
 
 async def test_a_summary_of_nothing_says_so(suite: RunningSuite, client: httpx.AsyncClient, account: Account) -> None:
