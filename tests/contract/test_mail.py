@@ -108,7 +108,12 @@ async def test_who_has_unsubscribed_gets_no_summary(
     read_error(await client.post("/api/email/portfolio-summary/me", headers=account.bearer), 400)
     preferences = await client.get("/api/email/preferences/me", headers=account.bearer)
     assert preferences.json()["preferences"] == {"alerts": True, "portfolio_summary": False}
-    wanted = await client.put("/api/email/preferences/me", json={"portfolio_summary": True}, headers=account.bearer)
+    again = {"portfolio_summary": True}
+    stranger = await client.put("/api/email/preferences/me", json=again, headers=account.bearer)
+    assert "verify the address first" in read_error(stranger, 400)["message"]
+    verification = await mail_to(suite, account, lambda message: "#verify=" in text_of(message))
+    read(Done, await client.post("/api/auth/email/verify", json={"token": token_in(verification, "verify")}))
+    wanted = await client.put("/api/email/preferences/me", json=again, headers=account.bearer)
     assert wanted.json()["preferences"] == {"alerts": True, "portfolio_summary": True}
     read(SummarySent, await client.post("/api/email/portfolio-summary/me", headers=account.bearer))
 

@@ -4,7 +4,7 @@ import asyncio
 import copy
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -57,7 +57,10 @@ class _State:
     announced: list[tuple[Revocation, ...]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     unwanted: set[tuple[str, MailList]] = field(default_factory=set)
+    refusals: set[tuple[bytes, MailList]] = field(default_factory=set)
+    password_changes: dict[str, datetime] = field(default_factory=dict)
     wanted_mails: list[WantedMail] = field(default_factory=list)
+    addresses_written_to: dict[str, bytes] = field(default_factory=dict)
     mail_tokens: dict[bytes, MailToken] = field(default_factory=dict)
     used_mail_tokens: set[bytes] = field(default_factory=set)
 
@@ -109,6 +112,7 @@ class _Unit:
         self.sessions = _MemorySessions(state)
         self.revocations = _MemoryRevocations(state)
         self.contacts = _MemoryContacts(state)
+        self.mail_refusals = _MemoryMailRefusals(state)
         self.wanted_mails = _MemoryWantedMails(state)
         self.mail_tokens = _MemoryMailTokens(state)
 
@@ -160,15 +164,19 @@ class _MemoryUsers:
 
     async def replace_password_hash(self, user_id: str, *, old: str, new: str) -> None:
         if await self.has_password_hash(user_id, old):
-            await self.set_password_hash(user_id, new)
+            self._state.replace_account(user_id, password_hash=new)
 
     async def has_password_hash(self, user_id: str, password_hash: str) -> bool:
         return any(
             each.user.id == user_id and each.password_hash == password_hash for each in self._state.accounts.values()
         )
 
-    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
+    async def set_password_hash(self, user_id: str, password_hash: str, now: datetime) -> None:
         self._state.replace_account(user_id, password_hash=password_hash)
+        self._state.password_changes[user_id] = now
+
+    async def password_changed_at(self, user_id: str) -> datetime | None:
+        return self._state.password_changes.get(user_id)
 
     async def verify_email(self, user_id: str, email: str, now: datetime) -> User | None:  # noqa: ARG002  # not kept
         user = self._state.users.get(user_id)
@@ -311,21 +319,40 @@ class _MemoryContacts:
         self._state.unwanted |= {(user_id, each) for each, is_wanted in wanted.items() if not is_wanted}
         return await self.find(user_id)
 
-    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> bool:
-        named = [each for each in self._state.users if unsubscribe_token_of(each) == unsubscribe_token]
-        self._state.unwanted |= {(user_id, mail_list) for user_id in named}
-        return bool(named)
+    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> User | None:
+        users = self._state.users.values()
+        user = next((each for each in users if unsubscribe_token_of(each.id) == unsubscribe_token), None)
+        if user is not None:
+            self._state.unwanted.add((user.id, mail_list))
+        return user
+
+
+class _MemoryMailRefusals:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    async def add(self, address_digest: bytes, mail_list: MailList) -> None:
+        self._state.refusals.add((address_digest, mail_list))
+
+    async def list_of(self, address_digest: bytes) -> frozenset[MailList]:
+        return frozenset(mail_list for digest, mail_list in self._state.refusals if digest == address_digest)
+
+    async def delete(self, address_digest: bytes, mail_lists: Collection[MailList]) -> None:
+        self._state.refusals -= {(address_digest, each) for each in mail_lists}
 
 
 class _MemoryWantedMails:
     def __init__(self, state: _State) -> None:
         self._state = state
 
-    async def add(self, mail: WantedMail) -> None:
+    async def add(self, mail: WantedMail, address_digest: bytes) -> None:
         self._state.wanted_mails.append(mail)
+        self._state.addresses_written_to[mail.id] = address_digest
 
-    async def list_since(self, since: datetime, user_id: str, kind: MailKind) -> tuple[datetime, ...]:
-        asked = (each for each in self._state.wanted_mails if (each.user_id, each.kind) == (user_id, kind))
+    async def list_since(self, since: datetime, address_digest: bytes, kind: MailKind) -> tuple[datetime, ...]:
+        written_to = self._state.addresses_written_to
+        of_kind = (each for each in self._state.wanted_mails if each.kind is kind)
+        asked = (each for each in of_kind if written_to[each.id] == address_digest)
         return tuple(sorted(each.requested_at for each in asked if each.requested_at > since))
 
     async def delete_before(self, moment: datetime, *, at_most: int) -> int:

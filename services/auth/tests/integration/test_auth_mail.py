@@ -295,7 +295,11 @@ async def test_lists_are_wanted_until_their_reader_or_a_mails_link_says_otherwis
         await person.unsubscribe(contact.unsubscribe_token, summary)
     changed = await person.set_lists(user_id, (alerts, False))
     assert [each.is_wanted for each in changed.preferences] == [False, False]
-    assert await person.set_lists(user_id, (alerts, True), (summary, True)) == contact
+    both = (alerts, True), (summary, True)
+    assert await refused(person.set_lists(user_id, *both)) == ("FAILED_PRECONDITION", "EMAIL_UNVERIFIED")
+    await person.verify(await person.mailed_token("verify"))
+    contact.is_email_verified = True
+    assert await person.set_lists(user_id, *both) == contact
     for wrong in ([(0, True)], [(99, True)], [(alerts, True), (alerts, False)]):
         assert await refused(person.set_lists(user_id, *wrong)) == ("INVALID_ARGUMENT", "MAIL_LIST_INVALID")
     unknown = person.unsubscribe(contact.unsubscribe_token, contacts_pb2.MAIL_LIST_UNSPECIFIED)

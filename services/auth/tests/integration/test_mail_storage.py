@@ -10,12 +10,14 @@ from pydantic import SecretStr
 from sqlalchemy import event, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.domain.contacts import Contacts
 from auth.domain.credentials import parse_email
 from auth.domain.google_identities import GoogleIdentity
-from auth.domain.mail_lists import MailList
+from auth.domain.mail_lists import EmailUnverified, MailList
 from auth.domain.mail_orders import MailOrders
 from auth.domain.mail_tokens import MailToken, MailTokenInvalid
 from auth.domain.ports import Limit
+from auth.domain.postman import Postman
 from auth.domain.recovery import Recovery
 from auth.domain.sessions import Sessions
 from auth.domain.throttle import Throttle
@@ -23,11 +25,12 @@ from auth.domain.tokens import Opening, RefreshToken, Session, TokenPolicy, dige
 from auth.domain.users import NewPasswordAccount, User, UserNotFound
 from auth.domain.wanted_mails import MailKind, WantedMail
 from auth.storage.store import AuthStore
-from auth.storage.tables import MAIL_TOKENS, METADATA, OUTBOX, SESSIONS, USERS, WANTED_MAILS
+from auth.storage.tables import MAIL_REFUSALS, MAIL_TOKENS, METADATA, OUTBOX, SESSIONS, USERS, WANTED_MAILS
 from auth.testing import CountedAttempts, PlainPasswords, RecordingSigner
 from bourse.auth.v1 import events_pb2
 from chassis.clock import ManualClock
 from chassis.database import Database, ensure_schema, migrations_folder
+from mail.messages import Letter
 
 NOW = datetime(2026, 3, 2, 9, 15, 30, 250_000, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -124,12 +127,95 @@ async def test_a_token_of_unsubscribing_is_its_accounts_alone(store: AuthStore) 
         assert other is not None
         assert contact.unsubscribe_token != other.unsubscribe_token
         for _ in range(2):
-            assert await unit.contacts.end_list(contact.unsubscribe_token, MailList.PORTFOLIO_SUMMARY)
-        assert not await unit.contacts.end_list("x" * 43, MailList.ALERTS)
+            assert await unit.contacts.end_list(contact.unsubscribe_token, MailList.PORTFOLIO_SUMMARY) == asha
+        assert await unit.contacts.end_list("x" * 43, MailList.ALERTS) is None
         assert (await unit.contacts.find(ravi.id)) == other
         ended = await unit.contacts.find(asha.id)
     assert ended is not None
     assert ended.wanted == {MailList.ALERTS}
+
+
+async def test_what_an_address_refuses_is_kept_without_an_account_until_it_is_taken_back(store: AuthStore) -> None:
+    asha, ravi = parse_email("asha@example.com").digest, parse_email("ravi@example.com").digest
+    async with store.transaction() as unit:
+        for _ in range(2):
+            await unit.mail_refusals.add(asha, MailList.ALERTS)
+        await unit.mail_refusals.add(asha, MailList.PORTFOLIO_SUMMARY)
+        await unit.mail_refusals.add(ravi, MailList.ALERTS)
+        assert await unit.mail_refusals.list_of(asha) == set(MailList)
+        await unit.mail_refusals.delete(asha, [])
+        await unit.mail_refusals.delete(asha, [MailList.ALERTS])
+        assert await unit.mail_refusals.list_of(asha) == {MailList.PORTFOLIO_SUMMARY}
+        assert await unit.mail_refusals.list_of(ravi) == {MailList.ALERTS}
+        assert await unit.mail_refusals.list_of(b"x" * 32) == set()
+
+
+async def test_of_refusals_at_once_one_is_kept(store: AuthStore, database: Database) -> None:
+    async def refuse() -> None:
+        async with store.transaction() as unit:
+            await unit.mail_refusals.add(b"x" * 32, MailList.ALERTS)
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(refuse() for _ in range(6)))
+    assert await count(database, MAIL_REFUSALS.name) == 1
+
+
+async def test_an_attempt_to_want_what_is_refused_changes_nothing(store: AuthStore) -> None:
+    user = await add_account(store)
+    contacts = Contacts(store)
+    await contacts.unsubscribe((await contacts.get(user.id)).unsubscribe_token, MailList.ALERTS)
+    with pytest.raises(EmailUnverified):
+        await contacts.set_lists(user.id, {MailList.ALERTS: True, MailList.PORTFOLIO_SUMMARY: False})
+    assert (await contacts.get(user.id)).wanted == {MailList.PORTFOLIO_SUMMARY}
+
+
+async def test_a_changed_password_is_dated(store: AuthStore) -> None:
+    user = await add_account(store)
+    async with store.transaction() as unit:
+        assert await unit.users.password_changed_at(user.id) is None
+        assert await unit.users.password_changed_at("4711") is None
+        await unit.users.replace_password_hash(user.id, old="hash-1", new="hash-2")
+        assert await unit.users.password_changed_at(user.id) is None
+        await unit.users.set_password_hash(user.id, "hash-3", NOW)
+        assert await unit.users.password_changed_at(user.id) == NOW
+
+
+class Letters:
+    def __init__(self) -> None:
+        self.sent: list[Letter] = []
+
+    async def send(self, letter: Letter) -> None:
+        self.sent.append(letter)
+
+
+async def test_no_token_is_good_that_is_made_while_a_password_is_reset(store: AuthStore, recovery: Recovery) -> None:
+    letters = Letters()
+    numbers = iter(range(1, 1_000))
+    postman = Postman(
+        store,
+        letters,
+        public_url="https://bourse.example.com",
+        clock=ManualClock(NOW),
+        random_bytes=lambda length: next(numbers).to_bytes(length, "big"),
+    )
+    for number in range(6):
+        user = await add_account(store, f"{number}@example.com")
+        await add_tokens(store, token(user, number, email=user.email))
+        pending = WantedMail(f"w{number}", user.id, RESET, NOW - timedelta(seconds=1))
+
+        async def deliver(mail: WantedMail = pending, pause: float = number / 1_000) -> None:
+            await asyncio.sleep(pause)
+            await postman.deliver(mail)
+
+        reset = recovery.reset_password(token=SECRETS[number], password=SecretStr("new password"))
+        await asyncio.gather(deliver(), reset)
+        before = len(letters.sent)
+        await postman.deliver(pending)
+        assert len(letters.sent) == before
+    secrets = [letter.text.partition("#reset=")[2].splitlines()[0] for letter in letters.sent]
+    for secret in secrets:
+        with pytest.raises(MailTokenInvalid):
+            await recovery.reset_password(token=SecretStr(secret), password=SecretStr("another password"))
 
 
 async def test_a_google_account_keeps_its_token_lists_and_verification(store: AuthStore) -> None:
@@ -167,14 +253,14 @@ async def test_what_is_asked_for_is_stored_with_its_event_or_not_at_all(
 
     async def add_and_fail() -> None:
         async with store.transaction() as unit:
-            await unit.wanted_mails.add(mail)
+            await unit.wanted_mails.add(mail, b"x" * 32)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         await add_and_fail()
     assert (await count(database, WANTED_MAILS.name), await count(database, OUTBOX.name), announced) == (0, 0, [])
     async with store.transaction() as unit:
-        await unit.wanted_mails.add(mail)
+        await unit.wanted_mails.add(mail, b"x" * 32)
     assert announced == ["committed"]
     async with database.reading() as connection:
         row = (await connection.execute(select(OUTBOX))).one()
@@ -185,19 +271,20 @@ async def test_what_is_asked_for_is_stored_with_its_event_or_not_at_all(
     assert wanted.requested_at.ToDatetime(UTC) == NOW
 
 
-async def test_requests_are_counted_by_account_kind_and_hour(store: AuthStore) -> None:
+async def test_requests_are_counted_by_address_kind_and_hour(store: AuthStore) -> None:
+    asha, ravi = b"a" * 32, b"r" * 32
     async with store.transaction() as unit:
         for minutes in (30, 0, 60):
             moment = NOW + timedelta(minutes=minutes)
-            await unit.wanted_mails.add(WantedMail(f"r{minutes}", "7", RESET, moment))
-        await unit.wanted_mails.add(WantedMail("other-kind", "7", MailKind.VERIFY_EMAIL, NOW))
-        await unit.wanted_mails.add(WantedMail("other-user", "8", RESET, NOW))
-        asked = await unit.wanted_mails.list_since(NOW, "7", RESET)
+            await unit.wanted_mails.add(WantedMail(f"r{minutes}", str(minutes), RESET, moment), asha)
+        await unit.wanted_mails.add(WantedMail("other-kind", "7", MailKind.VERIFY_EMAIL, NOW), asha)
+        await unit.wanted_mails.add(WantedMail("other-address", "7", RESET, NOW), ravi)
+        asked = await unit.wanted_mails.list_since(NOW, asha, RESET)
         assert asked == (NOW + HOUR / 2, NOW + HOUR)
         assert await unit.wanted_mails.delete_before(NOW, at_most=2) == 2
         assert await unit.wanted_mails.delete_before(NOW, at_most=2) == 1
         assert await unit.wanted_mails.delete_before(NOW, at_most=2) == 0
-        assert await unit.wanted_mails.list_since(NOW - HOUR, "7", RESET) == asked
+        assert await unit.wanted_mails.list_since(NOW - HOUR, asha, RESET) == asked
 
 
 async def test_requests_at_once_have_one_share(store: AuthStore, recovery: Recovery, database: Database) -> None:
@@ -273,9 +360,10 @@ async def test_expired_tokens_are_deleted_a_piece_at_a_time_and_all_with_their_a
     async with store.transaction() as unit:
         assert await unit.mail_tokens.delete_expired(NOW, at_most=2) == 0
         assert await unit.mail_tokens.delete_expired(NOW + HOUR, at_most=2) == 2
-        await unit.wanted_mails.add(WantedMail("w", user.id, RESET, NOW))
+        await unit.wanted_mails.add(WantedMail("w", user.id, RESET, NOW), b"a" * 32)
         await unit.users.delete(user.id, NOW)
-    assert (await count(database, MAIL_TOKENS.name), await count(database, WANTED_MAILS.name)) == (0, 0)
+    # What was asked for is counted past the account's end.
+    assert (await count(database, MAIL_TOKENS.name), await count(database, WANTED_MAILS.name)) == (0, 1)
     with pytest.raises(UserNotFound):
         await add_tokens(store, token(user))
 

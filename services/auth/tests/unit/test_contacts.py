@@ -1,7 +1,7 @@
 import pytest
 
 from auth.domain.contacts import UnsubscribeTokenInvalid
-from auth.domain.mail_lists import MailList
+from auth.domain.mail_lists import EmailUnverified, MailList
 from auth.domain.users import UserNotFound
 from auth.testing import InMemoryAuth, unsubscribe_token_of
 
@@ -30,6 +30,49 @@ async def test_the_token_of_a_mail_ends_its_list_and_ending_it_again_succeeds(au
         await auth.contacts.unsubscribe(unsubscribe_token_of(asha), MailList.ALERTS)
     assert (await auth.contacts.get(asha)).wanted == {MailList.PORTFOLIO_SUMMARY}
     assert (await auth.contacts.get(ravi)).wanted == set(MailList)
+
+
+async def test_who_has_unsubscribed_gets_nothing_by_the_next_account_of_the_address(auth: InMemoryAuth) -> None:
+    first = (await auth.register()).user.id
+    await auth.contacts.unsubscribe(unsubscribe_token_of(first), MailList.ALERTS)
+    await auth.accounts.delete(first)
+    second = (await auth.register("ASHA@example.com")).user.id
+    assert (await auth.contacts.get(second)).wanted == {MailList.PORTFOLIO_SUMMARY}
+    await auth.accounts.delete(second)
+    ravi = (await auth.register("ravi@example.com")).user.id
+    assert (await auth.contacts.get(ravi)).wanted == set(MailList)
+
+
+async def test_what_an_address_has_refused_is_wanted_again_by_who_verified_it_alone(auth: InMemoryAuth) -> None:
+    user = (await auth.register()).user
+    await auth.contacts.unsubscribe(unsubscribe_token_of(user.id), MailList.ALERTS)
+    with pytest.raises(EmailUnverified, match="verify the address first") as refused:
+        await auth.contacts.set_lists(user.id, {MailList.ALERTS: True, MailList.PORTFOLIO_SUMMARY: False})
+    assert (refused.value.code, refused.value.reason) == ("FAILED_PRECONDITION", "EMAIL_UNVERIFIED")
+    assert (await auth.contacts.get(user.id)).wanted == {MailList.PORTFOLIO_SUMMARY}
+    other = {MailList.ALERTS: False, MailList.PORTFOLIO_SUMMARY: True}
+    assert (await auth.contacts.set_lists(user.id, other)).wanted == {MailList.PORTFOLIO_SUMMARY}
+
+    await auth.verify(user)
+    assert (await auth.contacts.get(user.id)).wanted == {MailList.PORTFOLIO_SUMMARY}
+    assert (await auth.contacts.set_lists(user.id, {MailList.ALERTS: True})).wanted == set(MailList)
+    assert (await auth.contacts.get(user.id)).wanted == set(MailList)
+    assert not auth.store.state.refusals
+
+
+async def test_wanting_one_list_takes_back_the_refusal_of_no_other(auth: InMemoryAuth) -> None:
+    user = (await auth.register()).user
+    await auth.verify(user)
+    for mail_list in MailList:
+        await auth.contacts.unsubscribe(unsubscribe_token_of(user.id), mail_list)
+    assert (await auth.contacts.set_lists(user.id, {MailList.ALERTS: True})).wanted == {MailList.ALERTS}
+    assert (await auth.contacts.get(user.id)).wanted == {MailList.ALERTS}
+
+
+async def test_who_turned_a_list_off_without_a_mails_link_may_turn_it_on_again(auth: InMemoryAuth) -> None:
+    user_id = (await auth.register()).user.id
+    await auth.contacts.set_lists(user_id, {MailList.ALERTS: False})
+    assert (await auth.contacts.set_lists(user_id, {MailList.ALERTS: True})).wanted == set(MailList)
 
 
 @pytest.mark.parametrize("token", ["", "x" * 43, "u" * 42 + "2", "u" * 42 + "é", "u" * 43 + "\n", "u" * 1_000_000])

@@ -2,6 +2,7 @@ import logging
 from dataclasses import replace
 
 import pytest
+from pydantic import SecretStr
 
 from auth.domain.wanted_mails import MailKind, WantedMail
 from auth.testing import EMAIL, HOME_ADDRESS, InMemoryAuth
@@ -58,6 +59,21 @@ async def test_a_verified_address_is_not_asked_to_be_verified(auth: InMemoryAuth
     auth.store.state.replace_account(user.id, user=replace(user, is_email_verified=True))
     await auth.postman.deliver(mail)
     assert not auth.letterbox.letters
+
+
+async def test_after_a_new_password_what_was_asked_for_before_is_dropped(auth: InMemoryAuth) -> None:
+    pending = await asked(auth)
+    await auth.recovery.request_password_reset(email=EMAIL, client_address=HOME_ADDRESS)
+    await auth.postman.deliver(auth.store.state.wanted_mails[-1])
+    token = SecretStr(auth.letterbox.letters[0].text.partition("#reset=")[2].splitlines()[0])
+    await auth.clock.advance(1)
+    await auth.recovery.reset_password(token=token, password=SecretStr("battery staple"))
+    await auth.postman.deliver(pending)
+    assert len(auth.letterbox.letters) == len(auth.store.state.mail_tokens) == 1
+    await auth.clock.advance(1)
+    await auth.recovery.request_password_reset(email=EMAIL, client_address=HOME_ADDRESS)
+    await auth.postman.deliver(auth.store.state.wanted_mails[-1])
+    assert len(auth.letterbox.letters) == 2
 
 
 async def test_a_verified_account_may_forget_its_password(auth: InMemoryAuth) -> None:

@@ -338,6 +338,20 @@ async def test_a_verification_can_be_asked_for_five_times_an_hour_registering_in
     assert await auth.recovery.request_email_verification(user_id) is False
 
 
+async def test_an_address_is_counted_however_often_its_account_is_made_anew(auth: InMemoryAuth) -> None:
+    for number in range(8):
+        user_id = (await auth.register("Asha@example.com" if number % 2 else EMAIL)).user.id
+        await ask(auth)
+        await auth.accounts.delete(user_id)
+        await ask(auth)
+    user_id = (await auth.register()).user.id
+    with pytest.raises(RecoveryThrottled):
+        await auth.recovery.request_email_verification(user_id)
+    assert sorted(kinds_wanted(auth)) == [MailKind.RESET_PASSWORD] * 5 + [MailKind.VERIFY_EMAIL] * 5
+    await auth.register("ravi@example.com")
+    assert kinds_wanted(auth).count(MailKind.VERIFY_EMAIL) == 6
+
+
 async def test_for_a_verified_address_nothing_is_sent(auth: InMemoryAuth) -> None:
     user_id = (await auth.register()).user.id
     await auth.recovery.verify_email(await mailed_token(auth))

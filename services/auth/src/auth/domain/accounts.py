@@ -75,6 +75,8 @@ class Accounts:
     async def register(self, *, email: str, password: SecretStr, name: str | None, client_address: str) -> SignedIn:
         """Make a password account, open its first session and order a mail that verifies its address, all or nothing.
 
+        No mail is ordered when the address has had its share within the hour, be it for accounts that are gone.
+
         Args:
             email: the address, at most 254 characters.
             password: 8 to 1,024 characters.
@@ -101,7 +103,8 @@ class Accounts:
         async with self._store.transaction() as unit:
             user = await unit.users.add(account)
             opened = await self._sessions.open(unit, user, network, Opening.REGISTER)
-            await self._orders.order(unit, user.id, MailKind.VERIFY_EMAIL)
+            # An address that has had its share of mails gets no more: they can be asked for later.
+            await self._orders.order(unit, MailKind.VERIFY_EMAIL, user_id=user.id, address=address)
         return self._sessions.sign_in(user, opened)
 
     async def get(self, user_id: str) -> User:

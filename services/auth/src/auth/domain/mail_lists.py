@@ -18,6 +18,16 @@ class MailListInvalid(ServiceError):
         super().__init__(f"list must be one of {names}, each at most once")
 
 
+class EmailUnverified(ServiceError):
+    """The address has refused the list, and nobody has shown that the account is its reader's."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "EMAIL_UNVERIFIED"
+
+    def __init__(self) -> None:
+        super().__init__("this address has unsubscribed from such mails; verify the address first, then ask for them")
+
+
 class MailList(StrEnum):
     """What mails are about; those about the account itself belong to no list."""
 
@@ -31,7 +41,7 @@ class Contact:
 
     Attributes:
         user: whose address it is.
-        wanted: the lists the user wants.
+        wanted: the lists the user wants and the address has not refused.
         unsubscribe_token: ends a list and can do nothing else, 43 characters; every mail of a list carries it.
     """
 

@@ -1,6 +1,6 @@
 """What the domain needs from outside; adapters fit these shapes without inheriting from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from enum import StrEnum
@@ -58,8 +58,12 @@ class Users(Protocol):
         """Say whether this is still the account's hash."""
         ...
 
-    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
-        """Store the hash of a new password."""
+    async def set_password_hash(self, user_id: str, password_hash: str, now: datetime) -> None:
+        """Store the hash of a new password and that it was changed now."""
+        ...
+
+    async def password_changed_at(self, user_id: str) -> datetime | None:
+        """Return when an account's password was last changed; None when it never was, or there is no account."""
         ...
 
     async def verify_email(self, user_id: str, email: str, now: datetime) -> User | None:
@@ -173,20 +177,36 @@ class Contacts(Protocol):
         """Keep which lists an account wants, those not named as they were, and return how it stands."""
         ...
 
-    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> bool:
-        """End a list of the account with this token; say whether there is one."""
+    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> User | None:
+        """End a list of the account with this token and return the account; None when there is none."""
+        ...
+
+
+class MailRefusals(Protocol):
+    """Which lists the readers of addresses have refused, whichever accounts have the addresses now."""
+
+    async def add(self, address_digest: bytes, mail_list: MailList) -> None:
+        """Store that an address refuses a list, be it stored already."""
+        ...
+
+    async def list_of(self, address_digest: bytes) -> frozenset[MailList]:
+        """Return the lists that an address refuses."""
+        ...
+
+    async def delete(self, address_digest: bytes, mail_lists: Collection[MailList]) -> None:
+        """Forget that an address refuses some lists."""
         ...
 
 
 class WantedMails(Protocol):
-    """The mails that were asked for lately."""
+    """The mails that were asked for lately, counted by the digests of normalised addresses."""
 
-    async def add(self, mail: WantedMail) -> None:
+    async def add(self, mail: WantedMail, address_digest: bytes) -> None:
         """Store that a mail is wanted and, in the same transaction, the event that gets it sent."""
         ...
 
-    async def list_since(self, since: datetime, user_id: str, kind: MailKind) -> tuple[datetime, ...]:
-        """Return when mails of a kind were asked for after `since`, oldest first."""
+    async def list_since(self, since: datetime, address_digest: bytes, kind: MailKind) -> tuple[datetime, ...]:
+        """Return when mails of a kind to an address were asked for after `since`, oldest first."""
         ...
 
     async def delete_before(self, moment: datetime, *, at_most: int) -> int:
@@ -246,6 +266,11 @@ class Unit(Protocol):
     @property
     def contacts(self) -> Contacts:
         """Return the contacts."""
+        ...
+
+    @property
+    def mail_refusals(self) -> MailRefusals:
+        """Return what addresses have refused."""
         ...
 
     @property

@@ -1,12 +1,15 @@
 """Sending the mails that were ordered: a token of its own for each try, stored before it is sent."""
 
 import logging
+from datetime import datetime
+
+from pydantic import SecretStr
 
 from auth.domain.letters import letter_of
 from auth.domain.mail_tokens import LIFETIMES, MailToken, mail_token_digest, make_mail_token
-from auth.domain.ports import Outgoing, Store
+from auth.domain.ports import Outgoing, Store, Unit
 from auth.domain.tokens import RandomBytes
-from auth.domain.users import User, UserNotFound, is_possible_user_id
+from auth.domain.users import User, is_possible_user_id
 from auth.domain.wanted_mails import MailKind, WantedMail
 from chassis.clock import Clock
 
@@ -36,6 +39,9 @@ class Postman:
     async def deliver(self, mail: WantedMail) -> None:
         """Send a mail, unless it is too late or there is nothing to be said any more.
 
+        Nothing is said of a forgotten password that was replaced after the mail was asked for, nor to a verified
+        address that it can be verified.
+
         Raises:
             ServiceError: it could not be sent, as `Outgoing.send` says; trying again is safe.
         """
@@ -43,35 +49,44 @@ class Postman:
         if mail.is_late(now):
             log.warning("mail given up after an hour", extra=_named(mail))
             return
-        user = await self._reader_of(mail)
-        if user is None:
-            return
         token = make_mail_token(self._random_bytes)
-        stored = MailToken(
-            digest=mail_token_digest(token),
-            user_id=user.id,
-            kind=mail.kind,
-            email=user.email,
-            created_at=now,
-            expires_at=now + LIFETIMES[mail.kind],
-        )
-        try:
-            # Committed before it is sent: nobody gets a link that is not known here.
-            async with self._store.transaction() as unit:
-                await unit.mail_tokens.add(stored)
-        except UserNotFound:
-            return
+        # Committed before it is sent: nobody gets a link that is not known here.
+        async with self._store.transaction() as unit:
+            user = await _reader_of(unit, mail)
+            if user is None:
+                return
+            await unit.mail_tokens.add(_stored(token, mail, user, now))
         await self._outgoing.send(letter_of(mail, user, token, public_url=self._public_url))
         log.info("mail sent", extra=_named(mail))
 
-    async def _reader_of(self, mail: WantedMail) -> User | None:
-        if not is_possible_user_id(mail.user_id):
-            return None
-        async with self._store.reading() as unit:
-            user = await unit.users.find(mail.user_id)
-        if user is None or (mail.kind is MailKind.VERIFY_EMAIL and user.is_email_verified):
-            return None
-        return user
+
+async def _reader_of(unit: Unit, mail: WantedMail) -> User | None:
+    """Return whom there is still something to be said to, and keep the account so until the transaction ends."""
+    # Locked first: a reset at this moment either sees the token that is made here, or is seen below.
+    if not is_possible_user_id(mail.user_id) or not await unit.users.lock(mail.user_id):
+        return None
+    user = await unit.users.find(mail.user_id)
+    if user is None or await _is_done(unit, mail, user):
+        return None
+    return user
+
+
+async def _is_done(unit: Unit, mail: WantedMail, user: User) -> bool:
+    if mail.kind is MailKind.VERIFY_EMAIL:
+        return user.is_email_verified
+    changed_at = await unit.users.password_changed_at(user.id)
+    return changed_at is not None and mail.requested_at < changed_at
+
+
+def _stored(token: SecretStr, mail: WantedMail, user: User, now: datetime) -> MailToken:
+    return MailToken(
+        digest=mail_token_digest(token),
+        user_id=user.id,
+        kind=mail.kind,
+        email=user.email,
+        created_at=now,
+        expires_at=now + LIFETIMES[mail.kind],
+    )
 
 
 def _named(mail: WantedMail) -> dict[str, str]:

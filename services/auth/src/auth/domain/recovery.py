@@ -1,11 +1,10 @@
 """Showing that an address is one's own: verified addresses, and new passwords for forgotten ones."""
 
-import hashlib
 import logging
 
 from pydantic import SecretStr
 
-from auth.domain.credentials import EmailAddress, parse_email, parse_new_password
+from auth.domain.credentials import parse_email, parse_new_password
 from auth.domain.mail_orders import MailOrders
 from auth.domain.mail_tokens import MailTokenInvalid, mail_token_digest
 from auth.domain.ports import Passwords, Store, Unit
@@ -16,6 +15,9 @@ from auth.domain.wanted_mails import MailKind
 from chassis.clock import Clock
 
 log = logging.getLogger(__name__)
+
+# An id that no account has: password accounts have numbers, Google's have longer ones.
+NOBODY = "nobody"
 
 
 class Recovery:
@@ -42,7 +44,7 @@ class Recovery:
         """Order a mail that lets its reader set a new password, if a password account has the address.
 
         What is done, and so how long it takes, is the same if none has it: a mail to nobody is ordered, which whoever
-        sends the mails drops. An account that had its share is not told either.
+        sends the mails drops. An address that had its share is not told either.
 
         Raises:
             EmailInvalid: the text is no address.
@@ -52,8 +54,8 @@ class Recovery:
         await self._throttle.admit_recovery(network_of(client_address))
         async with self._store.transaction() as unit:
             account = await unit.users.find_password_account(address.key)
-            user_id = _nobody_at(address) if account is None else account.user.id
-            await self._orders.order(unit, user_id, MailKind.RESET_PASSWORD)
+            user_id = NOBODY if account is None else account.user.id
+            await self._orders.order(unit, MailKind.RESET_PASSWORD, user_id=user_id, address=address)
 
     async def reset_password(self, *, token: SecretStr, password: SecretStr) -> None:
         """Set a new password, end every session of the account and count its address as verified, all or nothing.
@@ -70,7 +72,7 @@ class Recovery:
         password_hash = await self._passwords.hash(new_password)
         async with self._store.transaction() as unit:
             user = await self._redeem(unit, digest, MailKind.RESET_PASSWORD)
-            await unit.users.set_password_hash(user.id, password_hash)
+            await unit.users.set_password_hash(user.id, password_hash, self._clock.now())
             ended = await self._sessions.end_all(unit, user.id)
         log.info("password reset", extra={"user_id": user.id, "sessions_ended": ended})
 
@@ -79,7 +81,7 @@ class Recovery:
 
         Raises:
             UserNotFound: there is none with this id.
-            RecoveryThrottled: the account has had its share of such mails.
+            RecoveryThrottled: the address has had its share of such mails.
         """
         if not is_possible_user_id(user_id):
             raise UserNotFound
@@ -89,7 +91,8 @@ class Recovery:
                 raise UserNotFound
             if user.is_email_verified:
                 return True
-            again_at = await self._orders.order(unit, user_id, MailKind.VERIFY_EMAIL)
+            address = parse_email(user.email)
+            again_at = await self._orders.order(unit, MailKind.VERIFY_EMAIL, user_id=user_id, address=address)
         if again_at is not None:
             raise RecoveryThrottled((again_at - self._clock.now()).total_seconds())
         return False
@@ -123,8 +126,3 @@ class Recovery:
         if user_id is None:
             raise MailTokenInvalid
         return user_id
-
-
-def _nobody_at(email: EmailAddress) -> str:
-    # No account's id begins so; one address always has the same, so that its share is counted like an account's.
-    return f"nobody:{hashlib.sha256(email.key.encode()).hexdigest()}"

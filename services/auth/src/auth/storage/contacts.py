@@ -7,6 +7,7 @@ from sqlalchemy import Column, Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.domain.mail_lists import Contact, MailList
+from auth.domain.users import User
 from auth.storage.tables import USERS
 from auth.storage.users import user_of
 
@@ -36,11 +37,12 @@ class StoredContacts:
         row = (await self._connection.execute(setting)).one_or_none()
         return None if row is None else _contact_of(row)
 
-    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> bool:
+    async def end_list(self, unsubscribe_token: str, mail_list: MailList) -> User | None:
         """End a list."""
         named = USERS.c.unsubscribe_token == unsubscribe_token
-        ending = update(USERS).where(named).values({_COLUMNS[mail_list].name: False})
-        return (await self._connection.execute(ending)).rowcount == 1
+        ending = update(USERS).where(named).values({_COLUMNS[mail_list].name: False}).returning(USERS)
+        row = (await self._connection.execute(ending)).one_or_none()
+        return None if row is None else user_of(row)
 
 
 def _contact_of(row: Row[Any]) -> Contact:

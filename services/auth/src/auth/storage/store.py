@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.storage.contacts import StoredContacts
+from auth.storage.mail_refusals import StoredMailRefusals
 from auth.storage.mail_tokens import StoredMailTokens
 from auth.storage.revocations import StoredRevocations
 from auth.storage.sessions import StoredSessions
@@ -22,6 +23,7 @@ class StoredUnit:
         self.sessions = StoredSessions(connection)
         self.revocations = StoredRevocations(connection)
         self.contacts = StoredContacts(connection)
+        self.mail_refusals = StoredMailRefusals(connection)
         self.wanted_mails = StoredWantedMails(connection)
         self.mail_tokens = StoredMailTokens(connection)
 

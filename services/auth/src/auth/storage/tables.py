@@ -50,6 +50,8 @@ USERS = Table(
     Column("is_admin", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("email_verified_at", UtcDateTime),
+    # When a forgotten password was replaced; absent when it never was.
+    Column("password_changed_at", UtcDateTime),
     Column("are_alert_mails_wanted", Boolean, nullable=False, server_default=true()),
     Column("are_summary_mails_wanted", Boolean, nullable=False, server_default=true()),
     # In clear: it stands in every mail of a list, and can do nothing but end one.
@@ -96,15 +98,16 @@ REVOCATIONS = Table(
     Index("revocations_expiry", "expires_at"),
 )
 
-# What was asked for in the last hour, also for accounts that do not exist: hence no foreign key.
+# What was asked for in the last hour. It is counted by address and outlives accounts, or whoever makes and deletes one
+# again and again could fill a stranger's mailbox; it also has what was asked for addresses that have no account.
 WANTED_MAILS = Table(
     "wanted_mails",
     METADATA,
     Column("id", String(64), primary_key=True),
-    Column("user_id", String(255), nullable=False),
+    Column("address_digest", LargeBinary(32), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
-    Index("wanted_mails_of_user", "user_id", "kind", "requested_at"),
+    Index("wanted_mails_of_address", "address_digest", "kind", "requested_at"),
     Index("wanted_mails_age", "requested_at"),
 )
 
@@ -120,6 +123,14 @@ MAIL_TOKENS = Table(
     Column("used_at", UtcDateTime),
     Index("mail_tokens_of_user", "user_id", "kind"),
     Index("mail_tokens_expiry", "expires_at"),
+)
+
+# Kept for addresses, not for accounts: a refusal holds for whichever account has the address next.
+MAIL_REFUSALS = Table(
+    "mail_refusals",
+    METADATA,
+    Column("address_digest", LargeBinary(32), primary_key=True),
+    Column("list", String(32), primary_key=True),
 )
 
 OUTBOX = outbox_table(METADATA)

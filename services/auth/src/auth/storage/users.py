@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from auth.domain.accounts import EmailTaken
 from auth.domain.google_identities import GoogleIdentity
 from auth.domain.users import IdentityProvider, NewPasswordAccount, PasswordAccount, User
-from auth.storage.tables import ACCOUNT_NUMBERS, OUTBOX, SESSIONS, USERS, WANTED_MAILS
+from auth.storage.tables import ACCOUNT_NUMBERS, OUTBOX, SESSIONS, USERS
 from bourse.auth.v1 import events_pb2
 from chassis.outbox import OutboxEvent, enqueue
 
@@ -117,9 +117,16 @@ class StoredUsers:
         named = (USERS.c.id == user_id) & (USERS.c.password_hash == password_hash)
         return bool((await self._connection.execute(select(exists().where(named)))).scalar_one())
 
-    async def set_password_hash(self, user_id: str, password_hash: str) -> None:
-        """Store the hash of a new password."""
-        await self._connection.execute(update(USERS).where(USERS.c.id == user_id).values(password_hash=password_hash))
+    async def set_password_hash(self, user_id: str, password_hash: str, now: datetime) -> None:
+        """Store the hash of a new password and since when it is there."""
+        changing = update(USERS).where(USERS.c.id == user_id)
+        await self._connection.execute(changing.values(password_hash=password_hash, password_changed_at=now))
+
+    async def password_changed_at(self, user_id: str) -> datetime | None:
+        """Return when the password was last changed."""
+        query = select(USERS.c.password_changed_at).where(USERS.c.id == user_id)
+        changed_at: datetime | None = (await self._connection.execute(query)).scalar_one_or_none()
+        return changed_at
 
     async def verify_email(self, user_id: str, email: str, now: datetime) -> User | None:
         """Count the address as verified, from the first time on."""
@@ -143,8 +150,7 @@ class StoredUsers:
         return (await self._connection.execute(locking)).one_or_none() is not None
 
     async def delete(self, user_id: str, now: datetime) -> None:
-        """Delete the account with what was asked for it, and put the event in the outbox."""
-        await self._connection.execute(delete(WANTED_MAILS).where(WANTED_MAILS.c.user_id == user_id))
+        """Delete the account and put the event in the outbox."""
         await self._connection.execute(delete(USERS).where(USERS.c.id == user_id))
         await enqueue(self._connection, OUTBOX, [_deletion_of(user_id, now)])
         self.are_announced = True

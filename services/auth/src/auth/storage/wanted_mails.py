@@ -18,9 +18,14 @@ class StoredWantedMails:
         self._connection = connection
         self.are_announced = False
 
-    async def add(self, mail: WantedMail) -> None:
+    async def add(self, mail: WantedMail, address_digest: bytes) -> None:
         """Store it and put the event in the outbox."""
-        row = {"id": mail.id, "user_id": mail.user_id, "kind": mail.kind.value, "requested_at": mail.requested_at}
+        row = {
+            "id": mail.id,
+            "address_digest": address_digest,
+            "kind": mail.kind.value,
+            "requested_at": mail.requested_at,
+        }
         await self._connection.execute(insert(WANTED_MAILS).values(row))
         event = OutboxEvent(
             subject=MAIL_WANTED_SUBJECT,
@@ -31,10 +36,12 @@ class StoredWantedMails:
         await enqueue(self._connection, OUTBOX, [event])
         self.are_announced = True
 
-    async def list_since(self, since: datetime, user_id: str, kind: MailKind) -> tuple[datetime, ...]:
+    async def list_since(self, since: datetime, address_digest: bytes, kind: MailKind) -> tuple[datetime, ...]:
         """Return when mails of a kind were asked for, oldest first."""
         columns = WANTED_MAILS.c
-        named = (columns.user_id == user_id) & (columns.kind == kind.value) & (columns.requested_at > since)
+        named = (
+            (columns.address_digest == address_digest) & (columns.kind == kind.value) & (columns.requested_at > since)
+        )
         query = select(columns.requested_at).where(named).order_by(columns.requested_at)
         return tuple((await self._connection.execute(query)).scalars())
 

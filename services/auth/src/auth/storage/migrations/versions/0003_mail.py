@@ -1,4 +1,4 @@
-"""Record whose address is verified, which mails people want, what was asked for, and the tokens that mails carry.
+"""Record what mails need: verified addresses, wishes and refusals, what was asked for, and the tokens they carry.
 
 Until now nobody could verify an address but Google, whose accounts are verified since they were made.
 """
@@ -21,11 +21,11 @@ def upgrade() -> None:
     op.create_table(
         "wanted_mails",
         sa.Column("id", sa.String(64), primary_key=True),
-        sa.Column("user_id", sa.String(255), nullable=False),
+        sa.Column("address_digest", sa.LargeBinary(32), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("requested_at", MOMENT, nullable=False),
     )
-    op.create_index("wanted_mails_of_user", "wanted_mails", ["user_id", "kind", "requested_at"])
+    op.create_index("wanted_mails_of_address", "wanted_mails", ["address_digest", "kind", "requested_at"])
     op.create_index("wanted_mails_age", "wanted_mails", ["requested_at"])
     op.create_table(
         "mail_tokens",
@@ -39,10 +39,16 @@ def upgrade() -> None:
     )
     op.create_index("mail_tokens_of_user", "mail_tokens", ["user_id", "kind"])
     op.create_index("mail_tokens_expiry", "mail_tokens", ["expires_at"])
+    op.create_table(
+        "mail_refusals",
+        sa.Column("address_digest", sa.LargeBinary(32), primary_key=True),
+        sa.Column("list", sa.String(32), primary_key=True),
+    )
 
 
 def _extend_users() -> None:
     op.add_column("users", sa.Column("email_verified_at", MOMENT))
+    op.add_column("users", sa.Column("password_changed_at", MOMENT))
     for name in ("are_alert_mails_wanted", "are_summary_mails_wanted"):
         op.add_column("users", sa.Column(name, sa.Boolean, nullable=False, server_default=sa.true()))
     is_postgresql = op.get_bind().dialect.name == "postgresql"
