@@ -56,6 +56,7 @@ class FakeAuth(Faults):
         self.mailed: dict[tuple[str, str], list[str]] = {}
         self.reset_requests: list[recovery_pb2.RequestPasswordResetRequest] = []
         self.unwanted: dict[str, set[int]] = {}
+        self.refused: dict[str, set[int]] = {}
         self.unsubscribe_tokens: dict[str, str] = {}
 
     def mint(self, user_id: str = "42", *, key_id: str = "key-1", **changes: Any) -> str:
@@ -211,8 +212,15 @@ class FakeAuth(Faults):
     ) -> contacts_pb2.SetMailListsResponse:
         await self.meet("SetMailLists", context)
         user = self.user(request.user_id)
+        refused = self.refused.setdefault(user.email, set())
         for preference in request.preferences:
             _require_mail_list(preference.list)
+        wanted_again = refused & {each.list for each in request.preferences if each.is_wanted}
+        if wanted_again and not user.is_email_verified:
+            message = "this address has unsubscribed from such mails; verify the address first, then ask for them"
+            raise Refusal(Code.FAILED_PRECONDITION, "EMAIL_UNVERIFIED", message)
+        refused -= wanted_again
+        for preference in request.preferences:
             self._want(user.id, preference.list, is_wanted=preference.is_wanted)
         return contacts_pb2.SetMailListsResponse(contact=self.contact(user.id))
 
@@ -224,6 +232,7 @@ class FakeAuth(Faults):
         for user_id, token in self.unsubscribe_tokens.items():
             if token == request.token:
                 self._want(user_id, request.list, is_wanted=False)
+                self.refused.setdefault(self.user(user_id).email, set()).add(request.list)
                 return contacts_pb2.UnsubscribeResponse()
         raise Refusal(Code.INVALID_ARGUMENT, "UNSUBSCRIBE_TOKEN_INVALID", "the link to unsubscribe is not valid")
 

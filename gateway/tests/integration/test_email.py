@@ -76,6 +76,27 @@ async def test_what_says_nothing_is_400(person: Any, body: dict[str, Any], messa
     assert "SetMailLists" not in person.auth.calls
 
 
+@pytest.mark.parametrize("wanted", [{"alerts": True}, BOTH])
+async def test_a_list_that_was_ended_by_link_is_wanted_again_by_who_verified(
+    person: Any, wanted: dict[str, bool]
+) -> None:
+    await person.http.post(link(person))
+    headers = person.sign_in("42")
+
+    stranger = await person.http.put("/api/email/preferences/me", json=wanted, headers=headers)
+    between = await preferences_of(person)
+    person.auth.user("42").is_email_verified = True
+    owner = await person.http.put("/api/email/preferences/me", json=wanted, headers=headers)
+
+    assert stranger.status_code == 400
+    assert person.error_of(stranger)["code"] == "INVALID_REQUEST"
+    assert person.error_of(stranger)["message"] == (
+        "This address has unsubscribed from such mails; verify the address first, then ask for them"
+    )
+    assert between == {"alerts": False, "portfolio_summary": True}
+    assert (owner.status_code, owner.json()["preferences"]) == (200, BOTH)
+
+
 async def test_preferences_are_ones_own(person: Any) -> None:
     for method in ("GET", "PUT"):
         other = await person.http.request(

@@ -57,7 +57,10 @@ async def read_preferences(user_id: Owner, contacts: Contacts) -> contacts_pb2.C
     responses=documented(400, 401, 403, 404, 408, 413, 415, 429, 503, 504),
 )
 async def set_preferences(user_id: Owner, wanted: WantedPreferences, contacts: Contacts) -> contacts_pb2.Contact:
-    """Say which mails the user wants; what is not named stays as it was."""
+    """Say which mails the user wants; what is not named stays as it was.
+
+    A list that was ended by a mail's link is wanted again only once the address is verified: 400 until then.
+    """
     preferences = [
         contacts_pb2.MailPreference(list=LISTS[name], is_wanted=is_wanted) for name, is_wanted in wanted.named().items()
     ]
