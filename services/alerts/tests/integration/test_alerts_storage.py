@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, select
 from alerts.app import build, migrate
 from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
-from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason
+from alerts.domain.continuity import CLOCKS_APART, NotEvaluated, PublisherShard, Reason
 from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
@@ -192,8 +192,8 @@ async def test_waiting_alerts_are_armed_and_the_wait_is_recorded(
     async with database.reading() as connection:
         rows = (await connection.execute(select(NOT_EVALUATED).order_by(NOT_EVALUATED.c.id))).all()
     assert [(row.reason, row.from_at, row.to_at, row.shard) for row in rows] == [
-        ("not_armed", make_alert(1).created_at, now, AAPL_LEASE.shard),
-        ("not_armed", make_alert(3).created_at, now, AAPL_LEASE.shard),
+        ("not_armed", make_alert(1).created_at - CLOCKS_APART, now, AAPL_LEASE.shard),
+        ("not_armed", make_alert(3).created_at - CLOCKS_APART, now, AAPL_LEASE.shard),
     ]
 
 

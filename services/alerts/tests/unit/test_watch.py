@@ -413,6 +413,60 @@ def test_what_is_to_be_read_again_is_lost_with_the_stream_that_is_replaced_befor
     assert missing.from_at < set_at < START + timedelta(seconds=9)
 
 
+def test_the_tick_before_a_fire_on_ticks_read_again_is_one_from_before(watch: Watch) -> None:
+    for sequence, price in ((1, 101.0), (2, 99.0), (3, 101.0)):
+        watch.evaluate(make_batch(sequence, price))
+    alert = replace(make_alert(), armed=Position(1, 0))
+
+    watch.take_up([alert])
+    for sequence, price in ((1, 101.0), (2, 99.0), (3, 101.0)):
+        watch.evaluate(make_batch(sequence, price))
+
+    (candidate,) = watch.candidates(10)
+    proof = proof_of(alert, candidate)
+    assert proof is not None
+    assert (candidate.position, proof.position) == (Position(1, 2), Position(1, 1))
+
+
+def test_no_later_tick_proves_a_fire() -> None:
+    alert, candidate = armed_alert(AlertType.BUY), make_candidate(99.0, 6)
+    later = EvaluatedTick(101.0, START, "sample", "feed", EPOCH, 3, 7, Position(1, 7))
+
+    assert proof_of(alert, replace(candidate, before=later)) is None
+    assert proof_of(alert, replace(candidate, before=replace(later, position=Position(1, 6)))) is not None
+
+
+def test_an_unreadable_batch_that_is_read_again_is_recorded_once(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 101.0))
+    watch.skip(Position(1, 2), at=START + timedelta(seconds=2))
+    watch.evaluate(make_batch(3, 101.0, sequence_in_shard=2))
+
+    watch.take_up([replace(make_alert(), armed=Position(1, 1))])
+    watch.skip(Position(1, 2), at=START + timedelta(seconds=2))
+
+    assert [missing.reason for missing in watch.missing] == [Reason.BATCH_UNREADABLE]
+
+
+def test_what_a_publisher_lost_first_is_missing_since_the_shards_own_last_tick(watch: Watch) -> None:
+    watch.evaluate(replace(make_batch(1, 101.0), publisher_id="other"))
+    watch.advance(Mark(Position(1, 8), START + timedelta(seconds=8)))
+
+    watch.evaluate(make_batch(9, 101.0, sequence_in_shard=2))
+
+    (missing,) = watch.missing
+    assert (missing.from_at, missing.to_at) == (START + timedelta(seconds=1), START + timedelta(seconds=9))
+
+
+def test_repetitions_that_the_stream_holds_no_more_are_forgotten(watch: Watch) -> None:
+    watch.evaluate(make_batch(1, 99.0))
+    watch.evaluate(make_batch(2, 99.0, sequence_in_shard=1))
+    watch.evaluate(make_batch(3, 99.0, sequence_in_shard=1))
+
+    watch.follow(StreamView(1, 3, 3))
+
+    assert watch.progress().checkpoint.repeats == (Position(1, 3),)
+
+
 def test_while_ticks_are_read_again_no_alert_is_passed(watch: Watch) -> None:
     alert = replace(make_alert(price="1"), armed=NOWHERE, expires_at=START)
     watch.load([alert])

@@ -3,13 +3,15 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import TickBatch
 
 FIRST_STREAM = 1
+# Who set an alert elsewhere knows the time of its own last tick, and a tick is stored a moment after it was made.
+CLOCKS_APART = timedelta(seconds=1)
 MAX_PUBLISHERS = 256  # of one shard
 MAX_REMEMBERED_HOLES = 64
 
@@ -165,7 +167,7 @@ class Continuity:
 
         Args:
             batch: the next batch of the stream.
-            evaluated_until: the time of the last tick evaluated, of any publisher.
+            evaluated_until: the time of the last tick of this shard, of any publisher.
         """
         key = (batch.publisher_id, batch.shard)
         track = self._tracks.get(key) or self._first_track(batch, evaluated_until)

@@ -152,6 +152,12 @@ class Tape:
             else:
                 track.take(noted)
 
+    def rewind(self, position: Position) -> None:
+        """Forget the last ticks behind a position from where ticks are evaluated again: those come before them."""
+        for track in self._tracks.values():
+            if track.last is not None and track.last[2].position > position:
+                track.last = None
+
     def last_at(self, instrument: str) -> datetime | None:
         """Return the time of an instrument's last tick; None when none is remembered."""
         track = self._tracks.get(instrument)

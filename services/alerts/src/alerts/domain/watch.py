@@ -23,7 +23,15 @@ from typing import NamedTuple
 
 from alerts.domain.alerts import Alert, AlertType, FiringPrice
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress, TakenUp
-from alerts.domain.continuity import Admission, Continuity, NotEvaluated, Reason, StreamView, resume
+from alerts.domain.continuity import (
+    CLOCKS_APART,
+    Admission,
+    Continuity,
+    NotEvaluated,
+    Reason,
+    StreamView,
+    resume,
+)
 from alerts.domain.leases import Lease
 from alerts.domain.matcher import Crossing, Entry, Matcher
 from alerts.domain.positions import NOWHERE, Position
@@ -33,8 +41,6 @@ from alerts.domain.ticks import TickBatch
 
 # Publishers repeat what they do not know to have arrived, so there are few; what is read again is seconds long.
 MAX_REPEATS = 1_024
-# Who set an alert elsewhere knows the time of its own last tick, and a tick is stored a moment after it was made.
-CLOCKS_APART = timedelta(seconds=1)
 # An instrument that brings no tick any more ends its alerts this long behind their expiry, in the ticks' time.
 NO_MORE_TICKS = timedelta(days=1)
 
@@ -123,7 +129,9 @@ def proof_of(alert: Alert, candidate: Candidate) -> EvaluatedTick | None:
     None when the one that fired it is the first since its arming, or what came before it is not known.
     """
     before = candidate.before
-    if before is None or alert.armed is None or before.position <= alert.armed or _reaches(alert, before.price):
+    if before is None or alert.armed is None or _reaches(alert, before.price):
+        return None
+    if not alert.armed < before.position <= candidate.position:
         return None
     return before
 
@@ -149,8 +157,9 @@ class Watch:
         self._began_at = checkpoint.began_at
         self._taken_up: dict[tuple[int, int], TakenUp] = {}
         self._evaluated = checkpoint.resume
-        # Where the shard's last batch stands; between it and what is evaluated there was none.
+        # Where the shard's last batch stands, and its time; between it and what is evaluated there was none.
         self._last_batch = checkpoint.resume.position
+        self._last_batch_at = checkpoint.resume.at
         self._replayed_until = checkpoint.evaluated
         self._continuity = Continuity(checkpoint.began_at, checkpoint.seen)
         self._repeats = dict.fromkeys(checkpoint.repeats)
@@ -267,6 +276,9 @@ class Watch:
             stream: what it holds now.
             was_followed: whether it was being read up to this moment, so that what it holds is no gap.
         """
+        self._repeats = {
+            each: None for each in self._repeats if each.stream == stream.ordinal and each.sequence >= stream.first
+        }
         resumption = resume(self.evaluated, stream)
         self.lose(resumption.reason)
         if not was_followed or resumption.reason is not None:
@@ -297,7 +309,7 @@ class Watch:
             self._match(batch, before)
             self._tape.record(batch)
         self._evaluated = Mark(batch.position, batch.last_at)
-        self._last_batch = batch.position
+        self._last_batch, self._last_batch_at = batch.position, batch.last_at
 
     def skip(self, position: Position, *, at: datetime) -> None:
         """Pass over a batch that cannot be read.
@@ -309,7 +321,8 @@ class Watch:
         if position <= self.evaluated:
             return
         self._note_loss(at)
-        self._miss(Reason.BATCH_UNREADABLE, at)
+        if position > self._replayed_until:
+            self._miss(Reason.BATCH_UNREADABLE, at)
         self._evaluated = Mark(position, self._evaluated.at)
         self._last_batch = position
 
@@ -356,7 +369,8 @@ class Watch:
         if position >= self._last_batch:
             return False
         self._replayed_until = max(self._replayed_until, self._last_batch)
-        self._last_batch = position
+        self._last_batch, self._last_batch_at = position, at
+        self._tape.rewind(position)
         # Should the stream be replaced before it is read again, what is lost begins here.
         self._evaluated = Mark(position, at)
         return True
@@ -366,7 +380,8 @@ class Watch:
             # It was seen before; what it was about to fire is to be found again. Repetitions stay left out: an alert
             # that was armed behind the first copy would fire on a price from before.
             return Admission(is_new=batch.position not in self._repeats)
-        admission = self._continuity.admit(batch, self._evaluated.at)
+        # The shard's own: others have carried what is evaluated on, over what was lost here.
+        admission = self._continuity.admit(batch, self._last_batch_at)
         if not admission.is_new:
             self._repeats[batch.position] = None
             if len(self._repeats) > MAX_REPEATS:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Mark
-from alerts.domain.continuity import NotEvaluated, Reason
+from alerts.domain.continuity import CLOCKS_APART, NotEvaluated, Reason
 from alerts.domain.leases import Lease, LeaseLost
 from alerts.domain.positions import Position
 from alerts.domain.targets import format_target
@@ -219,8 +219,8 @@ class Alerts:
             armed = {"armed_stream": position.stream, "armed_sequence": position.sequence, "armed_at": mark.at}
             ids = [alert.id for alert in waiting]
             await connection.execute(update(ALERTS).where(ALERTS.c.id.in_(ids)).values({**armed, "is_waiting": False}))
-            set_at = min(alert.set_at for alert in waiting)
-            missing = NotEvaluated(Reason.NOT_ARMED, set_at, at, lease.shard)
+            since = min(alert.set_at for alert in waiting) - CLOCKS_APART
+            missing = NotEvaluated(Reason.NOT_ARMED, since, at, lease.shard)
             await connection.execute(insert(NOT_EVALUATED).values(missing_row(missing)))
             newly_armed = [replace(alert, armed=position, armed_at=mark.at) for alert in waiting]
             watch(newly_armed)

@@ -42,6 +42,7 @@ class SavedProgress:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._saved_repeats: dict[int, tuple[Lease, Sequence[Position]]] = {}
 
     async def load(self, shards: Sequence[int], *, now: datetime) -> Mapping[int, Checkpoint]:
         """Return each shard's last checkpoint; the first time ever, one that begins now and has evaluated nothing.
@@ -70,8 +71,12 @@ class SavedProgress:
         async with self._database.transaction() as connection:
             held = await held_of(connection, (each.lease for each in progress))
             ours = sorted((each for each in progress if each.lease in held), key=lambda each: each.lease)
+            changed = [each for each in ours if self._saved_repeats.get(each.lease.shard) != _repeats_of(each)]
             if ours:
                 await _save(connection, ours)
+            if changed:
+                await _save_repeats(connection, changed)
+        self._saved_repeats.update({each.lease.shard: _repeats_of(each) for each in changed})
         return held
 
     async def standing(self, shard: int) -> Standing:
@@ -131,7 +136,6 @@ async def _save(connection: AsyncConnection, progress: Sequence[Progress]) -> No
     seen = [_seen_row(seen) for each in progress for seen in each.checkpoint.seen]
     if seen:
         await connection.execute(insert(PUBLISHER_SHARDS), seen)
-    await _save_repeats(connection, progress)
     missing = [missing_row(missing) for each in progress for missing in each.missing]
     if missing:
         await connection.execute(insert(NOT_EVALUATED), missing)
@@ -141,6 +145,10 @@ async def _save(connection: AsyncConnection, progress: Sequence[Progress]) -> No
     ]
     if taken_up:
         await connection.execute(_TAKE_UP, taken_up)
+
+
+def _repeats_of(progress: Progress) -> tuple[Lease, Sequence[Position]]:
+    return progress.lease, progress.checkpoint.repeats
 
 
 async def _save_repeats(connection: AsyncConnection, progress: Sequence[Progress]) -> None:
