@@ -59,6 +59,8 @@ class Database:
         return self.share
 
     async def release(self, leases: Collection[Lease]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
         self.steps.append(f"release {[lease.shard for lease in leases]}")
         self.share = self.share.without(leases)
 
@@ -77,6 +79,8 @@ class Database:
         return dict.fromkeys(shards, FIRST_START)
 
     async def save(self, progress: Sequence[Progress]) -> Collection[Lease]:
+        if self.failures:
+            raise self.failures.pop(0)
         self.steps.append(f"save {[each.lease.shard for each in progress]}")
         return {each.lease for each in progress}
 
@@ -157,6 +161,49 @@ async def test_what_is_given_up_is_committed_and_saved_before_others_can_have_it
     await bench.keeper.settle()
     assert bench.database.steps == ["renew", "fire [1]", f"save [{TCS}]", f"release [{TCS}]", "tell"]
     assert bench.held == [Lease(3, 1)]
+
+
+async def test_under_a_lease_whose_watch_was_dropped_nothing_is_loaded_again(bench: Bench) -> None:
+    """An alert may be committed late under it, onto the dropped watch, and the next holder alone is sure to load it."""
+    bench.give(TCS, 3)
+    await bench.keeper.begin()
+    bench.give(TCS, 3, surplus=[TCS])
+    await bench.keeper.renew()
+    bench.database.failures = [DatabaseUnavailable()]
+    with pytest.raises(DatabaseUnavailable):
+        await bench.keeper.settle()
+    # The other replica is gone again, so the shard is no surplus any more.
+    bench.give(TCS, 3)
+    bench.database.steps.clear()
+    await bench.keeper.renew()
+    bench.database.failures = [DatabaseUnavailable()]
+    with pytest.raises(DatabaseUnavailable):
+        await bench.keeper.settle()
+    assert bench.held == [Lease(3, 1)]
+    await bench.keeper.settle()
+    assert bench.database.steps == ["renew", f"release [{TCS}]", "tell"]
+    assert bench.held == [Lease(3, 1)]
+    bench.database.share = Share(frozenset({Lease(3, 1), Lease(TCS, 3)}))
+    await bench.keeper.renew()
+    await bench.keeper.settle()
+    assert bench.held == [Lease(3, 1), Lease(TCS, 3)]
+
+
+async def test_a_dropped_watch_is_released_by_the_loop(bench: Bench) -> None:
+    bench.give(TCS)
+    await bench.keeper.begin()
+    settling = asyncio.create_task(bench.keeper.run_settling())
+    bench.give(TCS, surplus=[TCS])
+    await bench.keeper.look()
+    bench.database.failures = [DatabaseUnavailable()]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    bench.give(TCS)
+    await bench.keeper.look()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert bench.database.steps[-2:] == [f"release [{TCS}]", "tell"]
+    settling.cancel()
 
 
 async def test_a_lost_shard_is_dropped_at_once_and_nothing_of_it_is_written(

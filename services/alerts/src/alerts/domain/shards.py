@@ -78,6 +78,9 @@ class ShardKeeper:
         self._follow = follow
         self._clock = clock
         self._share = Share(frozenset())
+        # Not given back yet. An alert may still be committed under such a lease, onto the watch that was dropped:
+        # no other watch is ever loaded under it, for it may not find that alert.
+        self._dropped: set[Lease] = set()
         self._has_work = asyncio.Event()
         # What the database says is applied before it is asked to change anything else.
         self._turn = asyncio.Lock()
@@ -103,13 +106,14 @@ class ShardKeeper:
             if self._has_left:
                 return
             self._share = await self._leases.renew()
+            self._dropped &= self._share.held
         lost = [watch for watch in self._watches if watch.lease not in self._share.held]
         for watch in lost:
             self._watches.drop(watch)
             log.warning("shard lost", extra={"shard": watch.lease.shard, "fence": watch.lease.fence})
         if lost:
             self._firing.notify()
-        if self._share.surplus or self._untaken():
+        if self._dropped or self._share.surplus or self._untaken():
             self._has_work.set()
 
     async def settle(self) -> None:
@@ -118,6 +122,8 @@ class ShardKeeper:
         Raises:
             DatabaseUnavailable: what is left undone is done behind the next `renew`.
         """
+        if self._dropped:
+            await self._release(sorted(self._dropped))
         if self._share.surplus:
             await self._give_up(self._share.surplus)
         if untaken := self._untaken():
@@ -164,7 +170,7 @@ class ShardKeeper:
 
     def _untaken(self) -> Collection[Lease]:
         evaluated = {watch.lease for watch in self._watches}
-        return self._share.held.difference(evaluated, self._share.surplus)
+        return self._share.held.difference(evaluated, self._share.surplus, self._dropped)
 
     async def _take(self, leases: Collection[Lease]) -> None:
         loaded = await self._loader.load(leases)
@@ -175,15 +181,23 @@ class ShardKeeper:
         log.info("shards taken", extra={"shards": _written(watch.lease for watch in watches), "alerts": alerts})
 
     async def _give_up(self, leases: Sequence[Lease]) -> None:
-        """Stop evaluating shards, save all that came of it, and only then let others have them."""
+        """Stop evaluating shards, save all that came of it, and only then let others have them.
+
+        What fails leaves them dropped: to whoever has them next it was a crash.
+        """
         watches = [watch for watch in self._watches if watch.lease in leases]
+        self._dropped.update(leases)
         for watch in watches:
             self._watches.drop(watch)
         await self._firing.commit(watches)
         await self._progress.save_of(watches)
+        await self._release(leases)
+
+    async def _release(self, leases: Sequence[Lease]) -> None:
         async with self._turn:
             await self._leases.release(leases)
             self._share = self._share.without(leases)
+            self._dropped.difference_update(leases)
         log.info("shards released", extra={"shards": _written(leases)})
         await self._announcer.released()
 
