@@ -1,6 +1,7 @@
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -236,3 +237,17 @@ async def test_what_several_shards_miss_is_logged_once(bench: Bench, caplog: pyt
     await bench.keeper.save()
     (record,) = [record for record in caplog.records if record.message == "ticks not evaluated"]
     assert vars(record)["shards"] == "3,11"
+
+
+@pytest.mark.parametrize("failures", [[], [DatabaseUnavailable()]])
+async def test_reading_goes_on_when_a_watch_is_dropped_while_its_fires_are_committed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, failures: list[Exception]
+) -> None:
+    monkeypatch.setattr(firing_module, "MAX_BACKLOG", 1)
+    bench.watch.evaluate(make_batch(1, 99.5))
+    bench.firing.notify()
+    bench.watches.drop(bench.watch)
+    bench.fires.failures = failures
+    with suppress(DatabaseUnavailable):
+        await bench.firing.commit([bench.watch] if failures else bench.watches)
+    await asyncio.wait_for(bench.firing.wait_for_room(), timeout=5)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alerts.domain import firing as firing_module
 from alerts.domain.alerts import Alert, AlertType, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.firing import Firing
@@ -48,6 +49,7 @@ class Database:
         self.failures: list[Exception] = []
         self.steps: list[str] = []
         self.while_loading: Any = None
+        self.while_firing: Any = None
 
     async def begin(self) -> None:
         self.steps.append("begin")
@@ -86,6 +88,10 @@ class Database:
 
     async def fire(self, candidates: Sequence[Candidate], *, committed_at: datetime) -> Sequence[Alert]:
         assert committed_at >= START
+        if self.while_firing is not None:
+            await self.while_firing()
+        if self.failures:
+            raise self.failures.pop(0)
         self.steps.append(f"fire {[each.alert_id for each in candidates]}")
         return []
 
@@ -99,12 +105,12 @@ class Bench:
         self.watches = Watches()
         self.followed: list[list[int]] = []
         stores: Any = self.database
-        firing = Firing(self.watches, stores, self.clock, on_committed=lambda: None)
+        self.firing = Firing(self.watches, stores, self.clock, on_committed=lambda: None)
         self.keeper = ShardKeeper(
             self.watches,
             stores,
             ShardLoader(stores, stores, self.clock),
-            firing=firing,
+            firing=self.firing,
             progress=ProgressKeeper(self.watches, stores, self.clock),
             announcer=self,
             follow=self.follow,
@@ -204,6 +210,29 @@ async def test_a_dropped_watch_is_released_by_the_loop(bench: Bench) -> None:
         await asyncio.sleep(0)
     assert bench.database.steps[-2:] == [f"release [{TCS}]", "tell"]
     settling.cancel()
+
+
+async def test_reading_goes_on_when_what_is_given_up_cannot_be_committed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firing_module, "MAX_BACKLOG", 1)
+    bench.give(TCS, 3)
+    await bench.keeper.begin()
+    watch = bench.watches.of_shard(TCS)
+    assert watch is not None
+    watch.evaluate(BATCH)
+    bench.firing.notify()
+    bench.give(TCS, 3, surplus=[TCS])
+    await bench.keeper.renew()
+    committing = asyncio.Event()
+    bench.database.while_firing = committing.wait
+    settling = asyncio.create_task(bench.keeper.settle())
+    await asyncio.wait_for(bench.firing.wait_for_room(), timeout=5)
+    bench.database.failures = [DatabaseUnavailable()]
+    committing.set()
+    with pytest.raises(DatabaseUnavailable):
+        await settling
+    await asyncio.wait_for(bench.firing.wait_for_room(), timeout=5)
 
 
 async def test_a_lost_shard_is_dropped_at_once_and_nothing_of_it_is_written(

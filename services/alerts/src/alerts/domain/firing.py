@@ -63,10 +63,14 @@ class Firing:
             DatabaseUnavailable: what is pending stays so.
         """
         async with self._turn:
-            while (portion := portion_of(watches, FIRES_PER_TRANSACTION)).candidates:
-                fired = await self._store.fire(portion.candidates, committed_at=self._clock.now())
-                portion.settle()
-                self._tell(fired)
+            try:
+                while (portion := portion_of(watches, FIRES_PER_TRANSACTION)).candidates:
+                    fired = await self._store.fire(portion.candidates, committed_at=self._clock.now())
+                    portion.settle()
+                    self._tell(fired)
+                    self.notify()
+            finally:
+                # Watches are dropped meanwhile, and what they had pending is in nobody's way any more.
                 self.notify()
 
     async def run(self) -> None:

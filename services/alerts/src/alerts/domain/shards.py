@@ -189,6 +189,7 @@ class ShardKeeper:
         self._dropped.update(leases)
         for watch in watches:
             self._watches.drop(watch)
+        self._firing.notify()
         await self._firing.commit(watches)
         await self._progress.save_of(watches)
         await self._release(leases)
