@@ -26,6 +26,15 @@ UNEXPECTED = "An unexpected error occurred"
 DEFAULT_RETRY_SECONDS = 1.0
 MAX_PROBLEMS = 20
 NO_OBJECT = {"model_type", "model_attributes_type"}
+PLAIN_WORDS = {
+    "string_type": "must be a text",
+    "list_type": "must be a list",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+}
 
 TITLES = {
     400: "Invalid request",
@@ -370,7 +379,7 @@ async def on_unexpected(_: Request, __: Exception) -> Response:
 
 
 def _describe(problem: Mapping[str, Any]) -> str:
-    place, *path = problem["loc"]
+    _, *path = problem["loc"]
     # A union's branches put their tag into the location; a name in the body is what the client knows.
     field = ".".join(str(part) for part in path if not (isinstance(part, str) and part.startswith("#")))
     if problem["type"] == "missing":
@@ -379,8 +388,23 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return f"Unknown field: {field}"
     if problem["type"] in NO_OBJECT:
         return f"{field}: must be an object"
-    text = problem["msg"].removeprefix("Value error, ")
-    return f"{field or place}: {text}" if field else text
+    return f"{field}: {_in_our_words(problem)}" if field else _in_our_words(problem)
+
+
+def _in_our_words(problem: Mapping[str, Any]) -> str:
+    """Say what a value has to be: the validator's own texts speak of values after validation."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind in PLAIN_WORDS:
+        return PLAIN_WORDS[kind]
+    if kind == "literal_error":
+        return f"must be {context['expected']}"
+    if kind.endswith(("too_short", "too_long")):
+        bound, words = ("min_length", "at least") if kind.endswith("short") else ("max_length", "at most")
+        thing = "entry" if context.get("field_type") == "List" else "character"
+        count = context[bound]
+        plural = {"entry": "entries", "character": "characters"}[thing]
+        return f"must have {words} {count:,} {thing if count == 1 else plural}"
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def exception_handlers() -> dict[int | type[Exception], Any]:

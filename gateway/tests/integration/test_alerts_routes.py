@@ -165,7 +165,7 @@ async def test_another_type_is_400(running: Any, alert_type: str, operation: tup
     response = await running.http.request(method, address, json=body, headers=running.sign_in("42"))
 
     assert response.status_code == 400
-    assert running.error_of(response)["message"] == "alert_type: Input should be 'buy' or 'sell'"
+    assert running.error_of(response)["message"] == "alert_type: must be 'buy' or 'sell'"
     assert running.alerts.calls == []
 
 
@@ -279,7 +279,7 @@ async def test_an_empty_note_is_none_to_set_and_an_end_cannot_be_removed(running
     made = await running.http.post(ALL, json={**NEW, "note": ""}, headers=headers)
     changed = await running.http.put(ONE, json={"price": 1, "expires_at": None}, headers=headers)
 
-    assert running.error_of(made)["message"] == "note: String should have at least 1 character"
+    assert running.error_of(made)["message"] == "note: must have at least 1 character"
     assert running.error_of(changed)["message"].startswith("expires_at: must be a moment")
 
 

@@ -62,9 +62,9 @@ async def test_what_is_not_named_stays_as_it_was(person: Any, wanted: dict[str, 
     ("body", "message"),
     [
         ({}, "Send alerts, portfolio_summary or both"),
-        ({"alerts": None}, "alerts: Input should be a valid boolean"),
-        ({"alerts": 1}, "alerts: Input should be a valid boolean"),
-        ({"alerts": "true"}, "alerts: Input should be a valid boolean"),
+        ({"alerts": None}, "alerts: must be true or false"),
+        ({"alerts": 1}, "alerts: must be true or false"),
+        ({"alerts": "true"}, "alerts: must be true or false"),
         ({"alerts": True, "news": True}, "Unknown field: news"),
     ],
 )

@@ -218,13 +218,13 @@ async def test_live_prices_of_nothing_known_are_404(running: Any) -> None:
     ("query", "message"),
     [
         ("", "Missing required field: symbols"),
-        ("symbols=", "symbols: String should have at least 1 character"),
+        ("symbols=", "symbols: must have at least 1 character"),
         ("symbols=,", "Missing required field: symbols"),
         ("symbols=" + ",".join(f"S{number}" for number in range(51)), "At most 50 symbols"),
         ("symbols=%00", "Not a symbol"),
         ("symbols=<script>", "Not a symbol: <script>"),
         ("symbols=%FF", "Not a symbol"),
-        ("symbols=" + "A" * 10_001, "at most 10000 characters"),
+        ("symbols=" + "A" * 10_001, "at most 10,000 characters"),
     ],
 )
 async def test_bad_symbol_lists_are_400(running: Any, query: str, message: str) -> None:

@@ -864,7 +864,7 @@ BAD = [
 async def test_an_empty_list_is_told_as_a_text(running: Any, address: str) -> None:
     error = running.error_of(await running.http.get(address))
 
-    assert error["message"].endswith(": String should have at least 1 character")
+    assert error["message"].endswith(": must have at least 1 character")
 
 
 async def test_whatever_is_wrong_is_400_before_any_service_is_asked(running: Any) -> None:

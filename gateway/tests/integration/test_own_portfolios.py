@@ -268,7 +268,7 @@ async def test_every_bad_row_is_told(running: Any) -> None:
         "Missing required field: stocks.0.total_cost",
         "stocks.2: must be an object",
         "Unknown field: stocks.3.price",
-        "stocks.4.symbol: Input should be a valid string",
+        "stocks.4.symbol: must be a text",
     ]
     assert rows(running) == [("AAPL", "10", "1500.00")]
 
@@ -308,11 +308,11 @@ async def test_rows_that_the_service_refuses_are_named_and_nothing_changes(runni
             "Missing required field: symbol; Missing required field: quantity; Missing required field: total_cost",
         ),
         ({"symbol": "AAPL", "quantity": 1}, "Missing required field: total_cost"),
-        ({"stocks": []}, "stocks: List should have at least 1 item after validation, not 0"),
-        ({"stocks": [AAPL] * 501}, "stocks: List should have at most 500 items after validation, not 501"),
-        ({"stocks": None}, "stocks: Input should be a valid list"),
-        ({"stocks": AAPL}, "stocks: Input should be a valid list"),
-        ({**AAPL, "symbol": ""}, "symbol: String should have at least 1 character"),
+        ({"stocks": []}, "stocks: must have at least 1 entry"),
+        ({"stocks": [AAPL] * 501}, "stocks: must have at most 500 entries"),
+        ({"stocks": None}, "stocks: must be a list"),
+        ({"stocks": AAPL}, "stocks: must be a list"),
+        ({**AAPL, "symbol": ""}, "symbol: must have at least 1 character"),
     ],
 )
 async def test_a_body_of_neither_form_is_400(running: Any, body: dict[str, Any], message: str) -> None:

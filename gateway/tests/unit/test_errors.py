@@ -112,8 +112,9 @@ def test_the_envelope_names_the_request() -> None:
     }
 
 
-def validation(kind: str, *place: str, text: str = "is wrong") -> RequestValidationError:
-    return RequestValidationError([{"type": kind, "loc": place, "msg": text, "input": "secret-value"}])
+def validation(kind: str, *place: str, text: str = "is wrong", **context: Any) -> RequestValidationError:
+    problem = {"type": kind, "loc": place, "msg": text, "input": "secret-value", "ctx": context}
+    return RequestValidationError([problem])
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,17 @@ def validation(kind: str, *place: str, text: str = "is wrong") -> RequestValidat
         (validation("missing", "body", "symbol"), "Missing required field: symbol"),
         (validation("missing", "body"), "The request needs a JSON body"),
         (validation("extra_forbidden", "body", "#password", "colour"), "Unknown field: colour"),
-        (validation("string_too_short", "body", "name", text="is too short"), "name: is too short"),
+        (validation("string_too_short", "body", "name", min_length=1), "name: must have at least 1 character"),
+        (validation("too_short", "body", "password", min_length=8), "password: must have at least 8 characters"),
+        (
+            validation("too_long", "body", "tickers", field_type="List", max_length=200),
+            "tickers: must have at most 200 entries",
+        ),
+        (
+            validation("literal_error", "path", "alert_type", expected="'buy' or 'sell'"),
+            "alert_type: must be 'buy' or 'sell'",
+        ),
+        (validation("int_parsing", "query", "days"), "days: must be a whole number"),
         (validation("value_error", "query", "symbols", text="Value error, bad"), "symbols: bad"),
     ],
 )

@@ -20,7 +20,7 @@ NOTE_PATTERN = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
 
 CHANNELS = ("event", "email")
 DELIVERY_STATES = ("waiting", "sent", "skipped", "failed")
-DELIVERY_REASONS = ("unsubscribed", "unverified", "account_gone", "refused", "undeliverable")
+DELIVERY_REASONS = ("unsubscribed", "unverified", "account_gone", "too_many", "refused", "undeliverable")
 ALERT_STATES = ("armed", "waiting", "fired", "expired")
 
 _MOMENT = re.compile(
