@@ -241,7 +241,7 @@ async def test_a_fire_is_told_by_mail_and_the_receipt_says_so(settings: Settings
         (fire,) = await world.fires("7")
         event, email = fire.deliveries
         message = read(content)
-        assert message["Subject"] == "[simulated] AAPL reached 150.00: your buy alert fired"
+        assert message["Subject"] == "[simulated] AAPL is at or below 150.00: your buy alert fired"
         assert message["Message-ID"] == f"<alert-{fire.alert_id}-1@example.com>" == email.message_id
         assert "api.example.com/api/email/unsubscribe?token=" in message["List-Unsubscribe"]
         assert message["To"] == "7@example.com"
@@ -280,6 +280,7 @@ async def test_who_wants_no_mail_or_cannot_get_it_is_skipped_and_others_go_on(wo
         assert {address for address, _ in world.post.taken} == {"willing@example.com"}
 
 
+@pytest.mark.usefixtures("quick_repeats")
 async def test_a_user_gets_no_more_than_so_many_mails_an_hour(settings: Settings) -> None:
     given = settings.model_copy(update={"alerts_mails_per_hour": 3})
     async with surrounded(given) as world, world.post.serving(), telling(world):
@@ -311,6 +312,30 @@ async def test_while_the_mail_server_is_away_mails_wait_and_then_all_go_once(wor
             for user in users:
                 await world.mail_of(user, state="sent")
     assert sorted(address for address, _ in world.post.taken) == sorted(f"{user}@example.com" for user in users)
+
+
+@pytest.mark.usefixtures("quick_repeats")
+async def test_an_outage_costs_no_mail_that_the_address_may_get(settings: Settings) -> None:
+    given = settings.model_copy(update={"alerts_mails_per_hour": 4})
+    async with surrounded(given) as world, telling(world):
+        for number in range(4):
+            await world.fire("7", symbol=f"A{number}")
+
+        async def mails() -> list[alerts_pb2.Delivery]:
+            return [fire.deliveries[1] for fire in await world.fires("7")]
+
+        async def all_tried() -> bool | None:
+            found = await mails()
+            return True if len(found) == 4 and all(mail.attempts > 1 for mail in found) else None
+
+        await eventually(all_tried)
+        async with world.post.serving():
+
+            async def all_sent() -> bool | None:
+                return True if {mail.state for mail in await mails()} == {"sent"} else None
+
+            await eventually(all_sent)
+    assert len(world.post.messages("7")) == 4
 
 
 @pytest.mark.usefixtures("quick_repeats")

@@ -45,7 +45,7 @@ def written(made: Letter) -> tuple[str, str]:
 
 def test_it_says_what_fired_at_which_price_and_what_proves_it() -> None:
     made = letter()
-    assert made.subject == "AAPL reached 150.00: your buy alert fired"
+    assert made.subject == "AAPL is at or below 150.00: your buy alert fired"
     assert (made.id, made.to, made.dated_at) == ("alert-42-3", "somebody@example.com", FIRE.committed_at)
     for text in written(made):
         for expected in (
@@ -67,7 +67,7 @@ def test_it_says_what_fired_at_which_price_and_what_proves_it() -> None:
 
 def test_a_sell_waits_for_a_price_above() -> None:
     made = letter(replace(FIRE, type=AlertType.SELL, before=None, crossed_during_gap=True))
-    assert made.subject == "AAPL reached 150.00: your sell alert fired"
+    assert made.subject == "AAPL is at or above 150.00: your sell alert fired"
     for text in written(made):
         assert "at or above 150.00" in text
         assert "not known, or there was none" in text

@@ -68,17 +68,24 @@ def letter_of(mail: MailTry, contact: Contact, *, public_url: str) -> Letter:
 
 def _title(mail: MailTry) -> str:
     fire = mail.fire
-    title = f"{fire.symbol} reached {format_target(fire.price)}: your {fire.type.value} alert fired"
+    # It may have been there long before the alert was set.
+    title = f"{fire.symbol} is {_target(fire)}: your {fire.type.value} alert fired"
     return f"[simulated] {title}" if _is_simulated(mail) else title
+
+
+def _target(fire: Fire) -> str:
+    direction = "below" if fire.type is AlertType.BUY else "above"
+    return f"at or {direction} {format_target(fire.price)}"
 
 
 def _rows(mail: MailTry) -> _Rows:
     fire = mail.fire
-    direction = "below" if fire.type is AlertType.BUY else "above"
-    before = "not known, or there was none" if fire.before is None else _tick(fire, fire.before)
+    before = "none since the alert was set, or not known" if fire.before is None else _tick(fire, fire.before)
     rows = [
-        ("Alert", f"{fire.type.value} {fire.symbol} ({fire.instrument}) at or {direction} {format_target(fire.price)}"),
-        ("Target", format_target(fire.price)),
+        (
+            "Alert",
+            f"{fire.type.value} {fire.symbol} ({fire.instrument}) at or {_direction(fire)} {format_target(fire.price)}",
+        ),
         ("Fired at", _price(fire.tick.price)),
         ("Source", fire.tick.source),
         ("As of", _moment(fire, fire.tick.at)),
@@ -90,7 +97,7 @@ def _rows(mail: MailTry) -> _Rows:
     if fire.crossed_during_gap:
         rows.append(("Evaluated", LATE))
     if fire.note is not None:
-        rows.append(("Your note", fire.note if mail.shows_note else UNVERIFIED))
+        rows.insert(1, ("Your note", fire.note if mail.shows_note else UNVERIFIED))
     return rows
 
 
