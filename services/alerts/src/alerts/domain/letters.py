@@ -84,7 +84,7 @@ def _rows(mail: MailTry) -> _Rows:
     rows = [
         (
             "Alert",
-            f"{fire.type.value} {fire.symbol} ({fire.instrument}) at or {_direction(fire)} {format_target(fire.price)}",
+            f"{fire.type.value} {fire.symbol} ({fire.instrument}) {_target(fire)}",
         ),
         ("Fired at", _price(fire.tick.price)),
         ("Source", fire.tick.source),
