@@ -70,7 +70,7 @@ def test_a_sell_waits_for_a_price_above() -> None:
     assert made.subject == "AAPL is at or above 150.00: your sell alert fired"
     for text in written(made):
         assert "at or above 150.00" in text
-        assert "not known, or there was none" in text
+        assert "none since the alert was set, or not known" in text
         assert LATE in text
 
 
