@@ -315,26 +315,27 @@ async def test_while_the_mail_server_is_away_mails_wait_and_then_all_go_once(wor
 
 
 @pytest.mark.usefixtures("quick_repeats")
-async def test_an_outage_costs_no_mail_that_the_address_may_get(settings: Settings) -> None:
+async def test_while_the_mail_server_is_away_no_mail_is_one_too_many(settings: Settings) -> None:
     given = settings.model_copy(update={"alerts_mails_per_hour": 4})
     async with surrounded(given) as world, telling(world):
-        for number in range(4):
+        for number in range(6):
             await world.fire("7", symbol=f"A{number}")
 
-        async def mails() -> list[alerts_pb2.Delivery]:
-            return [fire.deliveries[1] for fire in await world.fires("7")]
+        async def states() -> list[str]:
+            return sorted(fire.deliveries[1].state for fire in await world.fires("7"))
 
         async def all_tried() -> bool | None:
-            found = await mails()
-            return True if len(found) == 4 and all(mail.attempts > 1 for mail in found) else None
+            found = [fire.deliveries[1] for fire in await world.fires("7")]
+            return True if len(found) == 6 and all(mail.attempts > 1 or mail.reason for mail in found) else None
 
         await eventually(all_tried)
+        assert await states() == ["waiting"] * 6
         async with world.post.serving():
 
-            async def all_sent() -> bool | None:
-                return True if {mail.state for mail in await mails()} == {"sent"} else None
+            async def all_told() -> bool | None:
+                return True if await states() == ["sent"] * 4 + ["skipped"] * 2 else None
 
-            await eventually(all_sent)
+            await eventually(all_told)
     assert len(world.post.messages("7")) == 4
 
 

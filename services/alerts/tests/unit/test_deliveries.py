@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.deliveries import (
     FAILURES_OF_AN_OUTAGE,
     GIVE_UP_AFTER,
@@ -19,9 +20,15 @@ from alerts.domain.deliveries import (
     FireIdInvalid,
     MailPolicy,
     MailRoute,
+    MailTry,
+    OtherMails,
     Outcome,
     wait_after,
 )
+from alerts.domain.fires import Fire
+from alerts.domain.positions import Position
+from alerts.domain.tape import EvaluatedTick
+from alerts.domain.targets import parse_target
 from alerts.messages import EventUnreadable, read_fired
 from bourse.alerts.v1 import alerts_pb2, events_pb2
 
@@ -82,6 +89,42 @@ def test_an_address_that_is_not_verified_gets_few_mails() -> None:
     generous = replace(POLICY, mails_per_hour=100)
     assert generous.limit_of(contact()) == 100
     assert generous.limit_of(contact(is_verified=False)) == UNVERIFIED_MAILS_PER_HOUR
+
+
+def make_try(attempts: int) -> MailTry:
+    fire = Fire(
+        alert_id=1,
+        generation=1,
+        type=AlertType.BUY,
+        instrument="NASDAQ:AAPL",
+        symbol="AAPL",
+        price=parse_target("150"),
+        tick=EvaluatedTick(149.5, START, "sample", "feed-1", 7, 3, 9, Position(1, 9)),
+        before=None,
+        committed_at=START,
+        crossed_during_gap=False,
+        note=None,
+    )
+    return MailTry(fire, Freshness.LIVE, "7", attempts)
+
+
+@pytest.mark.parametrize(
+    ("sent", "under_way", "expected"),
+    [
+        (0, 0, None),
+        (2, 0, None),
+        (1, 1, None),
+        (0, 3, Outcome.later(2, now=START)),
+        (2, 1, Outcome.later(2, now=START)),
+        (2, 9, Outcome.later(2, now=START)),
+        (3, 0, Outcome.skipped(DeliveryReason.TOO_MANY)),
+        (4, 1, Outcome.skipped(DeliveryReason.TOO_MANY)),
+    ],
+)
+def test_only_sent_mails_make_one_too_many_and_those_under_way_let_it_wait(
+    sent: int, under_way: int, expected: Outcome | None
+) -> None:
+    assert POLICY.before_send(make_try(2), contact(), OtherMails(sent, under_way), now=START) == expected
 
 
 def test_an_address_is_counted_by_its_digest_however_it_is_written() -> None:

@@ -19,6 +19,7 @@ from alerts.domain.deliveries import (
     DeliveryState,
     FireId,
     MailTry,
+    OtherMails,
     Outcome,
 )
 from alerts.domain.fires import Fire
@@ -65,6 +66,8 @@ class Shelf:
         self.told: dict[FireId, datetime] = {}
         self.counted: list[tuple[MailTry, datetime]] = []
         self.shown: dict[FireId, bool] = {}
+        self.under_way = 0
+        self.is_taken_over = False
         self.failures = 0
         self.breakage: Exception | None = None
 
@@ -96,11 +99,14 @@ class Shelf:
         self.waiting[fire_id] = now + POLICY.lease, attempts + 1
         return make_try(fire_id.alert_id, attempts + 1)
 
-    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | DeliveryReason:
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | Outcome | None:
         self._answer()
-        is_other = [each for each, at in self.counted if at > now - HOUR and each.fire != mail.fire]
-        if len(is_other) >= POLICY.limit_of(contact):
-            return DeliveryReason.TOO_MANY
+        if self.is_taken_over:
+            return None
+        others = [each for each, at in self.counted if at > now - HOUR and each.fire != mail.fire]
+        instead = POLICY.before_send(mail, contact, OtherMails(len(others), self.under_way), now=now)
+        if instead is not None:
+            return instead
         self.counted.append((mail, now))
         return replace(mail, shows_note=self.shown.setdefault(FireId.of(mail.fire), contact.is_verified))
 
@@ -223,6 +229,24 @@ async def test_what_is_too_much_for_an_address_is_not_sent(office: Office) -> No
     await office.take(1)
     assert office.state_of(1) == (DeliveryState.SKIPPED, DeliveryReason.TOO_MANY)
     assert office.post.letters == []
+
+
+async def test_while_others_on_their_way_could_be_as_many_as_an_address_gets_a_mail_waits(office: Office) -> None:
+    office.shelf.under_way = 100
+    await office.take(1)
+    assert (office.post.letters, office.shelf.waiting) == ([], {FireId(1, 1): (START + FIRST_WAIT, 1)})
+    office.shelf.under_way = 0
+    await office.clock.advance(FIRST_WAIT.total_seconds())
+    assert await office.mails.repeat()
+    assert office.state_of(1) == (DeliveryState.SENT, None)
+
+
+async def test_a_mail_that_another_took_over_is_left_to_them(office: Office) -> None:
+    office.shelf.is_taken_over = True
+    await office.take(1)
+    assert office.post.letters == []
+    assert office.shelf.settled == {}
+    assert office.shelf.waiting == {FireId(1, 1): (START + POLICY.lease, 1)}
 
 
 async def test_what_was_counted_is_forgotten_behind_an_hour(office: Office) -> None:

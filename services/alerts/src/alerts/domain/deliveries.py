@@ -56,6 +56,14 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+class AddressMailState(StrEnum):
+    """What a mail is to its address's limit."""
+
+    TRYING = "trying"
+    SENT = "sent"
+    WAITING = "waiting"
+
+
 class DeliveryReason(StrEnum):
     """Why a fire was not told."""
 
@@ -216,6 +224,19 @@ def wait_after(attempts: int) -> timedelta:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherMails:
+    """The mails of an address but one.
+
+    Attributes:
+        sent: how many were sent within the hour.
+        under_way: how many are being sent now. What only waits is neither.
+    """
+
+    sent: int
+    under_way: int
+
+
+@dataclass(frozen=True, slots=True)
 class MailPolicy:
     """Who is written to, and how much.
 
@@ -237,6 +258,20 @@ class MailPolicy:
     def limit_of(self, contact: Contact) -> int:
         """Return how many alert mails an address gets within any hour."""
         return self.mails_per_hour if contact.is_verified else min(self.mails_per_hour, UNVERIFIED_MAILS_PER_HOUR)
+
+    def before_send(self, mail: MailTry, contact: Contact, others: OtherMails, *, now: datetime) -> Outcome | None:
+        """Say what becomes of a mail instead of being sent, so that its address gets no more than its limit.
+
+        Returns:
+            None when it is to be sent. Skipped when as many were sent. When there would be as many only if those under
+            way get through, it waits until that is known.
+        """
+        limit = self.limit_of(contact)
+        if others.sent >= limit:
+            return Outcome.skipped(DeliveryReason.TOO_MANY)
+        if others.sent + others.under_way >= limit:
+            return Outcome.later(mail.attempts, now=now)
+        return None
 
     def why_not(self, contact: Contact | None) -> DeliveryReason | None:
         """Say why a user is not written to, who is None when the account is gone; None when they are."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from alerts.domain.alerts import Alert, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import NotEvaluated, Standing
-from alerts.domain.deliveries import Contact, Delivery, DeliveryReason, FireId, MailTry, Outcome
+from alerts.domain.deliveries import Contact, Delivery, FireId, MailTry, Outcome
 from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.leases import Lease, Share
 from alerts.domain.matcher import Entry
@@ -148,8 +148,11 @@ class DeliveryStore(Protocol):
         """Take a mail to be tried now; None when there is nothing to try."""
         ...
 
-    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | DeliveryReason:
-        """Count a mail among those of its address and return it as it is to be sent, or say why it must not be sent."""
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | Outcome | None:
+        """Count a mail among those of its address and return it as it is to be sent, or what becomes of it instead.
+
+        None when it is no longer this try's.
+        """
         ...
 
     async def forget_addresses(self, before: datetime) -> None:

@@ -152,8 +152,10 @@ class Mails:
             return False
 
     async def _try(self, mail: MailTry) -> bool:
-        """Try a mail that is ours, record what became of it, and say whether that is the end of it."""
+        """Try a mail that is ours, record what became of it, and say whether that is the end of it for us."""
         outcome = await self._outcome_of(mail)
+        if outcome is None:
+            return True
         log.log(
             logging.DEBUG if outcome.state is DeliveryState.WAITING else logging.INFO,
             "alert mail tried",
@@ -162,7 +164,8 @@ class Mails:
         await self._settle(mail, outcome)
         return outcome.state is not DeliveryState.WAITING
 
-    async def _outcome_of(self, mail: MailTry) -> Outcome:
+    async def _outcome_of(self, mail: MailTry) -> Outcome | None:
+        """Try a mail; None when it was somebody else's by the time it could be sent."""
         try:
             contact = await self._contacts.find(mail.user_id)
         except ContactsUnavailable:
@@ -172,9 +175,7 @@ class Mails:
         if contact is None or reason is not None:
             return Outcome.skipped(reason or DeliveryReason.ACCOUNT_GONE)
         admitted = await self._deliveries.admit(mail, contact, now=self._clock.now())
-        if isinstance(admitted, DeliveryReason):
-            return Outcome.skipped(admitted)
-        return await self._send(admitted, contact)
+        return await self._send(admitted, contact) if isinstance(admitted, MailTry) else admitted
 
     async def _send(self, mail: MailTry, contact: Contact) -> Outcome:
         try:

@@ -17,6 +17,8 @@ SUBJECT = "events.auth.user_deleted"
 DURABLE = "alerts_user_deleted"
 # Behind an account's end nothing new is let in, but a request that was under way may still set an alert.
 AGAIN_AFTER_SECONDS = 10.0
+# Of more events at a time the oldest is forgotten, and so deletes once more.
+MOST_REMEMBERED = 1_000
 
 
 class EndedAccounts:
@@ -25,13 +27,16 @@ class EndedAccounts:
     def __init__(self, forget: Callable[[str], Awaitable[int]]) -> None:
         """Call `forget` with the id of each account that is gone, at least twice."""
         self._forget = forget
+        # By stream sequence and user. Another replica, or we after a restart, know nothing of it: one deletion too many
+        # does no harm. How often an event was delivered says nothing about how often its deletion succeeded.
+        self._deleted_once: dict[tuple[int, str], None] = {}
 
     def reader(self, bus: Bus) -> EventReader:
         """Return the reader of their events, which all replicas share."""
         return EventReader(bus, SUBJECT, DURABLE, self.take)
 
     async def take(self, message: Msg) -> Again | None:
-        """Forget one user, and want the event again after the first time.
+        """Forget one user, and want the event again after the first time that succeeded.
 
         Raises:
             ValueError: it names no user.
@@ -43,4 +48,14 @@ class EndedAccounts:
         except (DecodeError, UserIdInvalid) as error:
             raise ValueError(SUBJECT) from error
         log.info("ended account deleted", extra={"alerts": deleted})
-        return Again(AGAIN_AFTER_SECONDS) if message.metadata.num_delivered == 1 else None
+        return None if self._is_second((message.metadata.sequence.stream, user_id)) else Again(AGAIN_AFTER_SECONDS)
+
+    def _is_second(self, event: tuple[int, str]) -> bool:
+        """Note that the deletion of an event succeeded, and say whether it had before."""
+        if event in self._deleted_once:
+            del self._deleted_once[event]
+            return True
+        if len(self._deleted_once) >= MOST_REMEMBERED:
+            del self._deleted_once[next(iter(self._deleted_once))]
+        self._deleted_once[event] = None
+        return False

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from alerts.domain.alerts import Freshness
 from alerts.domain.deliveries import (
     HOUR,
+    AddressMailState,
     Channel,
     Contact,
     Delivery,
@@ -20,6 +21,7 @@ from alerts.domain.deliveries import (
     FireId,
     MailPolicy,
     MailTry,
+    OtherMails,
     Outcome,
     not_begun,
 )
@@ -86,31 +88,36 @@ class Deliveries:
         async with self._database.transaction() as connection:
             return await self._claim(connection, fire_id, now)
 
-    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | DeliveryReason:
+    async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | Outcome | None:
         """Count a mail that is about to be sent among those of its address; a repeat is not one more.
 
-        The first time it is decided whether it shows the note: a repeat has the same bytes, also when the address was
-        verified meanwhile.
+        Its lease begins anew. The first time it is decided whether it shows the note: a repeat has the same bytes, also
+        when the address was verified meanwhile.
 
         Returns:
-            The mail as it is to be sent; else why it must not be: the address has had as many within the hour as it
-            gets, whoever's they were, or the account is gone.
+            The mail as it is to be sent. What becomes of it instead: skipped when the address was sent as many within
+            the hour as it gets, whoever's they were, or when the account is gone; waiting when those under way could
+            make it as many. None when it is no longer this try's: another took over, or told it already.
 
         Raises:
             DatabaseUnavailable: it may or may not be counted; the mail must not be sent by this try.
         """
         fire_id = FireId.of(mail.fire)
         async with self._database.transaction() as connection:
-            standing = select(DELIVERIES.c.shows_note).where(_is_mail_of(fire_id)).with_for_update()
+            standing = select(DELIVERIES).where(_is_mail_of(fire_id)).with_for_update()
             row = (await connection.execute(standing)).one_or_none()
             if row is None:
-                return DeliveryReason.ACCOUNT_GONE
-            tried = await _tried_this_hour(connection, fire_id, contact.address_digest, now)
-            if tried >= self._policy.limit_of(contact):
-                return DeliveryReason.TOO_MANY
+                return Outcome.skipped(DeliveryReason.ACCOUNT_GONE)
+            if row.state != DeliveryState.WAITING.value or row.attempts != mail.attempts:
+                return None
+            others = await self._others(connection, fire_id, contact.address_digest, now)
+            instead = self._policy.before_send(mail, contact, others, now=now)
+            if instead is not None:
+                return instead
             await _count(connection, fire_id, contact.address_digest, now)
             shows_note = contact.is_verified if row.shows_note is None else row.shows_note
-            await connection.execute(update(DELIVERIES).where(_is_mail_of(fire_id)).values(shows_note=shows_note))
+            values = {"shows_note": shows_note, "due_at": now + self._policy.lease}
+            await connection.execute(update(DELIVERIES).where(_is_mail_of(fire_id)).values(values))
         return replace(mail, shows_note=shows_note)
 
     async def forget_addresses(self, before: datetime) -> None:
@@ -125,14 +132,21 @@ class Deliveries:
     async def settle(self, mail: MailTry, outcome: Outcome) -> None:
         """Record what became of a try; that a mail was sent counts also when its lease has ended meanwhile.
 
+        To its address's limit it counts also when the account is gone.
+
         Raises:
             DatabaseUnavailable: it may or may not be recorded; recording it again does no harm.
         """
-        which = _is_mail_of(FireId.of(mail.fire)) & (DELIVERIES.c.state == DeliveryState.WAITING.value)
+        fire_id = FireId.of(mail.fire)
+        which = _is_mail_of(fire_id) & (DELIVERIES.c.state == DeliveryState.WAITING.value)
         if outcome.state is not DeliveryState.SENT:
             which &= DELIVERIES.c.attempts == mail.attempts
         async with self._database.transaction() as connection:
-            await connection.execute(update(DELIVERIES).where(which).values(_columns_of(outcome)))
+            settled = await connection.execute(update(DELIVERIES).where(which).values(_columns_of(outcome)))
+            if outcome.sent_at is not None:
+                await _recount(connection, fire_id, state=AddressMailState.SENT.value, tried_at=outcome.sent_at)
+            elif settled.rowcount:
+                await _recount(connection, fire_id, state=AddressMailState.WAITING.value)
 
     async def of_fires(self, fire_ids: Sequence[FireId]) -> Mapping[FireId, Sequence[Delivery]]:
         """Return how fires were told, in the order of `Channel`; those not yet begun are missing.
@@ -169,6 +183,19 @@ class Deliveries:
         ]
         await connection.execute(insert(DELIVERIES), rows)
 
+    async def _others(
+        self, connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime
+    ) -> OtherMails:
+        """Count the other mails to an address, while nobody else does."""
+        await _lock_address(connection, address_digest)
+        columns = ADDRESS_MAILS.c
+        is_trying = (columns.state == AddressMailState.TRYING.value) & (columns.tried_at > now - self._policy.lease)
+        is_sent = (columns.state == AddressMailState.SENT.value) & (columns.tried_at > now - HOUR)
+        counts = select(func.count().filter(is_sent), func.count().filter(is_trying))
+        is_other = (columns.address_digest == address_digest) & ~_is_counted_of(fire_id)
+        sent, under_way = (await connection.execute(counts.select_from(ADDRESS_MAILS).where(is_other))).one()
+        return OtherMails(sent, under_way)
+
     async def _claim(self, connection: AsyncConnection, fire_id: FireId, now: datetime) -> MailTry | None:
         row = (await connection.execute(select(DELIVERIES).where(_is_mail_of(fire_id)).with_for_update())).one_or_none()
         if row is None or row.state != DeliveryState.WAITING.value or row.due_at > now:
@@ -185,24 +212,24 @@ class Deliveries:
         return MailTry(fire_of(receipt), Freshness(receipt.freshness), receipt.user_id, row.attempts + 1)
 
 
-async def _tried_this_hour(connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime) -> int:
-    """Count the other mails to an address, while nobody else does."""
+async def _lock_address(connection: AsyncConnection, address_digest: str) -> None:
+    """Count the mails to an address alone until the transaction ends."""
     if connection.dialect.name == "postgresql":
         # SQLite has one writer at a time anyway.
         key = {"space": ADDRESS_LOCK, "address": int(address_digest[:8], 16) - (1 << 31)}
         await connection.execute(
             text("SELECT pg_advisory_xact_lock(CAST(:space AS integer), CAST(:address AS integer))"), key
         )
-    columns = ADDRESS_MAILS.c
-    is_of_address = (columns.address_digest == address_digest) & (columns.tried_at > now - HOUR)
-    query = select(func.count()).where(is_of_address, ~_is_counted_of(fire_id))
-    return int((await connection.execute(query)).scalar_one())
 
 
 async def _count(connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime) -> None:
-    key = {"alert_id": fire_id.alert_id, "generation": fire_id.generation}
+    key = {"alert_id": fire_id.alert_id, "generation": fire_id.generation, "address_digest": address_digest}
     await connection.execute(delete(ADDRESS_MAILS).where(_is_counted_of(fire_id)))
-    await connection.execute(insert(ADDRESS_MAILS).values(**key, address_digest=address_digest, tried_at=now))
+    await connection.execute(insert(ADDRESS_MAILS).values(**key, state=AddressMailState.TRYING.value, tried_at=now))
+
+
+async def _recount(connection: AsyncConnection, fire_id: FireId, **values: object) -> None:
+    await connection.execute(update(ADDRESS_MAILS).where(_is_counted_of(fire_id)).values(values))
 
 
 def _is_counted_of(fire_id: FireId) -> ColumnElement[bool]:

@@ -163,6 +163,9 @@ ADDRESS_MAILS = Table(
     Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
     Column("generation", Integer, primary_key=True, autoincrement=False),
     Column("address_digest", String(64), nullable=False),
+    # While it waits, it is not counted.
+    Column("state", String(8), nullable=False),
+    # When it was last begun to be sent; once it was sent, when that was.
     Column("tried_at", UtcDateTime, nullable=False),
     Index("address_mails_of_address", "address_digest", "tried_at"),
     Index("address_mails_tried", "tried_at"),

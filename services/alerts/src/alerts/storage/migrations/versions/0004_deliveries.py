@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("alert_id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("address_digest", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(8), nullable=False),
         moment("tried_at", is_required=True),
     )
     op.create_index("address_mails_of_address", "address_mails", ["address_digest", "tried_at"])
