@@ -99,6 +99,12 @@ async def test_text_a_database_refuses_is_not_taken_for_an_outage(postgres: Post
             await connection.execute(text("SELECT :name"), {"name": "a\x00b"})
 
 
+async def test_sessions_bear_the_name_of_their_application(postgres: PostgresServer) -> None:
+    url = postgres.create_database()
+    async with Database.open(url, application_name="replica-7") as database, database.reading() as connection:
+        assert (await connection.execute(text("SHOW application_name"))).scalar_one() == "replica-7"
+
+
 async def test_moments_come_back_in_utc(database_url: str) -> None:
     moments = Table("moments", MetaData(), Column("at", UtcDateTime, primary_key=True))
     kolkata = timezone(timedelta(hours=5, minutes=30))

@@ -74,9 +74,14 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str) -> AsyncIterator["Database"]:
-        """Open the database at an SQLAlchemy address, making an SQLite file's folder; close it on leaving."""
-        database = cls(_create_engine(url))
+    async def open(cls, url: str, *, application_name: str = "") -> AsyncIterator["Database"]:
+        """Open the database at an SQLAlchemy address, making an SQLite file's folder; close it on leaving.
+
+        Args:
+            url: the address.
+            application_name: what PostgreSQL calls each of its sessions, up to 63 ASCII characters.
+        """
+        database = cls(_create_engine(url, application_name))
         try:
             yield database
         finally:
@@ -144,7 +149,7 @@ def _is_outage(error: exc.DBAPIError) -> bool:
     return state is None or state[:2] in OUTAGE_SQLSTATES
 
 
-def _create_engine(address: str) -> AsyncEngine:
+def _create_engine(address: str, application_name: str) -> AsyncEngine:
     url = make_url(address)
     if url.get_backend_name() == "sqlite":
         return _create_sqlite_engine(address, url.database)
@@ -161,6 +166,7 @@ def _create_engine(address: str) -> AsyncEngine:
                 "statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1000),
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_SECONDS * 1000),
                 "timezone": "UTC",
+                "application_name": application_name,
             },
         },
         hide_parameters=True,

@@ -87,11 +87,12 @@ async def build(settings: Settings) -> AsyncIterator[None]:
     health = Health()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        database = await enter(Database.open(settings.database_url))
+        holder = _holder()
+        database = await enter(Database.open(settings.database_url, application_name=holder))
         await ensure_schema(database, "alerts", migrate=settings.alerts_migrate_on_start)
         bus = await enter(Bus.open(settings, name="alerts", streams=[EVENTS, TICKS]))
         relay = await enter(OutboxRelay(database, OUTBOX, bus).running())
-        evaluation = await enter(_evaluating(database, bus, relay, clock))
+        evaluation = await enter(_evaluating(database, bus, relay, leases=Leases(database, holder), clock=clock))
         desk = await enter(_desk(settings, database, evaluation, clock))
         await enter(running(EndedAccounts(desk.forget_user).reader(bus).run()))
         deliveries = Deliveries(database, _mail_policy(settings), sender=settings.mail_from)
@@ -125,7 +126,9 @@ def _service(database: Database, desk: AlertDesk, evaluation: _Evaluation, histo
 
 
 @asynccontextmanager
-async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: Clock) -> AsyncIterator[_Evaluation]:
+async def _evaluating(
+    database: Database, bus: Bus, relay: OutboxRelay, *, leases: Leases, clock: Clock
+) -> AsyncIterator[_Evaluation]:
     """Evaluate ticks until the block is left; then commit what they fired and save how far that was."""
     watches = Watches()
     alerts, saved = Alerts(database), SavedProgress(database)
@@ -136,7 +139,7 @@ async def _evaluating(database: Database, bus: Bus, relay: OutboxRelay, clock: C
     changes = Changes(bus, watches)
     keeper = ShardKeeper(
         watches,
-        Leases(database, _holder()),
+        leases,
         ShardLoader(alerts, saved, clock),
         firing=firing,
         progress=progress,

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress, TakenUp
@@ -17,11 +20,12 @@ from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import SHARDS, shard_of
 from alerts.domain.watch import Candidate
 from alerts.messages import fired_event
+from alerts.storage import leases as leases_module
 from alerts.storage.alerts import Alerts
 from alerts.storage.fires import Fires
 from alerts.storage.leases import Leases, held_of
 from alerts.storage.progress import SavedProgress
-from alerts.storage.tables import FIRES, NOT_EVALUATED, REPLICAS, SHARD_LEASES
+from alerts.storage.tables import ALERTS, FIRES, NOT_EVALUATED, REPLICAS, SHARD_LEASES
 from chassis.database import Database, ensure_schema
 from chassis.errors import DatabaseUnavailable
 
@@ -125,16 +129,77 @@ async def test_a_write_that_a_lost_replica_was_stopped_in_is_ended(database_url:
     held = (await first.renew()).held
     await run_out(database, "first")
     stopped = [lease for lease in held if lease.shard in (3, 4)]
-
-    async def write() -> None:
-        async with Database.open(database_url) as other, other.transaction() as connection:
-            assert len(await held_of(connection, stopped)) == 2
-            await connection.execute(update(SHARD_LEASES).where(SHARD_LEASES.c.shard == 4).values(holder="nobody"))
-            assert shards_of(await second.renew()) == list(range(SHARDS))
-
-    with pytest.raises(DatabaseUnavailable):
-        await write()
+    async with stopped_in(database_url, "first") as connection:
+        assert len(await held_of(connection, stopped)) == 2
+        await connection.execute(update(SHARD_LEASES).where(SHARD_LEASES.c.shard == 4).values(holder="nobody"))
+        assert shards_of(await second.renew()) == list(range(SHARDS))
     assert shards_of(await second.renew()) == list(range(SHARDS))
+
+
+@asynccontextmanager
+async def stopped_in(url: str, holder: str) -> AsyncIterator[AsyncConnection]:
+    """Open a transaction of a replica that is stopped in it, and that is ended before this is left."""
+    async with Database.open(url, application_name=holder) as other, other.engine.connect() as connection:
+        yield connection
+        with pytest.raises(DBAPIError):
+            await connection.execute(select(1))
+
+
+async def never_ends(connection: AsyncConnection) -> None:
+    """Let no timeout end a transaction, as none does behind half of the messages of a statement."""
+    await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
+async def test_a_replica_that_was_stopped_while_it_shares_out_is_ended_when_its_life_has_run_out(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    monkeypatch.setattr(leases_module, "ROUND_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(leases_module, "ROUND_SECONDS", 0.0)
+    first, second = Leases(database, "first"), Leases(database, "second")
+    await first.renew()
+    async with stopped_in(database_url, "first") as connection:
+        await leases_module._take_turns(connection)
+        await never_ends(connection)
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable):
+                await second.renew()
+        await run_out(database, "first")
+        assert shards_of(await second.renew()) == list(range(SHARDS))
+
+
+async def test_a_replica_that_was_stopped_in_its_first_round_is_ended_when_that_takes_too_long(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    monkeypatch.setattr(leases_module, "ROUND_WAIT_SECONDS", 0.1)
+    second = Leases(database, "second")
+    async with stopped_in(database_url, "first") as connection:
+        await leases_module._take_turns(connection)
+        await never_ends(connection)
+        with pytest.raises(DatabaseUnavailable):
+            await second.renew()
+        monkeypatch.setattr(leases_module, "ROUND_SECONDS", 0.0)
+        assert shards_of(await second.renew()) == list(range(SHARDS))
+
+
+async def test_whatever_a_lost_replica_had_locked_is_free_when_it_is_not_heard_of(
+    database_url: str, database: Database
+) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    await Leases(database, "first").renew()
+    await Alerts(database).save(ALERT, replaces=None, lease=Lease(SHARD, 1))
+    async with stopped_in(database_url, "first") as connection:
+        await connection.execute(select(ALERTS).with_for_update())
+        await never_ends(connection)
+        await run_out(database, "first")
+        share = await Leases(database, "second").renew()
+        lease = next(lease for lease in share.held if lease.shard == SHARD)
+        fired = await Fires(database, fired_event).fire([make_candidate(lease)], committed_at=START)
+        assert [alert.id for alert in fired] == [1]
 
 
 async def test_what_somebody_living_writes_is_waited_for(database_url: str, database: Database) -> None:

@@ -1,9 +1,13 @@
 """Leases on the shards in the database: who holds which, who lives, and the check that every write of a holder makes.
 
 A shard's row changes only when it changes hands; that a holder lives is one row of its own. So those who write under a
-lease lock a row that nobody else touches; whoever takes the shard from a lost holder ends them.
+lease lock a row that nobody else touches.
+
+A replica can be stopped in any statement, and PostgreSQL's own timeouts do not end a session that has sent half of the
+messages of one. So the sessions of a replica bear its name, and the others end them when it is not heard of any more.
 """
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,13 +19,17 @@ from alerts.domain.leases import LEASE_SECONDS, Lease, Share, Tenancy, share_of,
 from alerts.domain.ticks import SHARDS
 from alerts.storage.tables import REPLICAS, SHARD_LEASES
 from chassis.database import Database
+from chassis.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
 ROUND_LOCK = 7_201_984  # an arbitrary number, the same in every replica
 ROUND_IDLE_MILLISECONDS = 2_000
+ROUND_WAIT_SECONDS = 1.0
+ROUND_POLL_SECONDS = 0.02
+# A round that lasts longer, the waiting for it included, is ended when its replica is not heard of any more.
+ROUND_SECONDS = 3.0
 END_MILLISECONDS = 1_000
-IS_LOCAL = True  # until the end of the transaction
 
 _CHANGE_HANDS = (
     update(SHARD_LEASES)
@@ -29,12 +37,29 @@ _CHANGE_HANDS = (
     .values(holder=bindparam("next_holder"), fence=SHARD_LEASES.c.fence + 1)
 )
 
+# A replica in its first round has no row yet that others see.
+_END_ROUND = text("""
+    SELECT pg_terminate_backend(activity.pid, :patience)
+    FROM pg_locks AS lock
+    JOIN pg_stat_activity AS activity ON activity.pid = lock.pid
+    WHERE lock.locktype = 'advisory' AND lock.granted
+        AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND lock.classid = 0 AND lock.objid = :key AND lock.objsubid = 1
+        AND activity.xact_start < clock_timestamp() - make_interval(secs => :seconds)
+        AND NOT EXISTS (
+            SELECT FROM replicas WHERE holder = activity.application_name AND expires_at >= clock_timestamp()
+        )
+""")
+
 
 class Leases:
     """Keeps one replica's leases in a database, on the database's clock."""
 
     def __init__(self, database: Database, holder: str) -> None:
-        """Hold shards as `holder`, a name of up to 63 ASCII characters that no other replica has or had."""
+        """Hold shards as `holder`, a name of up to 63 ASCII characters that no other replica has or had.
+
+        It is the application's name of all of the replica's sessions, by which others find and end them.
+        """
         self._database = database
         self._holder = holder
 
@@ -94,9 +119,11 @@ class Leases:
         prolonged = await connection.execute(update(REPLICAS).where(is_ours).values(row))
         if not prolonged.rowcount:
             await connection.execute(insert(REPLICAS).values(row))
-        buried = await connection.execute(delete(REPLICAS).where(REPLICAS.c.expires_at < now))
-        if buried.rowcount:
-            log.warning("replicas not heard of", extra={"replicas": buried.rowcount})
+        has_run_out = REPLICAS.c.expires_at < now
+        buried = (await connection.execute(delete(REPLICAS).where(has_run_out).returning(REPLICAS.c.holder))).scalars()
+        if lost := sorted(buried):
+            log.warning("replicas not heard of", extra={"replicas": len(lost)})
+            await _end_sessions(connection, lost)
         return set((await connection.execute(select(REPLICAS.c.holder))).scalars())
 
     async def _take(
@@ -106,7 +133,7 @@ class Leases:
         free = await _lock(connection, wanted)
         stuck = {holder for shard in wanted - free if (holder := holders[shard]) is not None}
         if stuck:
-            await _end_writes(connection, stuck)
+            await _end_sessions(connection, stuck)
             free |= await _lock(connection, wanted - free)
         taken = [turn for turn in turns if turn.shard in free]
         await _change_hands(connection, [Lease(turn.shard, turn.fence - 1) for turn in taken], holder=self._holder)
@@ -121,15 +148,17 @@ async def _lock(connection: AsyncConnection, shards: Collection[int]) -> set[int
     return set(rows.scalars())
 
 
-async def _end_writes(connection: AsyncConnection, holders: Collection[str]) -> None:
-    """End what lost holders are writing under their leases: they were stopped half-way, or their machines are gone.
-
-    PostgreSQL's own timeouts do not end a session that has sent half of the messages of a statement.
-    """
-    log.warning("writes of lost replicas ended", extra={"replicas": len(holders)})
+async def _end_sessions(connection: AsyncConnection, holders: Collection[str]) -> None:
+    """End what lost holders are doing: they were stopped half-way, or their machines are gone."""
+    if connection.dialect.name == "sqlite":
+        return
     activity = table("pg_stat_activity", column("pid"), column("application_name"))
     is_theirs = activity.c.application_name.in_(sorted(holders))
-    await connection.execute(select(func.pg_terminate_backend(activity.c.pid, END_MILLISECONDS)).where(is_theirs))
+    ended = await connection.execute(
+        select(func.pg_terminate_backend(activity.c.pid, END_MILLISECONDS)).where(is_theirs)
+    )
+    if sessions := len(ended.all()):
+        log.warning("sessions of lost replicas ended", extra={"sessions": sessions})
 
 
 async def held_of(connection: AsyncConnection, leases: Iterable[Lease]) -> frozenset[Lease]:
@@ -142,9 +171,6 @@ async def held_of(connection: AsyncConnection, leases: Iterable[Lease]) -> froze
     query = select(columns.shard, columns.fence).where(
         tuple_(columns.shard, columns.fence).in_(asked), columns.holder.is_not(None)
     )
-    if connection.dialect.name == "postgresql":
-        # Whoever takes over from a holder that is stopped in this transaction finds and ends it by this name.
-        query = query.add_columns(func.set_config("application_name", columns.holder, IS_LOCAL))
     rows = await connection.execute(query.order_by(columns.shard).with_for_update(read=True))
     return frozenset(Lease(row.shard, row.fence) for row in rows)
 
@@ -170,11 +196,36 @@ async def now_of(connection: AsyncConnection) -> datetime:
 
 
 async def _take_turns(connection: AsyncConnection) -> None:
-    """Let one replica at a time share out; one that is stopped in the middle is in nobody's way for long."""
-    if connection.dialect.name == "postgresql":
-        idle = text(f"SET LOCAL idle_in_transaction_session_timeout = {ROUND_IDLE_MILLISECONDS}")
-        await connection.execute(idle)
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ROUND_LOCK})
+    """Let one replica at a time share out; one that is stopped in the middle is ended when its life has run out.
+
+    Raises:
+        DatabaseUnavailable: others took too long.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    idle = text(f"SET LOCAL idle_in_transaction_session_timeout = {ROUND_IDLE_MILLISECONDS}")
+    await connection.execute(idle)
+    for _ in range(round(ROUND_WAIT_SECONDS / ROUND_POLL_SECONDS)):
+        if await _has_turn(connection):
+            return
+        await asyncio.sleep(ROUND_POLL_SECONDS)
+    if await _end_round(connection) and await _has_turn(connection):
+        return
+    raise DatabaseUnavailable
+
+
+async def _has_turn(connection: AsyncConnection) -> bool:
+    query = text("SELECT pg_try_advisory_xact_lock(:key)")
+    return bool((await connection.execute(query, {"key": ROUND_LOCK})).scalar_one())
+
+
+async def _end_round(connection: AsyncConnection) -> bool:
+    """End the session of a lost replica that has the turn; return whether there was one."""
+    patience = {"key": ROUND_LOCK, "seconds": ROUND_SECONDS, "patience": END_MILLISECONDS}
+    ended = (await connection.execute(_END_ROUND, patience)).all()
+    if ended:
+        log.warning("round of a lost replica ended")
+    return bool(ended)
 
 
 async def _tenancies(connection: AsyncConnection) -> Sequence[Tenancy]:
