@@ -54,6 +54,11 @@ async def run_out(database: Database, holder: str) -> None:
         await connection.execute(update(REPLICAS).where(REPLICAS.c.holder == holder).values(expires_at=past))
 
 
+async def holders(database: Database) -> set[str | None]:
+    async with database.reading() as connection:
+        return set((await connection.execute(select(SHARD_LEASES.c.holder))).scalars())
+
+
 def shards_of(share: Share) -> list[int]:
     return sorted(lease.shard for lease in share.held)
 
@@ -88,6 +93,25 @@ async def test_a_replica_that_was_away_and_that_nobody_replaced_goes_on(database
     before = await first.renew()
     await run_out(database, "first")
     assert await first.renew() == before
+
+
+async def test_behind_an_outage_of_the_database_those_that_live_keep_what_they_hold(database: Database) -> None:
+    first, second, third = (Leases(database, name) for name in ("first", "second", "third"))
+    await first.renew()
+    await second.renew()
+    await first.release((await first.renew()).surplus)
+    held = (await second.renew()).held
+    for name in ("first", "second"):
+        await run_out(database, name)
+    for replica in (first, third, first):
+        await replica.renew()
+    assert shards_of(await first.renew()) == list(range(8))
+    assert (await second.renew()).held == held
+    # One that did not come back is missed as long as any other.
+    await run_out(database, "second")
+    await first.renew()
+    await third.renew()
+    assert await holders(database) == {"first", "third"}
 
 
 async def test_a_replica_that_leaves_leaves_nothing_behind(database: Database) -> None:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import bindparam, column, delete, func, insert, select, table, text, tuple_, update
+from sqlalchemy import bindparam, column, delete, func, insert, select, table, text, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.leases import LEASE_SECONDS, Lease, Share, Tenancy, share_of, vacancies
@@ -112,18 +112,21 @@ class Leases:
             await connection.execute(delete(REPLICAS).where(REPLICAS.c.holder == self._holder))
 
     async def _show_life(self, connection: AsyncConnection) -> Collection[str]:
-        """Prolong this replica's life, bury those that have run out, and return the living."""
+        """Prolong this replica's life, bury those that have run out, and return the living.
+
+        A replica whose own life has run out, and which nobody has buried, finds that no round was had meanwhile: the
+        database was away. Nobody could say that they live, so all get as long as itself to do so.
+        """
         now = await now_of(connection)
-        row = {"holder": self._holder, "expires_at": now + timedelta(seconds=LEASE_SECONDS)}
+        expires_at = now + timedelta(seconds=LEASE_SECONDS)
         is_ours = REPLICAS.c.holder == self._holder
-        prolonged = await connection.execute(update(REPLICAS).where(is_ours).values(row))
-        if not prolonged.rowcount:
-            await connection.execute(insert(REPLICAS).values(row))
-        has_run_out = REPLICAS.c.expires_at < now
-        buried = (await connection.execute(delete(REPLICAS).where(has_run_out).returning(REPLICAS.c.holder))).scalars()
-        if lost := sorted(buried):
-            log.warning("replicas not heard of", extra={"replicas": len(lost)})
-            await _end_sessions(connection, lost)
+        known_until = (await connection.execute(select(REPLICAS.c.expires_at).where(is_ours))).scalar_one_or_none()
+        if known_until is None:
+            await connection.execute(insert(REPLICAS).values(holder=self._holder, expires_at=expires_at))
+        else:
+            whose = is_ours if known_until >= now else true()
+            await connection.execute(update(REPLICAS).where(whose).values(expires_at=expires_at))
+        await _bury(connection, now)
         return set((await connection.execute(select(REPLICAS.c.holder))).scalars())
 
     async def _take(
@@ -138,6 +141,13 @@ class Leases:
         taken = [turn for turn in turns if turn.shard in free]
         await _change_hands(connection, [Lease(turn.shard, turn.fence - 1) for turn in taken], holder=self._holder)
         return {turn.shard: Tenancy(turn.shard, self._holder, turn.fence) for turn in taken}
+
+
+async def _bury(connection: AsyncConnection, now: datetime) -> None:
+    buried = await connection.execute(delete(REPLICAS).where(REPLICAS.c.expires_at < now).returning(REPLICAS.c.holder))
+    if lost := sorted(buried.scalars()):
+        log.warning("replicas not heard of", extra={"replicas": len(lost)})
+        await _end_sessions(connection, lost)
 
 
 async def _lock(connection: AsyncConnection, shards: Collection[int]) -> set[int]:
