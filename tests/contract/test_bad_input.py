@@ -363,7 +363,8 @@ async def test_a_hostile_user_id_is_4xx(client: httpx.AsyncClient, account: Acco
     for path in ("/api/auth/user/", "/api/alerts/"):
         answer = await client.get(path + user_id, headers=account.bearer)
 
-        assert answer.status_code in {400, 403, 404}
+        # A slash in it makes another path.
+        assert answer.status_code in {400, 403, 404, 405}
         read_error(answer, answer.status_code)
 
 

@@ -138,12 +138,16 @@ def test_migrate_makes_the_schema_and_ends(environment: dict[str, str], tmp_path
 def test_grant_admin_names_who_became_one(environment: dict[str, str], tmp_path: Path) -> None:
     with running(environment, tmp_path / "auth.log") as (_, channel):
         user = register(channel, "asha@example.com").user
-        refused = errand(environment, "grant-admin", "Asha@Example.com")
-        done = errand(environment, "grant-admin", "Asha@Example.com", "--unverified")
+        strict = {**environment, "MAIL_VERIFIED_ONLY": "1"}
+        refused = errand(strict, "grant-admin", "Asha@Example.com")
+        assured = errand(strict, "grant-admin", "Asha@Example.com", "--unverified")
+        done = errand(environment, "grant-admin", "Asha@Example.com")
+    assert assured.returncode == 0
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "has not verified it" in refused.stderr
     assert done.returncode == 0
     assert done.stdout.startswith(f"asha@example.com (user {user.id}) is an administrator")
+    assert "nobody has verified the address" in done.stdout
 
 
 def test_grant_admin_says_what_is_wrong(environment: dict[str, str]) -> None:
