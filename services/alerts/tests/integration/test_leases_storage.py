@@ -1,7 +1,7 @@
 """Leases on both databases: who gets what, and that a holder that lost a shard writes nothing of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -241,6 +241,47 @@ async def test_what_somebody_living_writes_is_waited_for(database_url: str, data
             assert shards_of(await second.renew()) == []
         await releasing
     assert shards_of(await second.renew()) == list(range(8, SHARDS))
+
+
+async def test_a_shard_that_changes_hands_while_it_is_shared_out_is_not_taken_for_ours(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite nothing is written meanwhile."""
+    if database.engine.dialect.name == "sqlite":
+        return
+    await Leases(database, "first").renew()
+    await run_out(database, "first")
+    lock = leases_module._lock
+
+    async def lock_late(connection: AsyncConnection, turns: Collection[Lease]) -> set[Lease]:
+        monkeypatch.setattr(leases_module, "_lock", lock)
+        async with Database.open(database_url) as other, other.transaction() as writing:
+            columns = SHARD_LEASES.c
+            await writing.execute(update(SHARD_LEASES).where(columns.shard == 3).values(fence=columns.fence + 1))
+        return await lock(connection, turns)
+
+    monkeypatch.setattr(leases_module, "_lock", lock_late)
+    share = await Leases(database, "second").renew()
+    assert shards_of(share) == [shard for shard in range(SHARDS) if shard != 3]
+    async with database.transaction() as connection:
+        assert await held_of(connection, share.held) == share.held
+
+
+async def test_shards_are_given_back_while_nobody_shares_out(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.engine.dialect.name == "sqlite":
+        return
+    monkeypatch.setattr(leases_module, "ROUND_WAIT_SECONDS", 0.1)
+    first = Leases(database, "first")
+    held = (await first.renew()).held
+    async with Database.open(database_url) as other, other.transaction() as connection:
+        await leases_module._take_turns(connection)
+        with pytest.raises(DatabaseUnavailable):
+            await first.release(held)
+    await first.release(held)
+    async with database.transaction() as connection:
+        assert await held_of(connection, held) == frozenset()
 
 
 def make_candidate(lease: Lease) -> Candidate:

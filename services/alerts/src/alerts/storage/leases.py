@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, column, delete, func, insert, select, table, text, true, tuple_, update
+from sqlalchemy import Select, bindparam, column, delete, func, insert, select, table, text, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.domain.leases import LEASE_SECONDS, Lease, Share, Tenancy, share_of, vacancies
@@ -97,6 +98,9 @@ class Leases:
             DatabaseUnavailable: they may have been given back or not.
         """
         async with self._database.transaction() as connection:
+            # What is being written under them is waited for before the turn, so that it keeps nobody from renewing.
+            await connection.execute(_which(lease.shard for lease in leases).with_for_update())
+            await _take_turns(connection)
             await _change_hands(connection, leases, holder=None)
 
     async def leave(self) -> None:
@@ -132,13 +136,12 @@ class Leases:
     async def _take(
         self, connection: AsyncConnection, turns: Sequence[Lease], holders: Mapping[int, str | None]
     ) -> dict[int, Tenancy]:
-        wanted = {turn.shard for turn in turns}
-        free = await _lock(connection, wanted)
-        stuck = {holder for shard in wanted - free if (holder := holders[shard]) is not None}
+        free = await _lock(connection, turns)
+        stuck = {holder for turn in turns if turn not in free and (holder := holders[turn.shard]) is not None}
         if stuck:
             await _end_sessions(connection, stuck)
-            free |= await _lock(connection, wanted - free)
-        taken = [turn for turn in turns if turn.shard in free]
+            free |= await _lock(connection, [turn for turn in turns if turn not in free])
+        taken = [turn for turn in turns if turn in free]
         await _change_hands(connection, [Lease(turn.shard, turn.fence - 1) for turn in taken], holder=self._holder)
         return {turn.shard: Tenancy(turn.shard, self._holder, turn.fence) for turn in taken}
 
@@ -150,12 +153,16 @@ async def _bury(connection: AsyncConnection, now: datetime) -> None:
         await _end_sessions(connection, lost)
 
 
-async def _lock(connection: AsyncConnection, shards: Collection[int]) -> set[int]:
-    """Lock those of the shards under which nothing is being written."""
+def _which(shards: Iterable[int]) -> Select[Any]:
+    """Select shards' rows, in the one order in which they are locked."""
     columns = SHARD_LEASES.c
-    query = select(columns.shard).where(columns.shard.in_(sorted(shards)))
-    rows = await connection.execute(query.order_by(columns.shard).with_for_update(skip_locked=True))
-    return set(rows.scalars())
+    return select(columns.shard, columns.fence).where(columns.shard.in_(sorted(shards))).order_by(columns.shard)
+
+
+async def _lock(connection: AsyncConnection, turns: Collection[Lease]) -> set[Lease]:
+    """Lock the shards of those turns that are still the next, and under which nothing is being written."""
+    rows = await connection.execute(_which(turn.shard for turn in turns).with_for_update(skip_locked=True))
+    return {Lease(row.shard, row.fence + 1) for row in rows}.intersection(turns)
 
 
 async def _end_sessions(connection: AsyncConnection, holders: Collection[str]) -> None:
