@@ -155,6 +155,25 @@ async def test_what_is_had_at_the_start_is_loaded_before_anything_else(
     assert (vars(record)["shards"], vars(record)["alerts"]) == (f"3,{TCS}", 1)
 
 
+async def test_leases_are_renewed_while_what_is_had_at_the_start_is_loaded(bench: Bench) -> None:
+    loading, loaded = asyncio.Event(), asyncio.Event()
+
+    async def load_slowly() -> None:
+        loading.set()
+        await loaded.wait()
+
+    bench.give(3)
+    bench.database.while_loading = load_slowly
+    beginning = asyncio.create_task(bench.keeper.begin())
+    await loading.wait()
+    for _ in range(3):
+        await bench.clock.advance(RENEW_EVERY_SECONDS)
+    assert bench.database.steps == ["begin", *["renew"] * 4]
+    loaded.set()
+    await beginning
+    assert bench.held == [Lease(3, 1)]
+
+
 async def test_what_is_given_up_is_committed_and_saved_before_others_can_have_it(bench: Bench) -> None:
     bench.give(TCS, 3)
     await bench.keeper.begin()

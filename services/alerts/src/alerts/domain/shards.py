@@ -12,6 +12,7 @@ from alerts.domain.watch import Watch
 from alerts.domain.watches import Watches
 from chassis.clock import Clock
 from chassis.errors import DatabaseUnavailable
+from chassis.tasks import running
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +88,15 @@ class ShardKeeper:
         self._has_left = False
 
     async def begin(self) -> None:
-        """Take what can be had, and load it.
+        """Take what can be had, and load it, however long that takes.
 
         Raises:
             DatabaseUnavailable: it may be held, but is not evaluated.
         """
         await self._leases.begin()
         await self.renew()
-        await self.settle()
+        async with running(self.run()):
+            await self.settle()
 
     async def renew(self) -> None:
         """Say that this replica lives, see what is its share, and stop evaluating what is not any more.
