@@ -150,7 +150,7 @@ async def test_what_is_had_at_the_start_is_loaded_before_anything_else(
     with caplog.at_level(logging.INFO):
         await bench.keeper.begin()
     assert bench.held == [Lease(3, 1), Lease(TCS, 1)]
-    assert bench.followed == [[3, TCS]]
+    assert bench.followed == [[3], [TCS]]
     (record,) = [record for record in caplog.records if record.message == "shards taken"]
     assert (vars(record)["shards"], vars(record)["alerts"]) == (f"3,{TCS}", 1)
 
@@ -280,6 +280,20 @@ async def test_a_shard_that_is_ours_again_is_loaded_anew(bench: Bench) -> None:
     assert bench.held == []
     await bench.keeper.settle()
     assert bench.held == [Lease(3, 3)]
+
+
+async def test_a_shard_is_evaluated_before_the_next_is_loaded(bench: Bench) -> None:
+    async def fail_later() -> None:
+        bench.database.failures = [DatabaseUnavailable()]
+
+    bench.give(3, TCS)
+    bench.database.while_loading = fail_later
+    with pytest.raises(DatabaseUnavailable):
+        await bench.keeper.begin()
+    assert bench.held == [Lease(3, 1)]
+    bench.database.while_loading = None
+    await bench.keeper.settle()
+    assert bench.held == [Lease(3, 1), Lease(TCS, 1)]
 
 
 async def test_what_is_lost_while_it_is_loaded_is_not_evaluated(bench: Bench) -> None:

@@ -175,12 +175,22 @@ class ShardKeeper:
         return self._share.held.difference(evaluated, self._share.surplus, self._dropped)
 
     async def _take(self, leases: Collection[Lease]) -> None:
-        loaded = await self._loader.load(leases)
+        """Load shards, and evaluate each as soon as it is loaded."""
+        taken: list[Watch] = []
+        try:
+            for lease in sorted(leases):
+                taken += await self._take_one(lease)
+        finally:
+            if taken:
+                alerts = sum(watch.watched for watch in taken)
+                log.info("shards taken", extra={"shards": _written(watch.lease for watch in taken), "alerts": alerts})
+
+    async def _take_one(self, lease: Lease) -> Sequence[Watch]:
+        loaded = await self._loader.load([lease])
         # What was lost while it was loaded is somebody else's.
         watches = [watch for watch in loaded if watch.lease in self._share.held]
         self._follow(watches)
-        alerts = sum(watch.watched for watch in watches)
-        log.info("shards taken", extra={"shards": _written(watch.lease for watch in watches), "alerts": alerts})
+        return watches
 
     async def _give_up(self, leases: Sequence[Lease]) -> None:
         """Stop evaluating shards, save all that came of it, and only then let others have them.
