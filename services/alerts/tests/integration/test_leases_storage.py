@@ -183,13 +183,15 @@ async def test_a_replica_that_was_stopped_while_it_shares_out_is_ended_when_its_
     monkeypatch.setattr(leases_module, "ROUND_SECONDS", 0.0)
     first, second = Leases(database, "first"), Leases(database, "second")
     await first.renew()
+    await second.renew()
     async with stopped_in(database_url, "first") as connection:
         await leases_module._take_turns(connection)
         await never_ends(connection)
         for _ in range(2):
             with pytest.raises(DatabaseUnavailable):
                 await second.renew()
-        await run_out(database, "first")
+        for name in ("first", "second"):
+            await run_out(database, name)
         assert shards_of(await second.renew()) == list(range(SHARDS))
 
 

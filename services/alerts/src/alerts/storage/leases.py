@@ -40,12 +40,13 @@ _CHANGE_HANDS = (
 
 # A replica in its first round has no row yet that others see.
 _END_ROUND = text("""
-    SELECT pg_terminate_backend(activity.pid, :patience)
+    SELECT activity.application_name, pg_terminate_backend(activity.pid, :patience)
     FROM pg_locks AS lock
     JOIN pg_stat_activity AS activity ON activity.pid = lock.pid
     WHERE lock.locktype = 'advisory' AND lock.granted
         AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND lock.classid = 0 AND lock.objid = :key AND lock.objsubid = 1
+        AND activity.application_name <> ''
         AND activity.xact_start < clock_timestamp() - make_interval(secs => :seconds)
         AND NOT EXISTS (
             SELECT FROM replicas WHERE holder = activity.application_name AND expires_at >= clock_timestamp()
@@ -226,9 +227,12 @@ async def _take_turns(connection: AsyncConnection) -> None:
         if await _has_turn(connection):
             return
         await asyncio.sleep(ROUND_POLL_SECONDS)
-    if await _end_round(connection) and await _has_turn(connection):
-        return
-    raise DatabaseUnavailable
+    lost = await _end_round(connection)
+    if not lost or not await _has_turn(connection):
+        raise DatabaseUnavailable
+    # Buried here: it kept the others from saying that they live, so that theirs may have run out as well.
+    await connection.execute(delete(REPLICAS).where(REPLICAS.c.holder.in_(lost)))
+    await _end_sessions(connection, lost)
 
 
 async def _has_turn(connection: AsyncConnection) -> bool:
@@ -236,13 +240,13 @@ async def _has_turn(connection: AsyncConnection) -> bool:
     return bool((await connection.execute(query, {"key": ROUND_LOCK})).scalar_one())
 
 
-async def _end_round(connection: AsyncConnection) -> bool:
-    """End the session of a lost replica that has the turn; return whether there was one."""
+async def _end_round(connection: AsyncConnection) -> Sequence[str]:
+    """End the session of a lost replica that has the turn; return its name, if there was one."""
     patience = {"key": ROUND_LOCK, "seconds": ROUND_SECONDS, "patience": END_MILLISECONDS}
-    ended = (await connection.execute(_END_ROUND, patience)).all()
-    if ended:
-        log.warning("round of a lost replica ended")
-    return bool(ended)
+    lost = [row.application_name for row in await connection.execute(_END_ROUND, patience)]
+    if lost:
+        log.warning("round of a lost replica ended", extra={"replicas": len(lost)})
+    return lost
 
 
 async def _tenancies(connection: AsyncConnection) -> Sequence[Tenancy]:
