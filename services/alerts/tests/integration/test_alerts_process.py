@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from sqlalchemy import Row, select
 
 from alerts.app import build
+from alerts.domain.continuity import CLOCKS_APART
 from alerts.domain.ticks import shard_of
 from alerts.settings import Settings
 from alerts.storage.tables import FIRES, NOT_EVALUATED
@@ -293,7 +294,7 @@ async def test_an_alert_set_while_nats_is_away_is_armed_when_it_is_back(caller: 
         alert = await caller.set("150")
         nats.start()
         (interval,) = await caller.intervals()
-        assert interval[:2] == ("not_armed", alert.created_at.ToDatetime(tzinfo=UTC))
+        assert interval[:2] == ("not_armed", alert.created_at.ToDatetime(tzinfo=UTC) - CLOCKS_APART)
         await caller.publish(149.0)
         await caller.fired(alert)
 

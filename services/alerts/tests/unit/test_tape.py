@@ -151,3 +151,24 @@ def test_what_it_says_is_nearest_is_so_and_the_newest_armings_are_always_known(
             closest = tape.closest("NSE:TCS", alert_type, Position(1, arming))
             assert closest.is_known or index >= MAX_RANGES - 2
             assert not closest.is_known or price_of(closest) == nearest(prices[arming:])
+
+
+def test_a_tick_in_front_of_every_arming_belongs_to_no_range() -> None:
+    tape = Tape()
+    tape.begin("NSE:TCS", Position(1, 5))
+
+    tape.record(make_batch(3, 100.0))
+
+    assert tape.closest("NSE:TCS", BUY, Position(1, 5)) == Closest(None, is_known=True)
+    assert tape.last_at("NSE:TCS") == START + timedelta(seconds=3)
+
+
+def test_rewinding_forgets_what_came_behind(tape: Tape) -> None:
+    tape.begin("NSE:INFY", NOWHERE)
+    tape.record(make_batch(1, 50.0, instruments=["NSE:INFY"]))
+    tape.record(make_batch(2, 100.0))
+
+    tape.rewind(Position(1, 1))
+
+    assert tape.last_at("NSE:TCS") is None
+    assert tape.last_at("NSE:INFY") is not None
