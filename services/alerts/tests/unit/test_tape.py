@@ -172,3 +172,14 @@ def test_rewinding_forgets_what_came_behind(tape: Tape) -> None:
 
     assert tape.last_at("NSE:TCS") is None
     assert tape.last_at("NSE:INFY") is not None
+
+
+def test_ranges_that_saw_no_tick_run_together_like_others(tape: Tape) -> None:
+    tape.record(make_batch(1, 100.0))
+    for sequence in range(2, MAX_RANGES + 4):
+        tape.begin("NSE:TCS", Position(1, sequence))
+
+    tape.record(make_batch(MAX_RANGES + 9, 90.0))
+
+    assert price_of(tape.closest("NSE:TCS", BUY, Position(1, MAX_RANGES + 3))) == 90.0
+    assert price_of(tape.closest("NSE:TCS", SELL, NOWHERE)) == 100.0
