@@ -22,6 +22,7 @@ UNLIMITED = {
     "GATEWAY_LIMIT_RECOVERY": "1000000/minute",
     "GATEWAY_LIMIT_MAIL": "1000000/minute",
     "AUTH_REGISTRATION_LIMIT": "1000000/hour",
+    "AUTH_RECOVERY_LIMIT": "1000000/hour",
     "AUTH_LOGIN_LIMIT": "1000000/minute",
     "AUTH_LOGIN_ACCOUNT_LIMIT": "1000000/minute",
     # Hashing is auth's own tests' affair; here it would only be slow.

@@ -103,7 +103,8 @@ class Sessions:
             user_id=user.id,
             opened_by=opened_by,
             opened_from=network,
-            created_at=now,
+            # Not cut to seconds: sessions are listed in the order in which they were opened.
+            created_at=self._clock.now(),
             access_expires_at=now + self._access_lifetime_of(user),
             refresh_expires_at=stored.expires_at,
         )
