@@ -59,6 +59,7 @@ from mail.mailers import make_mailer
 log = logging.getLogger(__name__)
 
 LAST_SAVE_SECONDS = 2.0
+MANY_FIRES = 1_000
 MAX_HOST_LENGTH = 40  # what names a replica is an application's name on PostgreSQL, which has 63 characters
 
 
@@ -96,7 +97,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         desk = await enter(_desk(settings, database, evaluation, clock))
         await enter(running(EndedAccounts(desk.forget_user).reader(bus).run()))
         deliveries = Deliveries(database, _mail_policy(settings), sender=settings.mail_from)
-        mails = await enter(_mailing(settings, deliveries, bus, clock))
+        mails = await enter(_mailing(settings, deliveries, bus, evaluation=evaluation, clock=clock))
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
         health.add("matcher", partial(_is_current, evaluation.feed), critical=False)
@@ -201,7 +202,9 @@ def _mail_policy(settings: Settings) -> MailPolicy:
 
 
 @asynccontextmanager
-async def _mailing(settings: Settings, deliveries: Deliveries, bus: Bus, clock: Clock) -> AsyncIterator[EventReader]:
+async def _mailing(
+    settings: Settings, deliveries: Deliveries, bus: Bus, *, evaluation: _Evaluation, clock: Clock
+) -> AsyncIterator[EventReader]:
     """Tell of fires by mail until the block is left; then let what is being sent end."""
     channel = open_channel(settings.auth_address, [contacts_pb2.DESCRIPTOR], settings=settings)
     mails = Mails(
@@ -211,6 +214,7 @@ async def _mailing(settings: Settings, deliveries: Deliveries, bus: Bus, clock: 
         policy=_mail_policy(settings),
         public_url=settings.public_url,
         clock=clock,
+        is_busy=lambda: evaluation.watches.backlog > MANY_FIRES,
     )
     reader = EventReader(bus, FIRED_SUBJECT, DURABLE, mails.take, at_once=AT_ONCE)
     try:

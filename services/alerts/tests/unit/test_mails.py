@@ -26,7 +26,7 @@ from alerts.domain.fires import Fire
 from alerts.domain.positions import Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.targets import parse_target
-from alerts.feed.mails import LOOK_SECONDS, Mails, make_policy
+from alerts.feed.mails import CALM_LOOK_SECONDS, LOOK_SECONDS, Mails, make_policy
 from bourse.alerts.v1 import alerts_pb2, events_pb2
 from chassis.clock import ManualClock
 from chassis.errors import DatabaseUnavailable
@@ -437,3 +437,26 @@ async def test_told_to_stop_it_gives_up_a_server_that_takes_for_ever(
 async def settled() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def test_in_a_storm_of_fires_a_mail_waits_for_them() -> None:
+    stand = Office()
+    looks = iter([True, True])
+    stand.mails = Mails(
+        stand.shelf,
+        stand.book,
+        stand.post,
+        policy=POLICY,
+        public_url="https://example.com",
+        clock=stand.clock,
+        is_busy=lambda: next(looks, False),
+    )
+
+    taking = asyncio.create_task(stand.take(1))
+    await asyncio.sleep(0)
+    await stand.clock.advance(CALM_LOOK_SECONDS)
+    assert not stand.shelf.settled
+    await stand.clock.advance(CALM_LOOK_SECONDS)
+    await taking
+
+    assert stand.state_of(1)[0] is DeliveryState.SENT

@@ -6,7 +6,7 @@ is away therefore holds no stream up, and one address that does not answer holds
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -49,6 +49,11 @@ FINISH_SECONDS = 2.0
 LEASE_MARGIN_SECONDS = 10.0
 
 
+# A storm of fires and their mails write to one database: fires go first.
+CALM_LOOK_SECONDS = 0.2
+CALM_LOOKS = 50
+
+
 class Mails:
     """Sends the mails of fires, and those that did not get through again."""
 
@@ -61,14 +66,19 @@ class Mails:
         policy: MailPolicy,
         public_url: str,
         clock: Clock,
+        is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Send through `mailer` to whom `contacts` names; mails link to the gateway at `public_url`."""
+        """Send through `mailer` to whom `contacts` names; mails link to the gateway at `public_url`.
+
+        While `is_busy` says that many fires wait to be committed, new mails wait for them, up to ten seconds.
+        """
         self._deliveries = deliveries
         self._contacts = contacts
         self._mailer = mailer
         self._policy = policy
         self._public_url = public_url
         self._clock = clock
+        self._is_busy = is_busy
         self._route = MailRoute()
         self._sending: set[asyncio.Task[Any]] = set()
         self._sweep_at = clock.now()
@@ -80,6 +90,10 @@ class Mails:
             ValueError: it is no event of a fire.
         """
         fire_id = read_fired(message.data)
+        for _ in range(CALM_LOOKS):
+            if not self._is_busy():
+                break
+            await self._clock.sleep(CALM_LOOK_SECONDS)
         try:
             await self._finish(self._begin(fire_id, message.metadata.timestamp))
         except DatabaseUnavailable:
