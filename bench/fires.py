@@ -28,13 +28,9 @@ from aiosmtpd.controller import Controller
 from processes import MEASURED_CORE, pin, surroundings
 
 from alerts.domain.ticks import SHARDS
-from alerts.testing import SmallMarket
+from alerts.testing import SmallAuth, SmallMarket
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
-from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc
 from bourse.market.v1 import quotes_pb2, ticks_pb2
-from chassis.health import Health
-from chassis.rpc_server import serving
-from chassis.settings import ProcessSettings
 from chassis.testing import free_port, nats_server
 
 INSTRUMENTS = 2_000
@@ -51,21 +47,6 @@ AIM_STORM_SECONDS = 10.0
 START_SECONDS = 30.0
 END_SECONDS = 10.0
 PATIENCE_SECONDS = 120.0
-
-
-class Contacts(contacts_pb2_grpc.ContactServiceServicer):
-    """Everybody can be written to; nothing else of the service is asked for."""
-
-    async def GetContact(  # noqa: N802  # the contract's name
-        self, request: contacts_pb2.GetContactRequest, _: Any
-    ) -> contacts_pb2.GetContactResponse:
-        contact = contacts_pb2.Contact(
-            user_id=request.user_id,
-            email=f"{request.user_id}@example.com",
-            is_email_verified=True,
-            unsubscribe_token="u" * 43,
-        )
-        return contacts_pb2.GetContactResponse(contact=contact)
 
 
 class Post:
@@ -158,11 +139,6 @@ class Process:
         return int(count)
 
 
-def register_contacts(server: grpc.aio.Server) -> None:
-    everybody = Contacts()  # type: ignore[abstract]  # the calls it lacks are answered UNIMPLEMENTED
-    contacts_pb2_grpc.add_ContactServiceServicer_to_server(everybody, server)
-
-
 @asynccontextmanager
 async def around(folder: Path) -> AsyncIterator[Process]:
     """Start alerts with a market, an address book, a NATS server and a mail server."""
@@ -181,7 +157,7 @@ async def around(folder: Path) -> AsyncIterator[Process]:
                 "SMTP_URL": f"smtp://127.0.0.1:{smtp.port}",
                 "LOG_LEVEL": "WARNING",
             }
-            contacts = serving(auth, [register_contacts], health=Health(), settings=ProcessSettings())
+            contacts = SmallAuth().serving(auth)
             async with SmallMarket.serving(market), contacts, grpc.aio.insecure_channel(alerts) as channel:
                 client = await nats.connect(server.url)
                 process = Process(folder, alerts_pb2_grpc.AlertServiceStub(channel), client, post, environment)

@@ -104,6 +104,12 @@ class World:
         """Return the header of a token that auth would give out."""
         return {"Authorization": f"Bearer {self.auth.mint(user_id, **changes)}"}
 
+    async def by_cookie(self, method: str, path: str, body: Any) -> tuple[httpx.Response, httpx.Response]:
+        """Ask as the client's cookies say, without the CSRF token and then with it."""
+        without = await self.http.request(method, path, json=body)
+        token = {"X-CSRF-Token": self.http.cookies["csrf_token"]}
+        return without, await self.http.request(method, path, json=body, headers=token)
+
     def error_of(self, response: httpx.Response) -> dict[str, str]:
         """Return an error's body, after checking that it is the envelope."""
         body: dict[str, str] = json.loads(response.content)

@@ -320,10 +320,7 @@ async def test_a_cookie_alone_needs_the_csrf_token(running: Any, method: str, pa
     await running.http.post("/api/auth/register", json={"email": "user@example.com", "password": "correct horse"})
     watch(running)
 
-    without = await running.http.request(method, path, json=body)
-    right = await running.http.request(
-        method, path, json=body, headers={"X-CSRF-Token": running.http.cookies["csrf_token"]}
-    )
+    without, right = await running.by_cookie(method, path, body)
 
     assert (without.status_code, right.status_code) == (403, 200)
     assert "X-CSRF-Token" in running.error_of(without)["message"]
