@@ -1,7 +1,6 @@
 """The domain's values as the contract's messages; what the handlers answer and the outbox tells."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.message import DecodeError
@@ -21,6 +20,9 @@ from chassis.outbox import OutboxEvent
 
 FIRED_SUBJECT = "events.alerts.fired"
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_OF_A_DAY = 86_400
+
 _TYPES = {AlertType.BUY: alerts_pb2.ALERT_TYPE_BUY, AlertType.SELL: alerts_pb2.ALERT_TYPE_SELL}
 
 
@@ -35,6 +37,7 @@ def alert_message(alert: Alert) -> alerts_pb2.Alert:
         price=format_target(alert.price),
         generation=alert.generation,
         created_at=_timestamp(alert.created_at),
+        note=alert.note,
     )
     if alert.updated_at is not None:
         message.updated_at.CopyFrom(_timestamp(alert.updated_at))
@@ -42,8 +45,6 @@ def alert_message(alert: Alert) -> alerts_pb2.Alert:
         message.fired_at.CopyFrom(_timestamp(alert.fired.at))
         message.fired_price = alert.fired.price
         message.provenance.CopyFrom(_provenance(alert.fired))
-    if alert.note is not None:
-        message.note = alert.note
     if alert.expires_at is not None:
         message.expires_at.CopyFrom(_timestamp(alert.expires_at))
     message.is_expired = alert.has_expired
@@ -111,13 +112,14 @@ def fired_event(alert: Alert, reached: Candidate, committed_at: datetime) -> Out
     The stream keeps it also when the account is gone: it has the alert without its note.
     """
     message = events_pb2.AlertFired(
-        alert=alert_message(replace(alert, note=None)),
+        alert=alert_message(alert),
         publisher_id=reached.publisher_id,
         epoch=reached.epoch,
         shard=reached.shard,
         sequence=reached.sequence,
         committed_at=_timestamp(committed_at),
     )
+    message.alert.ClearField("note")
     return OutboxEvent(
         subject=FIRED_SUBJECT,
         message_id=f"{alert.id}:{alert.generation}",
@@ -174,6 +176,6 @@ def _provenance(price: FiringPrice) -> quotes_pb2.Provenance:
 
 
 def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
+    # In a storm of fires these are most of what is made; `FromDatetime` takes twice as long.
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * _SECONDS_OF_A_DAY + since.seconds, nanos=since.microseconds * 1_000)

@@ -14,7 +14,7 @@ from chassis.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-FIRES_PER_TRANSACTION = 500
+FIRES_PER_TRANSACTION = 1_000
 RETRY_SECONDS = 0.5
 MAX_BACKLOG = 20_000
 

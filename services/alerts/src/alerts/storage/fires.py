@@ -23,19 +23,21 @@ from chassis.outbox import OutboxEvent, enqueue
 
 FireEvent = Callable[[Alert, Candidate, datetime], OutboxEvent]
 
+# The receipts are written first, and say what the alerts they are of are to say of their fire.
 _FIRE = (
     update(ALERTS)
     .where(
-        ALERTS.c.id == bindparam("reached_id"),
-        ALERTS.c.generation == bindparam("reached_generation"),
+        ALERTS.c.id == FIRES.c.alert_id,
+        ALERTS.c.generation == FIRES.c.generation,
+        ALERTS.c.id.in_(bindparam("reached_ids", expanding=True)),
         ALERTS.c.state == ARMED,
     )
     .values(
         state=FIRED,
-        fired_at=bindparam("reached_at"),
-        fired_price=bindparam("reached_price"),
-        fired_source=bindparam("reached_source"),
-        fired_freshness=bindparam("reached_freshness"),
+        fired_at=FIRES.c.fired_at,
+        fired_price=FIRES.c.fired_price,
+        fired_source=FIRES.c.source,
+        fired_freshness=FIRES.c.freshness,
     )
 )
 
@@ -76,9 +78,9 @@ class Fires:
                 ended = sorted(decision.ended)
                 await connection.execute(EXPIRE, [{"ended_id": each, "ended_generation": gen} for each, gen in ended])
             if fired:
-                await connection.execute(_FIRE, [_parameters_of(candidate) for _, candidate in fired])
                 receipts = [_receipt_of(alert, candidate, committed_at) for alert, candidate in fired]
                 await connection.execute(insert(FIRES), receipts)
+                await connection.execute(_FIRE, {"reached_ids": [alert.id for alert, _ in fired]})
                 events = [self._event_of(alert, candidate, committed_at) for alert, candidate in fired]
                 await enqueue(connection, OUTBOX, events)
         return [alert for alert, _ in fired]
@@ -139,17 +141,6 @@ async def _decide(connection: AsyncConnection, candidates: Sequence[Candidate]) 
         elif is_ended(alert, candidate):
             decision.ended.add(key)
     return decision
-
-
-def _parameters_of(candidate: Candidate) -> dict[str, object]:
-    return {
-        "reached_id": candidate.alert_id,
-        "reached_generation": candidate.generation,
-        "reached_at": candidate.price.at,
-        "reached_price": candidate.price.price,
-        "reached_source": candidate.price.source,
-        "reached_freshness": candidate.price.freshness.value,
-    }
 
 
 def _receipt_of(alert: Alert, candidate: Candidate, committed_at: datetime) -> dict[str, object]:
