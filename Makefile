@@ -15,8 +15,8 @@ CODE := protos/build.py chassis mail gateway services suite tests bench scripts
 OWN_MODULES := bourse-chassis=chassis,bourse-mail=mail,bourse-protos=bourse
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test check check-page check-mail bench demo long format protos examples openapi lock clean \
-	contracts-compatible
+.PHONY: help run sandbox test check check-page check-mail check-deploy bench demo long format protos examples openapi \
+	lock clean contracts-compatible images compose-env compose-smoke
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,21 @@ check-page: $(STAMPS)/dev ## look at the documentation page in headless Chromium
 
 check-mail: $(STAMPS)/dev ## look at the mails in headless Chromium, at phone width too (SCREENSHOTS=folder keeps pictures)
 	@$(BIN)/python scripts/check_mail.py
+
+images: ## build the image of each deployable as bourse/<name> (TAG)
+	@for folder in $(DEPLOYABLES); do name=bourse/$$(basename $$folder):$(or $(TAG),latest); echo "docker build $$name"; \
+		docker build --quiet --file $$folder/Dockerfile --tag $$name . || exit 1; done
+	@docker image ls --filter reference='bourse/*' --format '{{.Repository}}:{{.Tag}} {{.Size}}'
+
+compose-env: $(STAMPS)/venv ## give .env the passwords that docker-compose.yml asks for, where it lacks them
+	@$(BIN)/python scripts/compose_env.py
+
+compose-smoke: $(STAMPS)/venv ## bring docker-compose.yml up, use it, take it down; skipped without an engine
+	@$(BIN)/python scripts/compose_smoke.py
+
+check-deploy: $(STAMPS)/dev ## check what deploys with the tools that are there; each absent one is a printed skip
+	@$(BIN)/python scripts/check_deploy.py
+	$(BIN)/pytest tests/deploy
 
 bench: $(STAMPS)/dev ## measure against bare limits, each as a ratio in one run
 	$(BIN)/python bench/run.py
