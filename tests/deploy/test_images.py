@@ -16,8 +16,8 @@ def without_what_differs(name: str) -> str:
     """Return a Dockerfile without the process's name, folder, port and address, and without mail, which some send."""
     text = dockerfile(name)
     text = text.replace("COPY mail mail\n", "").replace(" ./mail", "")
-    text = text.replace(f"bourse/{name} ", "bourse/NAME ").replace(FOLDERS[name], "FOLDER")
-    text = text.replace(f'"-m", "{name}"', '"-m", "NAME"').replace(str(PORTS[name]), "PORT")
+    text = text.replace(f"bourse/{name} ", "bourse/NAME ").replace(f'"-m", "{name}"', '"-m", "NAME"')
+    text = text.replace(FOLDERS[name], "FOLDER").replace(str(PORTS[name]), "PORT")
     text = text.replace("http://127.0.0.1:PORT/readyz", "127.0.0.1:PORT")
     return re.sub(rf"    {name.upper()}_(ADDRESS|HOST)=[\s\S]*?\nWORKDIR", "    ADDRESS\nWORKDIR", text)
 
