@@ -12,9 +12,10 @@ from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc
 from chassis.errors import Code, ServiceError
 from chassis.health import CHECK_INTERVAL_SECONDS, Health
 from chassis.logs import request_id
+from chassis.metrics import value_of
 from chassis.rpc_client import open_channel, reason_of, retry_after_of, service_config
-from chassis.rpc_server import AddressInUse, serving
-from chassis.settings import ListenerExposed, ProcessSettings
+from chassis.rpc_server import serving
+from chassis.settings import AddressInUse, ListenerExposed, ProcessSettings
 from chassis.testing import free_port
 
 Behaviour = Callable[[], Awaitable[accounts_pb2.GetUserResponse]]
@@ -140,6 +141,50 @@ async def test_a_service_that_is_away_is_unavailable_without_a_reason_and_then_f
         async with serving(address, [register], health=Health(), settings=settings()):
             reply = await stub.GetUser(accounts_pb2.GetUserRequest(), timeout=5, wait_for_ready=True)
     assert reply.user.id == "-"
+
+
+SERVICE, METHOD = "bourse.auth.v1.AccountService", "GetUser"
+
+
+def counted(name: str, code: str) -> float:
+    return value_of(name, {"service": SERVICE, "method": METHOD, "code": code}) or 0.0
+
+
+async def test_calls_are_counted_where_they_are_made_and_where_they_are_answered() -> None:
+    async def refuse() -> accounts_pb2.GetUserResponse:
+        raise Throttled
+
+    names = ("bourse_rpc_calls_total", "bourse_rpc_client_calls_total")
+    before = {(name, code): counted(name, code) for name in names for code in ("OK", Throttled.code)}
+    async with calling(answer) as stub:
+        await stub.GetUser(accounts_pb2.GetUserRequest())
+        assert value_of("bourse_rpc_in_flight") == 0.0
+    async with calling(refuse) as stub:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.GetUser(accounts_pb2.GetUserRequest())
+    assert {key: counted(*key) - count for key, count in before.items()} == dict.fromkeys(before, 1.0)
+    assert (value_of("bourse_rpc_seconds_count", {"service": SERVICE, "method": METHOD}) or 0.0) >= 2
+
+
+async def test_a_call_whose_caller_leaves_is_counted_as_such_on_both_sides() -> None:
+    begun = asyncio.Event()
+
+    async def hang() -> accounts_pb2.GetUserResponse:
+        begun.set()
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    names = ("bourse_rpc_calls_total", "bourse_rpc_client_calls_total")
+    before = {name: counted(name, "CANCELLED") for name in names}
+    async with calling(hang) as stub:
+        call = asyncio.ensure_future(stub.GetUser(accounts_pb2.GetUserRequest()))
+        await asyncio.wait_for(begun.wait(), 5)
+        assert value_of("bourse_rpc_in_flight") == 1.0
+        call.cancel()
+        async with asyncio.timeout(5):
+            while any(counted(name, "CANCELLED") == count for name, count in before.items()):
+                await asyncio.sleep(0.01)
+        assert value_of("bourse_rpc_in_flight") == 0.0
 
 
 def test_only_calls_without_side_effects_are_retried() -> None:

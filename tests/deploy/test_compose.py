@@ -17,7 +17,7 @@ WITH_DATABASE = ("auth", "market", "portfolio", "alerts")
 PASSWORDS = set(re.findall(r"^([A-Z_]+)=", (ROOT / "deploy" / "compose.env.example").read_text(), re.MULTILINE))
 DOCUMENTED = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 # What the image or the network settles, and files, which somebody has to mount as well.
-SETTLED = {"RUN_DIR", "GATEWAY_HOST", "GATEWAY_PORT"}
+SETTLED = {"RUN_DIR", "METRICS_ADDRESS", "GATEWAY_HOST", "GATEWAY_PORT"}
 FILES = {"GRPC_TLS_CERTIFICATE", "GRPC_TLS_KEY", "GRPC_TLS_AUTHORITY", "AUTH_SIGNING_KEY_FILE"}
 FILES |= {"MARKET_SPLITS_PATH", "REPLAY_PATH"}
 
@@ -104,7 +104,7 @@ def test_addresses_lead_to_the_ports_that_images_expose(services: Mapping[str, S
                 name, _, port = value.partition(":")
                 dockerfile = (ROOT / "services" / name / "Dockerfile").read_text()
                 assert variable == f"{name.upper()}_ADDRESS"
-                assert f"EXPOSE {port}\n" in dockerfile
+                assert f"EXPOSE {port} 9100\n" in dockerfile
 
 
 def test_stores_are_the_same_as_in_kubernetes(services: Mapping[str, Service]) -> None:

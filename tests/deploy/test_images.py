@@ -43,7 +43,8 @@ def test_an_image_listens_where_its_settings_say(name: str) -> None:
     example = (ROOT / ".env.example").read_text()
     variable = "GATEWAY_PORT=" if name == "gateway" else f"{name.upper()}_ADDRESS=127.0.0.1:"
     assert f"#{variable}{PORTS[name]}\n" in example
-    assert f"EXPOSE {PORTS[name]}\n" in dockerfile(name)
+    assert f"EXPOSE {PORTS[name]} 9100\n" in dockerfile(name)
+    assert re.search(r"\bMETRICS_ADDRESS=0\.0\.0\.0:9100\b", dockerfile(name))
 
 
 def test_tests_and_secrets_stay_out_of_what_is_sent_to_the_builder() -> None:

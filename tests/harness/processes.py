@@ -10,7 +10,7 @@ from typing import Protocol
 
 import httpx
 
-from suite.plan import Plan, ProcessPlan, names_to_address, plan_suite, read_procfile
+from suite.plan import Plan, ProcessPlan, plan_suite, ports_wanted, read_procfile
 from suite.ports import choose_ports, is_port_free
 from suite.probes import is_healthy
 from suite.run_dir import write_nats_config
@@ -80,7 +80,7 @@ class RunningSuite:
         """Plan a suite that stores under `folder`, with `environment` on top of this process's own."""
         inherited = {name: value for name, value in os.environ.items() if name not in variables_of_bourse()}
         commands = read_procfile(ROOT / "Procfile")
-        wanted = len(names_to_address(commands))
+        wanted = ports_wanted(commands)
         *ports, gateway_port = choose_ports(folder / "run", wanted + 1, is_free=is_port_free)
         own = {"RUN_DIR": str(folder / "run"), "GATEWAY_PORT": str(gateway_port), **environment}
         if nats is not None:

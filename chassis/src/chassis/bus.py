@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 
 from chassis.errors import BusUnavailable
+from chassis.metrics import counter, histogram, reading
 from chassis.settings import ProcessSettings
 from chassis.tasks import end
 
@@ -30,6 +31,12 @@ PING_INTERVAL_SECONDS = 2
 REQUEST_TIMEOUT_SECONDS = 2.0
 CLOSE_TIMEOUT_SECONDS = 2.0
 MEBIBYTE = 1024 * 1024
+
+EVENTS_PUBLISHED = counter("bourse_events_published", "Events that JetStream has stored or refused.", ["outcome"])
+EVENT_SECONDS = histogram("bourse_event_publish_seconds", "How long JetStream took to store an event.")
+MESSAGES_FAILED = counter("bourse_messages_failed", "Messages whose handler raised, which are given up.", ["subject"])
+STORED, REFUSED = EVENTS_PUBLISHED.labels("stored"), EVENTS_PUBLISHED.labels("refused")
+CONNECTIONS_LOST = counter("bourse_nats_connections_lost", "How often the connection to NATS was lost.")
 
 EVENTS = StreamConfig(
     name="EVENTS",
@@ -95,7 +102,8 @@ class Bus:
         bus = cls(settings.nats_url.get_secret_value(), name=name, streams=streams)
         bus.start()
         try:
-            yield bus
+            with reading("bourse_nats_ready", "Whether NATS can be used: 1 or 0.", lambda: float(bus.is_ready)):
+                yield bus
         finally:
             await bus.close()
 
@@ -166,12 +174,17 @@ class Bus:
         """
         if not self.is_ready:
             raise BusUnavailable
+        outcome = REFUSED
         try:
-            await self.jetstream.publish(
-                subject, payload, headers={"Nats-Msg-Id": message_id}, timeout=REQUEST_TIMEOUT_SECONDS
-            )
+            with EVENT_SECONDS.time():
+                await self.jetstream.publish(
+                    subject, payload, headers={"Nats-Msg-Id": message_id}, timeout=REQUEST_TIMEOUT_SECONDS
+                )
+            outcome = STORED
         except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
             raise BusUnavailable from error
+        finally:
+            outcome.inc()
 
     async def stream_position(self, stream: str) -> StreamPosition:
         """Ask where a stream stands.
@@ -249,6 +262,7 @@ class Bus:
         if not was_ready:
             return
         log.warning("bus lost")
+        CONNECTIONS_LOST.inc()
         for callback in self._on_lost:
             self._spawn(callback())
 
@@ -271,6 +285,7 @@ def _logged(handler: MessageHandler) -> MessageHandler:
         try:
             await handler(message)
         except Exception:
+            MESSAGES_FAILED.labels(message.subject).inc()
             log.exception("message handler failed", extra={"subject": message.subject})
 
     return handle

@@ -13,12 +13,17 @@ from typing import Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from chassis.metrics import counter, reading
 from chassis.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_SECONDS = 0.25
 MEMORY_ENTRIES = 10_000
+
+READS = counter("bourse_cache_reads", "Keys asked of the second-level cache.", ["outcome"])
+HITS, MISSES = READS.labels("hit"), READS.labels("miss")
+FAILURES = counter("bourse_cache_failures", "Calls that the second-level cache did not answer.")
 
 
 class Cache(Protocol):
@@ -54,6 +59,11 @@ class MemoryCache:
 
     async def get(self, key: str) -> bytes | None:
         """Return what was kept, or None."""
+        value = self._find(key)
+        (MISSES if value is None else HITS).inc()
+        return value
+
+    def _find(self, key: str) -> bytes | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -105,7 +115,10 @@ class RedisCache:
             self._note(is_up=False, error=error)
             return {}
         self._note(is_up=True)
-        return {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, bytes)}
+        found = {key: value for key, value in zip(keys, values, strict=True) if isinstance(value, bytes)}
+        HITS.inc(len(found))
+        MISSES.inc(len(keys) - len(found))
+        return found
 
     async def set(self, key: str, value: bytes, *, ttl_seconds: float) -> None:
         """Keep `value` for at most `ttl_seconds`; nothing is kept when Redis is away."""
@@ -134,9 +147,15 @@ class RedisCache:
         self._note(is_up=True)
         return True
 
+    @property
+    def is_up(self) -> bool:
+        """Say whether Redis answered the last call."""
+        return self._is_up
+
     def _note(self, *, is_up: bool, error: Exception | None = None) -> None:
         if not is_up:
             self.failures += 1
+            FAILURES.inc()
         if is_up != self._is_up:
             log.warning("redis changed", extra={"is_up": is_up, "error": type(error).__name__})
         self._is_up = is_up
@@ -153,7 +172,9 @@ async def open_cache(settings: ProcessSettings) -> AsyncIterator[Cache]:
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
     )
+    cache = RedisCache(redis)
     try:
-        yield RedisCache(redis)
+        with reading("bourse_cache_shared", "Whether Redis answered last: 1 or 0.", lambda: float(cache.is_up)):
+            yield cache
     finally:
         await redis.aclose()

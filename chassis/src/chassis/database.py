@@ -17,9 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, event, exc, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from chassis.errors import DatabaseUnavailable
+from chassis.metrics import counter, histogram, reading
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,11 @@ SQLITE_BUSY_TIMEOUT_MS = 4_000
 # Connection, rollback by the server, resources, operator intervention, the system itself, a lock not had.
 OUTAGE_SQLSTATES = frozenset({"08", "40", "53", "55", "57", "58"})
 MIGRATION_LOCK = 7_201_983  # an arbitrary number, the same in every replica
+TRANSACTION_SECONDS = histogram(
+    "bourse_database_seconds", "How long transactions took, waiting for a connection included.", ["kind"]
+)
+WRITING, READING = TRANSACTION_SECONDS.labels("write"), TRANSACTION_SECONDS.labels("read")
+FAILURES = counter("bourse_database_failures", "Transactions that failed because the database did not answer.")
 _REVISION_FILE = re.compile(r"^(\d{4})_\w+\.py$")
 _WRITES = "bourse_writes"
 
@@ -82,10 +88,17 @@ class Database:
             application_name: what PostgreSQL calls each of its sessions, up to 63 ASCII characters.
         """
         database = cls(_create_engine(url, application_name))
+        documentation = "Connections of the pool that are in use, and how many it may have."
         try:
-            yield database
+            with reading("bourse_database_connections", documentation, database._connections, labels=["state"]):
+                yield database
         finally:
             await database.engine.dispose()
+
+    def _connections(self) -> dict[tuple[str, ...], float]:
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101  # what both kinds of engine are made with
+        return {("in_use",): float(pool.checkedout()), ("most",): float(pool.size())}
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -95,14 +108,15 @@ class Database:
             DatabaseUnavailable: the database did not answer; nothing was acknowledged.
         """
         if not self._is_sqlite:
-            with _translated():
+            with WRITING.time(), _translated():
                 async with self.engine.begin() as connection:
                     yield connection
             return
-        async with self._writer:
-            with _translated():
-                async with self.engine.execution_options(**{_WRITES: True}).begin() as connection:
-                    yield connection
+        with WRITING.time():
+            async with self._writer:
+                with _translated():
+                    async with self.engine.execution_options(**{_WRITES: True}).begin() as connection:
+                        yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -111,7 +125,7 @@ class Database:
         Raises:
             DatabaseUnavailable: the database did not answer.
         """
-        with _translated():
+        with READING.time(), _translated():
             async with self.engine.connect() as connection:
                 yield connection
 
@@ -132,9 +146,11 @@ def _translated() -> Iterator[None]:
     except exc.DBAPIError as error:
         if not _is_outage(error):
             raise
+        FAILURES.inc()
         log.warning("database unavailable", extra={"error": type(error.orig).__name__})
         raise DatabaseUnavailable from error
     except (exc.TimeoutError, OSError) as error:
+        FAILURES.inc()
         log.warning("database unreachable", extra={"error": type(error).__name__})
         raise DatabaseUnavailable from error
 

@@ -14,6 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from chassis.bus import EVENTS, Bus
 from chassis.errors import ServiceError
+from chassis.metrics import counter, reading
 from chassis.tasks import running
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ HANDLE_SECONDS = 300.0
 RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 STOP_SECONDS = 1.0
+
+
+EVENTS_TAKEN = counter("bourse_events_taken", "Events acted on, wanted again, or given up.", ["reader", "outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class EventReader:
         self._handle = handle
         self._at_once = at_once
         self._is_following = False
+        self._lag = 0
 
     async def is_following(self) -> bool:
         """Say whether events are read; a health check."""
@@ -69,6 +74,14 @@ class EventReader:
 
     async def run(self) -> None:
         """Read until cancelled."""
+        documentation = "Events that are neither acted on nor given up yet, as the server last said."
+        with reading("bourse_events_lag", documentation, self._lags, labels=["reader"]):
+            await self._read()
+
+    def _lags(self) -> dict[tuple[str, ...], float]:
+        return {(self._durable,): float(self._lag)}
+
+    async def _read(self) -> None:
         while True:
             await self._bus.wait_until_ready()
             try:
@@ -89,7 +102,8 @@ class EventReader:
         try:
             while True:
                 # A server that lost its store has no such consumer any more, and says so only here.
-                await subscription.consumer_info()
+                state = await subscription.consumer_info()
+                self._lag = (state.num_pending or 0) + (state.num_ack_pending or 0)
                 self._is_following = True
                 await asyncio.gather(*(self._take(message) for message in await self._fetch(subscription)))
         finally:
@@ -106,8 +120,9 @@ class EventReader:
     async def _take(self, message: Msg) -> None:
         try:
             async with running(_stay_alive(message)):
-                again = await self._outcome(message)
-            await _answer(message, again)
+                outcome = await self._outcome(message)
+            await _answer(message, outcome)
+            EVENTS_TAKEN.labels(self._durable, _name_of(outcome)).inc()
         except (nats.errors.Error, OSError) as cause:
             # The server does not know what became of it, and gives it out again.
             log.debug("event not answered", extra={"subject": self._subject, "cause": type(cause).__name__})
@@ -131,6 +146,10 @@ class EventReader:
 
 class _GivenUp:
     """Wants an event never more."""
+
+
+def _name_of(outcome: Again | _GivenUp | None) -> str:
+    return "done" if outcome is None else "again" if isinstance(outcome, Again) else "given_up"
 
 
 async def _answer(message: Msg, outcome: Again | _GivenUp | None) -> None:

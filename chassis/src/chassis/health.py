@@ -5,13 +5,14 @@ The empty name says whether the whole process serves: all its critical checks ho
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
+from chassis.metrics import reading
 from chassis.tasks import running
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,11 @@ class Health:
         """Return the last known state of the whole, under the empty name, and of every named check."""
         return dict(self._states)
 
+    def failing(self) -> Sequence[str]:
+        """Return the names of the critical checks that do not hold; nothing when the process serves."""
+        names = [name for name, named in self._checks.items() if named.critical and not self._states.get(name)]
+        return names or ([] if self._states[OVERALL] else ["stopping"])
+
     async def evaluate(self) -> bool:
         """Run every check once, publish the states and return whether all critical ones hold."""
         results = await asyncio.gather(*(self._holds(name, named.check) for name, named in self._checks.items()))
@@ -79,8 +85,9 @@ class Health:
     async def watching(self) -> AsyncIterator[None]:
         """Evaluate in the background until the block is left; what was said last then stays said."""
         await self.evaluate()
-        async with running(self._watch()):
-            yield
+        with reading("bourse_check", "Whether a health check holds: 1 or 0.", self._readings, labels=["check"]):
+            async with running(self._watch()):
+                yield
 
     async def stop_serving(self) -> None:
         """Say NOT_SERVING to everyone who asks from now on."""
@@ -91,6 +98,9 @@ class Health:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_SECONDS)
             await self.evaluate()
+
+    def _readings(self) -> dict[tuple[str, ...], float]:
+        return {(name,): float(holds) for name, holds in self._states.items() if name != OVERALL}
 
     async def _holds(self, name: str, check: Check) -> bool:
         try:

@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chassis.bus import Bus
 from chassis.database import Database
 from chassis.errors import BusUnavailable, DatabaseUnavailable
+from chassis.metrics import reading
 from chassis.tasks import running
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 BATCH_SIZE = 256
 IDLE_POLL_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+COUNT_EVERY_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class OutboxRelay:
         self._table = table
         self._bus = bus
         self._wake = asyncio.Event()
+        self._depth = 0
 
     def notify(self) -> None:
         """Say that something was committed, so that it is published now and not at the next look."""
@@ -98,8 +101,16 @@ class OutboxRelay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator["OutboxRelay"]:
         """Relay in the background until the block is left; what waits then is published after the next start."""
-        async with running(self._run()):
-            yield self
+        with reading("bourse_outbox_depth", "Events that wait to be published.", lambda: float(self._depth)):
+            async with running(self._run(), self._count()):
+                yield self
+
+    async def _count(self) -> None:
+        """Keep the depth known, without asking the database whenever somebody looks at the metrics."""
+        while True:
+            with suppress(DatabaseUnavailable):
+                self._depth = await self.depth()
+            await asyncio.sleep(COUNT_EVERY_SECONDS)
 
     async def _run(self) -> None:
         while True:

@@ -7,7 +7,8 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 import uvloop
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from chassis.errors import ServiceError
 from chassis.logs import configure_logging
+from chassis.metrics import reading
 from chassis.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
@@ -75,11 +77,25 @@ async def _until_stopped(name: str, build: Callable[[], AbstractAsyncContextMana
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with build():
-        # What start-up made lives as long as the process: keep the collector from walking it again and again.
-        gc.collect()
-        gc.freeze()
-        log.info("service started", extra={"service_name": name})
-        await stopped.wait()
-        log.info("service stopping", extra={"service_name": name})
+    with _introduced(name):
+        async with build():
+            # What start-up made lives as long as the process: keep the collector from walking it again and again.
+            gc.collect()
+            gc.freeze()
+            log.info("service started", extra={"service_name": name})
+            await stopped.wait()
+            log.info("service stopping", extra={"service_name": name})
     log.info("service stopped", extra={"service_name": name})
+
+
+def _introduced(name: str) -> AbstractContextManager[None]:
+    release: dict[tuple[str, ...], float] = {(name, _version_of(f"bourse-{name}")): 1.0}
+    documentation = "Which process this is, and of which release; always 1."
+    return reading("bourse_build_info", documentation, lambda: release, labels=["process", "version"])
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,6 +1,8 @@
 """gRPC channels with a deadline on every call, bounded retries of reads, and the request id passed on."""
 
+import asyncio
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,8 +13,12 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from chassis.logs import request_id
+from chassis.metrics import counter, histogram
 from chassis.rpc_server import MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from chassis.settings import ProcessSettings
+
+CALLS = counter("bourse_rpc_client_calls", "Calls made, by canonical code.", ["service", "method", "code"])
+CALL_SECONDS = histogram("bourse_rpc_client_seconds", "How long calls made took.", ["service", "method"])
 
 RETRY_POLICY = {
     "maxAttempts": 3,
@@ -63,7 +69,27 @@ class DeadlineInterceptor(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore
             credentials=client_call_details.credentials,
             wait_for_ready=client_call_details.wait_for_ready,
         )
-        return await continuation(details, request)
+        return await _counted(continuation, details, request)
+
+
+async def _counted(
+    continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any], details: grpc.aio.ClientCallDetails, request: Any
+) -> Any:
+    """Make a call, and count it once it is done."""
+    path = details.method if isinstance(details.method, str) else details.method.decode()
+    _, service, method = path.split("/")
+    began_at = time.perf_counter()
+    code = grpc.StatusCode.CANCELLED
+    call = await continuation(details, request)
+    try:
+        code = await call.code()
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
+    finally:
+        CALL_SECONDS.labels(service, method).observe(time.perf_counter() - began_at)
+        CALLS.labels(service, method, code.name).inc()
+    return call
 
 
 def open_channel(

@@ -16,7 +16,9 @@ from grpc_status import rpc_status
 from chassis.errors import Code, ServiceError
 from chassis.health import Health
 from chassis.logs import request_id
-from chassis.settings import ProcessSettings
+from chassis.metrics import counter, histogram, reading
+from chassis.observability import observable
+from chassis.settings import AddressInUse, ProcessSettings
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +28,11 @@ MAX_CONCURRENT_RPCS = 2_000
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_REQUEST_ID_LENGTH = 64
 
+CALLS = counter("bourse_rpc_calls", "Calls answered, by canonical code.", ["service", "method", "code"])
+CALL_SECONDS = histogram("bourse_rpc_seconds", "How long calls took to answer.", ["service", "method"])
+
 Register = Callable[[grpc.aio.Server], None]
 Behaviour = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
-
-
-class AddressInUse(RuntimeError):
-    """The address to listen on is taken or not this machine's."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(f"cannot listen on {address}: it is in use or not an address of this machine")
 
 
 def status_of(error: ServiceError) -> status_pb2.Status:
@@ -72,6 +70,7 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unuse
 
     def __init__(self, deadline_seconds: float) -> None:
         self._deadline_seconds = deadline_seconds
+        self.in_flight = 0
 
     async def intercept_service(
         self,
@@ -89,27 +88,48 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unuse
             response_serializer=handler.response_serializer,
         )
 
-    def _guard(self, behaviour: Behaviour, method: str) -> Behaviour:
+    def _guard(self, behaviour: Behaviour, path: str) -> Behaviour:
+        _, service, method = path.split("/")
+        seconds = CALL_SECONDS.labels(service, method)
+
         async def guarded(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
             request_id.set(_request_id_of(context))
             started = time.perf_counter()
+            self.in_flight += 1
+            # What ends a call without an outcome is a caller who left.
+            code = "CANCELLED"
             try:
-                async with asyncio.timeout(self._deadline_seconds):
-                    return await behaviour(request, context)
-            except ServiceError as error:
-                failure: ServiceError = error
-            except TimeoutError:
-                failure = _HandlerTimedOut()
-            except grpc.aio.AbortError:
-                raise
-            except Exception:
-                log.exception("call failed", extra={"method": method})
-                failure = _Unexpected()
-            duration = round((time.perf_counter() - started) * 1e3, 1)
-            log.debug("call refused", extra={"method": method, "reason": failure.reason, "duration_ms": duration})
-            return await context.abort_with_status(rpc_status.to_status(status_of(failure)))
+                outcome = await self._outcome(behaviour, request, context, method=path)
+                if not isinstance(outcome, ServiceError):
+                    code = "OK"
+                    return outcome
+                code = outcome.code.value
+                duration = round((time.perf_counter() - started) * 1e3, 1)
+                log.debug("call refused", extra={"method": path, "reason": outcome.reason, "duration_ms": duration})
+                return await context.abort_with_status(rpc_status.to_status(status_of(outcome)))
+            finally:
+                self.in_flight -= 1
+                seconds.observe(time.perf_counter() - started)
+                CALLS.labels(service, method, code).inc()
 
         return guarded
+
+    async def _outcome(
+        self, behaviour: Behaviour, request: Any, context: "grpc.aio.ServicerContext[Any, Any]", *, method: str
+    ) -> Any:
+        """Return what a handler answers, or why it does not."""
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await behaviour(request, context)
+        except ServiceError as error:
+            return error
+        except TimeoutError:
+            return _HandlerTimedOut()
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("call failed", extra={"method": method})
+            return _Unexpected()
 
 
 def _request_id_of(context: "grpc.aio.ServicerContext[Any, Any]") -> str:
@@ -125,15 +145,17 @@ async def serving(
 ) -> AsyncIterator[grpc.aio.Server]:
     """Serve the registered services and the health service at `address` until the block is left.
 
-    Leaving says NOT_SERVING first, refuses new calls and gives running ones SHUTDOWN_GRACE_SECONDS.
+    What operators ask is answered beside it, at METRICS_ADDRESS. Leaving says NOT_SERVING first, refuses new calls and
+    gives running ones SHUTDOWN_GRACE_SECONDS.
 
     Raises:
         AddressInUse: nothing could be bound.
         ListenerExposed: the address is outside loopback and unguarded.
     """
     settings.require_guarded_listener(address)
+    guard = _ErrorInterceptor(deadline_seconds=settings.rpc_deadline_seconds * 2)
     server = grpc.aio.server(
-        interceptors=[_ErrorInterceptor(deadline_seconds=settings.rpc_deadline_seconds * 2)],
+        interceptors=[guard],
         maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS,
         options=[
             ("grpc.so_reuseport", 0),
@@ -151,8 +173,9 @@ async def serving(
     await server.start()
     log.info("listening", extra={"address": address})
     try:
-        async with health.watching():
-            yield server
+        with reading("bourse_rpc_in_flight", "Calls being answered.", lambda: float(guard.in_flight)):
+            async with health.watching(), observable(settings, health.failing):
+                yield server
     finally:
         await health.stop_serving()
         await server.stop(settings.shutdown_grace_seconds)

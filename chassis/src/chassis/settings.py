@@ -22,8 +22,19 @@ class ListenerExposed(ValueError):
         )
 
 
+class AddressInUse(RuntimeError):
+    """The address to listen on is taken or not this machine's."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"cannot listen on {address}: it is in use or not an address of this machine")
+
+
 class ProcessSettings(BaseSettings):
-    """What is common to all processes."""
+    """What is common to all processes.
+
+    Attributes:
+        metrics_address: where `/metrics`, `/livez` and `/readyz` are answered, `host:port`; unset answers nowhere.
+    """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
 
@@ -32,6 +43,7 @@ class ProcessSettings(BaseSettings):
     redis_url: SecretStr | None = None
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    metrics_address: str | None = Field(default=None, pattern=r"^[^\s]+:[0-9]{1,5}$")
     rpc_deadline_seconds: float = Field(default=5.0, gt=0, le=60)
     shutdown_grace_seconds: float = Field(default=3.0, ge=0, le=60)
     grpc_tls_certificate: Path | None = None

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from chassis.bus import Bus
 from chassis.clock import Clock, SystemClock
+from chassis.observability import observable
 from gateway.access_log import routes_alone
 from gateway.board import TICKS_SUBJECT, Board
 from gateway.clients import KeyStub, open_clients
@@ -174,6 +175,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             verifier=verifier,
         )
         port = await stack.enter_async_context(serving(_with_cors(edge, settings), settings))
+        await stack.enter_async_context(observable(settings, page.failing))
         stack.callback(streams.close)
         stack.callback(page.stop)
         log.info("listening", extra={"host": settings.gateway_host, "port": port})

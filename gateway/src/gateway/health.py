@@ -113,7 +113,13 @@ class HealthPage:
     @property
     def is_ready(self) -> bool:
         """Say whether the gateway can do its work: tokens can be judged, and it is not on its way out."""
-        return self._verifier.is_able and not self._is_stopping
+        return not self.failing()
+
+    def failing(self) -> list[str]:
+        """Return what keeps the gateway from its work; nothing when it is ready."""
+        if self._is_stopping:
+            return ["stopping"]
+        return [] if self._verifier.is_able else ["tokens"]
 
     def stop(self) -> None:
         """Say from now on that the gateway is not ready."""

@@ -3,7 +3,7 @@ import sys
 
 from chassis.process import load_settings
 from suite.console import Console
-from suite.plan import Plan, ProcfileIncomplete, ProcfileMissing, names_to_address, plan_suite, read_procfile
+from suite.plan import Plan, ProcfileIncomplete, ProcfileMissing, plan_suite, ports_wanted, read_procfile
 from suite.ports import NoFreePort, choose_ports, is_port_free
 from suite.probes import is_healthy
 from suite.processes import CannotStart
@@ -51,7 +51,7 @@ def run(settings: Settings) -> int:
 def make_plan(settings: Settings) -> Plan:
     """Plan the suite on loopback ports that are free now."""
     commands = read_procfile(settings.procfile)
-    ports = choose_ports(settings.run_dir, len(names_to_address(commands)), is_free=is_port_free)
+    ports = choose_ports(settings.run_dir, ports_wanted(commands), is_free=is_port_free)
     return plan_suite(commands, settings=settings, environment=os.environ, ports=ports)
 
 

@@ -43,13 +43,18 @@ class ProcfileIncomplete(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ProcessPlan:
-    """One process: its name in the Procfile, how it is started, and where it will listen as `host:port`."""
+    """One process: its name in the Procfile, how it is started, and where it will listen as `host:port`.
+
+    Attributes:
+        metrics_address: where it answers operators; None for NATS, which is asked otherwise.
+    """
 
     name: str
     role: Role
     command: tuple[str, ...]
     environment: Mapping[str, str]
     address: str
+    metrics_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,11 @@ def names_to_address(commands: Mapping[str, str]) -> list[str]:
     return [name for name in commands if name != GATEWAY]
 
 
+def ports_wanted(commands: Mapping[str, str]) -> int:
+    """Return how many loopback ports a suite needs: for what it serves, and for what operators ask each process."""
+    return len(names_to_address(commands)) + sum(name != NATS for name in commands)
+
+
 def plan_suite(
     commands: Mapping[str, str], *, settings: Settings, environment: Mapping[str, str], ports: Sequence[int]
 ) -> Plan:
@@ -102,21 +112,31 @@ def plan_suite(
         commands: what the Procfile says.
         settings: RUN_DIR, the gateway's address, and NATS_URL when NATS runs elsewhere.
         environment: what the processes inherit; an address that is set there wins.
-        ports: free loopback ports, one for each of `names_to_address(commands)`.
+        ports: free loopback ports, as many as `ports_wanted(commands)`.
     """
     run_dir = settings.run_dir.absolute()
-    derived = dict(zip(names_to_address(commands), ports, strict=True))
+    names = names_to_address(commands)
+    derived = dict(zip(names, ports, strict=False))
+    observers = (f"{HOST}:{port}" for port in ports[len(names) :])
     addresses = {name: environment.get(f"{name.upper()}_ADDRESS") or f"{HOST}:{port}" for name, port in derived.items()}
     addresses[NATS] = f"{HOST}:{derived[NATS]}"
     addresses[GATEWAY] = f"{settings.gateway_host}:{settings.gateway_port}"
     nats_url = f"nats://{addresses[NATS]}" if settings.has_own_nats else settings.nats_url.get_secret_value()
     shared = _shared_environment(environment, settings, addresses, nats_url)
     processes = tuple(
-        ProcessPlan(name, _role_of(name), _expanded(command, shared), MappingProxyType(shared), addresses[name])
+        _plan_process(name, command, shared, address=addresses[name], metrics=None if name == NATS else next(observers))
         for name, command in commands.items()
         if name != NATS or settings.has_own_nats
     )
     return Plan(run_dir, processes, nats_url, f"http://{addresses[GATEWAY]}")
+
+
+def _plan_process(
+    name: str, command: str, shared: Mapping[str, str], *, address: str, metrics: str | None
+) -> ProcessPlan:
+    # One address for all of them would be taken by the first.
+    own = dict(shared) if metrics is None else {**shared, "METRICS_ADDRESS": metrics}
+    return ProcessPlan(name, _role_of(name), _expanded(command, own), MappingProxyType(own), address, metrics)
 
 
 def _shared_environment(

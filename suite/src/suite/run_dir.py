@@ -75,13 +75,19 @@ def write_nats_config(plan: Plan) -> None:
 
 
 def write_manifest(plan: Plan, pids: Mapping[str, int]) -> None:
-    """Write `run.json`: every process with its pid and address, and where NATS and the gateway answer."""
+    """Write `run.json`: every process with its pid and addresses, and where NATS and the gateway answer."""
     manifest = {
         "pid": os.getpid(),
         "gateway_url": plan.gateway_url,
         "nats_url": plan.public_nats_url,
         "processes": [
-            {"name": process.name, "pid": pids[process.name], "address": process.address} for process in plan.processes
+            {
+                "name": process.name,
+                "pid": pids[process.name],
+                "address": process.address,
+                "metrics_address": process.metrics_address,
+            }
+            for process in plan.processes
         ],
     }
     write_atomically(manifest_path(plan), json.dumps(manifest, indent=2) + "\n")

@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from suite.plan import Plan, ProcfileIncomplete, ProcfileMissing, Role, names_to_address, plan_suite, read_procfile
+from suite.plan import (
+    Plan,
+    ProcfileIncomplete,
+    ProcfileMissing,
+    Role,
+    names_to_address,
+    plan_suite,
+    ports_wanted,
+    read_procfile,
+)
 from suite.settings import Settings
 
 COMMANDS = {
@@ -23,7 +32,7 @@ def planned(environment: dict[str, str] | None = None, settings: Settings | None
         COMMANDS,
         settings=settings or Settings(run_dir=Path("/run/bourse")),
         environment=environment or {},
-        ports=[21_000, 21_001],
+        ports=[21_000, 21_001, 21_002, 21_003],
     )
 
 
@@ -79,6 +88,16 @@ def test_with_a_nats_of_ones_own_none_is_started(monkeypatch: pytest.MonkeyPatch
 
 def test_the_gateway_needs_no_derived_port() -> None:
     assert names_to_address(COMMANDS) == ["nats", "auth"]
+
+
+def test_operators_ask_each_process_at_an_address_of_its_own() -> None:
+    assert ports_wanted(COMMANDS) == 4
+    processes = planned({"METRICS_ADDRESS": "127.0.0.1:9100"}).processes
+    assert [process.metrics_address for process in processes] == [None, "127.0.0.1:21002", "127.0.0.1:21003"]
+    assert [process.environment.get("METRICS_ADDRESS") for process in processes[1:]] == [
+        "127.0.0.1:21002",
+        "127.0.0.1:21003",
+    ]
 
 
 def test_a_procfile_that_is_not_there_is_named(tmp_path: Path) -> None:
