@@ -85,9 +85,17 @@ def test_a_batch_of_an_older_epoch_is_evaluated_and_changes_nothing(continuity: 
     assert missing_before(continuity, 2) == [None]
 
 
-def test_what_a_publisher_sent_before_the_first_start_is_not_missing(continuity: Continuity) -> None:
-    before = int(START.timestamp() * 1e6) - 1
-    assert continuity.admit(make_batch(500, epoch=before), START).missing is None
+def test_what_was_sent_before_the_first_start_is_not_missing() -> None:
+    batch = make_batch(500)
+    assert Continuity(batch.first_at).admit(batch, batch.first_at).missing is None
+
+
+def test_what_may_have_been_sent_since_the_first_start_is_missing(continuity: Continuity) -> None:
+    # The publisher ran before: its first 499 batches may be from then, and the last of them may be lost.
+    batch = make_batch(500, epoch=EPOCH - 5)
+    missing = continuity.admit(batch, START).missing
+    assert missing == NotEvaluated(Reason.SEQUENCE_JUMP, START, batch.first_at, batch.shard, batch.publisher_id)
+    assert continuity.admit(make_batch(499, epoch=EPOCH - 5), START).is_new
 
 
 def test_a_publisher_that_started_since_is_missed_from_the_last_tick_of_any(continuity: Continuity) -> None:

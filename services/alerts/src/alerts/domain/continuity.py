@@ -145,11 +145,11 @@ class Continuity:
         """Go on from what was seen.
 
         Args:
-            began_at: when ticks were evaluated for the first time ever; what a publisher that started before then has
-                sent before its first batch here is not missing.
+            began_at: when ticks were evaluated for the first time ever; what was sent before then is not missing, for
+                there was no alert.
             seen: what `seen` said earlier.
         """
-        self._began_microseconds = int(began_at.timestamp() * 1e6)
+        self._began_at = began_at
         self._tracks = OrderedDict(
             ((each.publisher_id, each.shard), _Track(each.epoch, each.sequence + 1, each.last_at)) for each in seen
         )
@@ -187,8 +187,9 @@ class Continuity:
         return Admission(is_new=True, missing=missing)
 
     def _first_track(self, batch: TickBatch, evaluated_until: datetime) -> _Track:
-        was_running_before = batch.epoch < self._began_microseconds
-        return _Track(batch.epoch, batch.sequence if was_running_before else 1, evaluated_until)
+        # Of a first batch from later nobody knows whether what is missing in front of it was sent before.
+        was_sent_before = batch.first_at <= self._began_at
+        return _Track(batch.epoch, batch.sequence if was_sent_before else 1, evaluated_until)
 
     def _remember(self, key: tuple[str, int], track: _Track) -> None:
         self._tracks[key] = track
