@@ -3,6 +3,7 @@
 Packages whose folder bears their name are loaded here, before pytest derives test modules' names from folders.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,31 @@ import suite
 from chassis.testing import NatsServer, PostgresServer, nats_server, postgres_server
 
 __all__ = ["chassis", "gateway", "mail", "suite"]
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that ends what was closed and still had something to send when a test was over.
+
+    Whoever owned such a connection has closed it; its peer was too slow, or gone. Left behind, it is collected in the
+    middle of some later test and fails that one. What nobody has closed is still reported.
+    """
+
+    def close(self) -> None:
+        transports = [] if self.is_closed() else list(getattr(self, "_transports", {}).values())
+        for transport in transports:
+            if transport.is_closing():
+                transport.abort()
+        if transports:
+            self.run_until_complete(asyncio.sleep(0))
+        super().close()
+
+
+class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return _Loop()
+
+
+asyncio.set_event_loop_policy(_LoopPolicy())
 
 # How fast a machine is, is no matter of tests. Examples are drawn anew in each run, and kept when they fail.
 hypothesis.settings.register_profile("bourse", deadline=None)
