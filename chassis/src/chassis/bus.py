@@ -7,7 +7,7 @@ after one is their owner's affair (`on_ready`).
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from chassis.errors import BusUnavailable
 from chassis.metrics import counter, histogram, reading
 from chassis.settings import ProcessSettings
 from chassis.tasks import end
+from chassis.tracing import TRACE_PARENT, SpanKind, parent_here, span
 
 log = logging.getLogger(__name__)
 
@@ -166,8 +167,16 @@ class Bus:
         except (nats.errors.Error, OSError) as error:
             raise BusUnavailable from error
 
-    async def publish_event(self, subject: str, payload: bytes, *, message_id: str) -> None:
+    async def publish_event(
+        self, subject: str, payload: bytes, *, message_id: str, trace_parent: str | None = None
+    ) -> None:
         """Publish to JetStream and wait until it is stored; the same message id is stored once.
+
+        Args:
+            subject: one of `EVENTS`.
+            payload: the serialised message.
+            message_id: what it is known by.
+            trace_parent: the span that it comes from, where that is recorded.
 
         Raises:
             BusUnavailable: it was not acknowledged in time; publishing it again is safe.
@@ -176,10 +185,9 @@ class Bus:
             raise BusUnavailable
         outcome = REFUSED
         try:
-            with EVENT_SECONDS.time():
-                await self.jetstream.publish(
-                    subject, payload, headers={"Nats-Msg-Id": message_id}, timeout=REQUEST_TIMEOUT_SECONDS
-                )
+            with EVENT_SECONDS.time(), _sending(subject, trace_parent):
+                headers = {"Nats-Msg-Id": message_id, **_trace_header()}
+                await self.jetstream.publish(subject, payload, headers=headers, timeout=REQUEST_TIMEOUT_SECONDS)
             outcome = STORED
         except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
             raise BusUnavailable from error
@@ -278,6 +286,17 @@ class Bus:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("bus callback failed", exc_info=task.exception())
+
+
+def _sending(subject: str, trace_parent: str | None) -> AbstractContextManager[object]:
+    if trace_parent is None:
+        return nullcontext()
+    return span(f"{subject} publish", SpanKind.PRODUCER, parent=trace_parent)
+
+
+def _trace_header() -> dict[str, str]:
+    parent = parent_here()
+    return {} if parent is None else {TRACE_PARENT: parent}
 
 
 def _logged(handler: MessageHandler) -> MessageHandler:

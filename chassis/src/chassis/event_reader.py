@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 import nats.errors
@@ -16,6 +16,7 @@ from chassis.bus import EVENTS, Bus
 from chassis.errors import ServiceError
 from chassis.metrics import counter, reading
 from chassis.tasks import running
+from chassis.tracing import TRACE_PARENT, SpanKind, span
 
 log = logging.getLogger(__name__)
 
@@ -127,10 +128,15 @@ class EventReader:
             # The server does not know what became of it, and gives it out again.
             log.debug("event not answered", extra={"subject": self._subject, "cause": type(cause).__name__})
 
+    def _traced(self, message: Msg) -> AbstractContextManager[object]:
+        parent = (message.headers or {}).get(TRACE_PARENT)
+        return span(f"{self._durable} process", SpanKind.CONSUMER, parent=parent) if parent else nullcontext()
+
     async def _outcome(self, message: Msg) -> "Again | _GivenUp | None":
         try:
             async with asyncio.timeout(HANDLE_SECONDS):
-                return await self._handle(message)
+                with self._traced(message):
+                    return await self._handle(message)
         except ValueError as error:
             # Nobody can act on it, however often it is told.
             log.error(  # noqa: TRY400

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -31,6 +32,7 @@ from chassis.database import Database
 from chassis.errors import BusUnavailable, DatabaseUnavailable
 from chassis.metrics import reading
 from chassis.tasks import running
+from chassis.tracing import parent_here
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +44,17 @@ COUNT_EVERY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """Something that must be told: its subject, a stable message id and the serialised message."""
+    """Something that must be told: its subject, a stable message id and the serialised message.
+
+    Attributes:
+        trace_parent: the span that it comes from; None when that is not recorded.
+    """
 
     subject: str
     message_id: str
     payload: bytes
     created_at: datetime
+    trace_parent: str | None = None
 
 
 def outbox_table(metadata: MetaData) -> Table:
@@ -60,18 +67,21 @@ def outbox_table(metadata: MetaData) -> Table:
         Column("message_id", String(200), nullable=False, unique=True),
         Column("payload", LargeBinary, nullable=False),
         Column("created_at", DateTime(timezone=True), nullable=False),
+        Column("trace_parent", String(64)),
         sqlite_autoincrement=True,
     )
 
 
 async def enqueue(connection: AsyncConnection, table: Table, events: Sequence[OutboxEvent]) -> None:
-    """Write events in the caller's transaction."""
+    """Write events in the caller's transaction; those that come from no other span come from the current one."""
+    parent = parent_here()
     rows = [
         {
             "subject": event.subject,
             "message_id": event.message_id,
             "payload": event.payload,
             "created_at": event.created_at,
+            "trace_parent": event.trace_parent or parent,
         }
         for event in events
     ]
@@ -130,6 +140,11 @@ class OutboxRelay:
                     async with asyncio.timeout(IDLE_POLL_SECONDS):
                         await self._wake.wait()
 
+    async def _publish(self, row: Any) -> None:
+        await self._bus.publish_event(
+            row.subject, row.payload, message_id=row.message_id, trace_parent=row.trace_parent
+        )
+
     async def publish_waiting(self) -> int:
         """Publish up to one batch and return how many were acknowledged and deleted.
 
@@ -139,12 +154,11 @@ class OutboxRelay:
         """
         table = self._table
         async with self._database.reading() as connection:
-            query = select(table.c.id, table.c.subject, table.c.message_id, table.c.payload)
+            query = select(table.c.id, table.c.subject, table.c.message_id, table.c.payload, table.c.trace_parent)
             rows = (await connection.execute(query.order_by(table.c.id).limit(BATCH_SIZE))).all()
         if not rows:
             return 0
-        publishing = [self._bus.publish_event(row.subject, row.payload, message_id=row.message_id) for row in rows]
-        results = await asyncio.gather(*publishing, return_exceptions=True)
+        results = await asyncio.gather(*(self._publish(row) for row in rows), return_exceptions=True)
         acknowledged = [row.id for row, result in zip(rows, results, strict=True) if result is None]
         if acknowledged:
             async with self._database.transaction() as connection:

@@ -18,6 +18,7 @@ from chassis.errors import ServiceError
 from chassis.logs import configure_logging
 from chassis.metrics import reading
 from chassis.settings import ProcessSettings
+from chassis.tracing import exporting
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def run_service(name: str, settings: ProcessSettings, build: Callable[[], Abstra
     """
     configure_logging(name, style=settings.log_format, level=settings.log_level)
     try:
-        uvloop.run(_until_stopped(name, build))
+        with exporting(name, settings):
+            uvloop.run(_until_stopped(name, build))
     except Exception:
         log.exception("service failed", extra={"service_name": name})
         raise SystemExit(1) from None

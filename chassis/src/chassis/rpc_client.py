@@ -16,6 +16,7 @@ from chassis.logs import request_id
 from chassis.metrics import counter, histogram
 from chassis.rpc_server import MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from chassis.settings import ProcessSettings
+from chassis.tracing import TRACE_PARENT, SpanKind, parent_here, span
 
 CALLS = counter("bourse_rpc_client_calls", "Calls made, by canonical code.", ["service", "method", "code"])
 CALL_SECONDS = histogram("bourse_rpc_client_seconds", "How long calls made took.", ["service", "method"])
@@ -60,24 +61,31 @@ class DeadlineInterceptor(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore
         request: Any,
     ) -> Any:
         """Add what the caller left out."""
-        metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
-        metadata.add(REQUEST_ID_KEY, request_id.get())
-        details = grpc.aio.ClientCallDetails(
-            method=client_call_details.method,
-            timeout=client_call_details.timeout or self._deadline_seconds,
-            metadata=metadata,
-            credentials=client_call_details.credentials,
-            wait_for_ready=client_call_details.wait_for_ready,
-        )
-        return await _counted(continuation, details, request)
+        path = _text_of(client_call_details.method)
+        with span(path, SpanKind.CLIENT):
+            metadata = grpc.aio.Metadata(*(client_call_details.metadata or ()))
+            metadata.add(REQUEST_ID_KEY, request_id.get())
+            if (parent := parent_here()) is not None:
+                metadata.add(TRACE_PARENT, parent)
+            details = grpc.aio.ClientCallDetails(
+                method=client_call_details.method,
+                timeout=client_call_details.timeout or self._deadline_seconds,
+                metadata=metadata,
+                credentials=client_call_details.credentials,
+                wait_for_ready=client_call_details.wait_for_ready,
+            )
+            return await _counted(continuation, details, request)
+
+
+def _text_of(method: str | bytes) -> str:
+    return method if isinstance(method, str) else method.decode()
 
 
 async def _counted(
     continuation: Callable[[grpc.aio.ClientCallDetails, Any], Any], details: grpc.aio.ClientCallDetails, request: Any
 ) -> Any:
     """Make a call, and count it once it is done."""
-    path = details.method if isinstance(details.method, str) else details.method.decode()
-    _, service, method = path.split("/")
+    _, service, method = _text_of(details.method).split("/")
     began_at = time.perf_counter()
     code = grpc.StatusCode.CANCELLED
     call = await continuation(details, request)

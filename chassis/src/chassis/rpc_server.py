@@ -19,6 +19,7 @@ from chassis.logs import request_id
 from chassis.metrics import counter, histogram, reading
 from chassis.observability import observable
 from chassis.settings import AddressInUse, ProcessSettings
+from chassis.tracing import TRACE_PARENT, SpanKind, span
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ ERROR_DOMAIN = "bourse"
 REQUEST_ID_KEY = "x-request-id"
 MAX_CONCURRENT_RPCS = 2_000
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-MAX_REQUEST_ID_LENGTH = 64
+MAX_METADATA_LENGTH = 64
 
 CALLS = counter("bourse_rpc_calls", "Calls answered, by canonical code.", ["service", "method", "code"])
 CALL_SECONDS = histogram("bourse_rpc_seconds", "How long calls took to answer.", ["service", "method"])
@@ -93,13 +94,14 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unuse
         seconds = CALL_SECONDS.labels(service, method)
 
         async def guarded(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
-            request_id.set(_request_id_of(context))
+            request_id.set(_metadata_of(context, REQUEST_ID_KEY) or "-")
             started = time.perf_counter()
             self.in_flight += 1
             # What ends a call without an outcome is a caller who left.
             code = "CANCELLED"
             try:
-                outcome = await self._outcome(behaviour, request, context, method=path)
+                with span(path, SpanKind.SERVER, parent=_metadata_of(context, TRACE_PARENT)):
+                    outcome = await self._outcome(behaviour, request, context, method=path)
                 if not isinstance(outcome, ServiceError):
                     code = "OK"
                     return outcome
@@ -132,11 +134,11 @@ class _ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc, unuse
             return _Unexpected()
 
 
-def _request_id_of(context: "grpc.aio.ServicerContext[Any, Any]") -> str:
+def _metadata_of(context: "grpc.aio.ServicerContext[Any, Any]", name: str) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and isinstance(value, str):
-            return value[:MAX_REQUEST_ID_LENGTH]
-    return "-"
+        if key == name and isinstance(value, str):
+            return value[:MAX_METADATA_LENGTH]
+    return None
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ class ProcessSettings(BaseSettings):
     """What is common to all processes.
 
     Attributes:
+        otel_exporter_otlp_endpoint: where spans go by OTLP over gRPC, as `http://host:4317`; unset records none.
         metrics_address: where `/metrics`, `/livez` and `/readyz` are answered, `host:port`; unset answers nowhere.
     """
 
@@ -43,6 +44,7 @@ class ProcessSettings(BaseSettings):
     redis_url: SecretStr | None = None
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     metrics_address: str | None = Field(default=None, pattern=r"^[^\s]+:[0-9]{1,5}$")
     rpc_deadline_seconds: float = Field(default=5.0, gt=0, le=60)
     shutdown_grace_seconds: float = Field(default=3.0, ge=0, le=60)
