@@ -1,9 +1,10 @@
-"""Real servers for tests, from wheels: NATS, PostgreSQL and Valkey on free loopback ports."""
+"""Real servers for tests, from wheels: NATS, PostgreSQL and Valkey; and the names of what is counted."""
 
 import importlib.util
 import itertools
 import os
 import pwd
+import re
 import secrets
 import shutil
 import socket
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from chassis.metrics import exposition
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 5.0
@@ -235,3 +238,16 @@ def valkey_server(folder: Path) -> Iterator[str]:
 def python_module(name: str) -> list[str]:
     """Return the command that runs a module with this interpreter."""
     return [sys.executable, "-m", name]
+
+
+def promised_metrics(readme: Path) -> dict[str, str]:
+    """Return the type of each metric that a README's table names: rows of name (labels in braces), type, meaning."""
+    row = re.compile(r"^\| `(bourse_\w+)(?:\{[\w,]+\})?` \| (counter|gauge|histogram) \| [^|]+ \|$", re.MULTILINE)
+    return dict(row.findall(readme.read_text()))
+
+
+def told_metrics(*prefixes: str) -> dict[str, str]:
+    """Return the type of each metric whose name begins with one of `prefixes` and which the process tells now."""
+    types = re.findall(r"^# TYPE (\w+) (\w+)$", exposition().decode(), re.MULTILINE)
+    # Of what is counted, the library also tells since when, as a gauge.
+    return {name: kind for name, kind in types if name.startswith(prefixes) and not name.endswith("_created")}

@@ -30,6 +30,7 @@ from alerts.feed.mails import AT_ONCE, DURABLE, Mails, make_policy
 from alerts.feed.stream import TickStream
 from alerts.feed.ticks import TickFeed
 from alerts.feed.users import EndedAccounts
+from alerts.figures import telling_of_evaluation, telling_of_mails
 from alerts.handlers.alerts import AlertService
 from alerts.messages import FIRED_SUBJECT, fired_event
 from alerts.providers.contacts import AuthContacts
@@ -151,9 +152,11 @@ async def _evaluating(
     await keeper.begin()
     await changes.listen(on_waiting=feed.notify_waiting, on_released=keeper.look)
     sweep = ExpirySweep(watches, alerts, clock)
+    works = (keeper.run(), keeper.run_settling(), feed.run(), firing.run(), progress.run(), sweep.run())
     try:
-        async with running(keeper.run(), keeper.run_settling(), feed.run(), firing.run(), progress.run(), sweep.run()):
-            yield _Evaluation(watches, changes, firing, progress, stream, feed)
+        with telling_of_evaluation(feed, watches=watches, keeper=keeper, progress=progress, clock=clock):
+            async with running(*works):
+                yield _Evaluation(watches, changes, firing, progress, stream, feed)
     finally:
         with suppress(TimeoutError, DatabaseUnavailable):
             async with asyncio.timeout(LAST_SAVE_SECONDS):
@@ -218,8 +221,9 @@ async def _mailing(
     )
     reader = EventReader(bus, FIRED_SUBJECT, DURABLE, mails.take, at_once=AT_ONCE)
     try:
-        async with running(reader.run(), mails.run_repeats()):
-            yield reader
+        with telling_of_mails(mails, clock=clock):
+            async with running(reader.run(), mails.run_repeats()):
+                yield reader
     finally:
         await mails.finish()
         await channel.close()

@@ -251,3 +251,16 @@ async def test_reading_goes_on_when_a_watch_is_dropped_while_its_fires_are_commi
     with suppress(DatabaseUnavailable):
         await bench.firing.commit([bench.watch] if failures else bench.watches)
     await asyncio.wait_for(bench.firing.wait_for_room(), timeout=5)
+
+
+async def test_what_is_not_saved_grows_old(bench: Bench) -> None:
+    await bench.clock.advance(3)
+    assert bench.keeper.age_seconds == 3
+    await bench.keeper.save()
+    assert bench.keeper.age_seconds == 0
+    bench.watch.evaluate(make_batch(1, 101.0))
+    bench.checkpoints.failures = [DatabaseUnavailable()]
+    await bench.clock.advance(5)
+    with pytest.raises(DatabaseUnavailable):
+        await bench.keeper.save()
+    assert bench.keeper.age_seconds == 5

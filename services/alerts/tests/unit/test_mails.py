@@ -21,6 +21,7 @@ from alerts.domain.deliveries import (
     MailTry,
     OtherMails,
     Outcome,
+    WaitingMails,
 )
 from alerts.domain.fires import Fire
 from alerts.domain.positions import Position
@@ -90,6 +91,10 @@ class Shelf:
     async def due(self, now: datetime, *, limit: int) -> list[FireId]:
         self._answer()
         return [each for each, (due_at, _) in self.waiting.items() if due_at <= now][:limit]
+
+    async def count_waiting(self) -> WaitingMails:
+        self._answer()
+        return WaitingMails(len(self.waiting), START if self.waiting else None)
 
     async def claim(self, fire_id: FireId, *, now: datetime) -> MailTry | None:
         self._answer()
@@ -460,3 +465,16 @@ async def test_in_a_storm_of_fires_a_mail_waits_for_them() -> None:
     await taking
 
     assert stand.state_of(1)[0] is DeliveryState.SENT
+
+
+async def test_it_knows_what_waits_and_whether_new_mails_do(office: Office) -> None:
+    office.post.failure_of = lambda _: MailUnavailable()
+    assert not office.mails.are_held_back
+    for alert_id in range(1, FAILURES_OF_AN_OUTAGE + 1):
+        await office.take(alert_id)
+    assert office.mails.are_held_back
+    repeating = asyncio.create_task(office.mails.run_repeats())
+    while office.mails.waiting.count == 0:
+        await asyncio.sleep(0)
+    repeating.cancel()
+    assert office.mails.waiting == WaitingMails(FAILURES_OF_AN_OUTAGE, START)

@@ -348,3 +348,12 @@ async def test_once_it_has_left_it_takes_nothing_more(bench: Bench) -> None:
     await bench.keeper.settle()
     assert bench.database.steps == ["begin", "renew", "leave", "tell"]
     assert bench.held == []
+
+
+async def test_shards_are_counted_as_they_come_and_go(bench: Bench) -> None:
+    bench.give(1, 2, 3)
+    await bench.keeper.begin()
+    bench.give(1, 2, surplus=[2])
+    await bench.keeper.renew()
+    await bench.keeper.settle()
+    assert (bench.keeper.taken, bench.keeper.released, bench.keeper.lost) == (3, 1, 1)

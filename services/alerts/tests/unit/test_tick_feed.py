@@ -18,7 +18,7 @@ from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import shard_of
 from alerts.domain.watch import Candidate, Watch
 from alerts.domain.watches import Watches
-from alerts.feed.ticks import RETRY_SECONDS, TickFeed
+from alerts.feed.ticks import RETRY_SECONDS, Tally, TickFeed
 from bourse.market.v1 import quotes_pb2, ticks_pb2
 from chassis.clock import ManualClock
 from chassis.errors import BusUnavailable, DatabaseUnavailable
@@ -378,3 +378,33 @@ async def test_it_looks_again_and_again_for_what_changed(
     assert len(harness.bus.starts) == sessions
     assert harness.alerts.waiting_alerts == []
     running.cancel()
+
+
+async def test_what_is_read_is_counted_once_however_often_it_is_delivered(harness: Harness) -> None:
+    await harness.receive(make_message(1), make_message(2), make_message(1), make_message(3, b"\xff"))
+    await harness.receive(make_message(4, subject="ticks.3", shard=3))
+    assert harness.feed.tally == Tally(batches=2, ticks=2, unreadable=1)
+
+
+async def test_the_lag_is_known_while_the_stream_is_followed(harness: Harness) -> None:
+    harness.stream.answer = StreamView(1, 1, 7)
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.feed.lag_batches == 7
+    assert harness.feed.interruptions == 0
+    harness.stream.answer = BusUnavailable()
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.feed.lag_batches is None
+    await harness.next_session()
+    assert harness.feed.interruptions == 2
+
+
+async def test_it_knows_how_many_alerts_wait(harness: Harness) -> None:
+    harness.alerts.waiting_alerts = [WAITING]
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.feed.waiting == 1
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.feed.waiting == 0

@@ -224,6 +224,19 @@ def wait_after(attempts: int) -> timedelta:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingMails:
+    """The mails that are neither sent nor given up.
+
+    Attributes:
+        count: how many there are.
+        oldest_at: when the fire of the oldest was committed; None when there is none.
+    """
+
+    count: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class OtherMails:
     """The mails of an address but one.
 

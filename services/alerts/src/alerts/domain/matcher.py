@@ -163,13 +163,15 @@ class Matcher:
     def __init__(self) -> None:
         self._books: dict[str, _Book] = {}
         self._quiet_intervals: dict[str, tuple[float, float]] = {}
+        self._watched = 0
 
     def __len__(self) -> int:
-        return sum(len(book) for book in self._books.values())
+        return self._watched
 
     def insert(self, entry: Entry) -> None:
         """Watch for one more alert."""
         self._book(entry.instrument).side(entry.type).insert(_key_of(entry), entry)
+        self._watched += 1
         self._refresh(entry.instrument)
 
     def extend(self, entries: Iterable[Entry]) -> None:
@@ -179,6 +181,7 @@ class Matcher:
             sides[entry.instrument, entry.type].append((_key_of(entry), entry))
         for (instrument, alert_type), keyed in sides.items():
             self._book(instrument).side(alert_type).extend(keyed)
+            self._watched += len(keyed)
             self._refresh(instrument)
 
     def discard(self, entry: Entry) -> bool:
@@ -186,6 +189,7 @@ class Matcher:
         book = self._books.get(entry.instrument)
         if book is None or not book.side(entry.type).discard(_key_of(entry), entry.alert_id, entry.generation):
             return False
+        self._watched -= 1
         self._refresh(entry.instrument)
         return True
 
@@ -217,6 +221,7 @@ class Matcher:
             return []
         taken = book.buys.take(price, position) + book.sells.take(-price, position)
         if taken:
+            self._watched -= len(taken)
             self._refresh(instrument)
         return taken
 

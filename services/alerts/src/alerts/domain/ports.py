@@ -7,7 +7,7 @@ from typing import Protocol
 from alerts.domain.alerts import Alert, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import NotEvaluated, Standing
-from alerts.domain.deliveries import Contact, Delivery, FireId, MailTry, Outcome
+from alerts.domain.deliveries import Contact, Delivery, FireId, MailTry, Outcome, WaitingMails
 from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.leases import Lease, Share
 from alerts.domain.matcher import Entry
@@ -142,6 +142,10 @@ class DeliveryStore(Protocol):
 
     async def due(self, now: datetime, *, limit: int) -> Sequence[FireId]:
         """Return the fires whose mails are to be tried now, the longest due first."""
+        ...
+
+    async def count_waiting(self) -> WaitingMails:
+        """Count the mails that are neither sent nor given up, whoever tries them."""
         ...
 
     async def claim(self, fire_id: FireId, *, now: datetime) -> MailTry | None:

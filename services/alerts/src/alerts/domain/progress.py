@@ -26,6 +26,12 @@ class ProgressKeeper:
         self._store = store
         self._clock = clock
         self._saved: dict[Lease, Progress] = {}
+        self._saved_at = clock.monotonic()
+
+    @property
+    def age_seconds(self) -> float:
+        """Return for how long there may have been progress that is not saved."""
+        return self._clock.monotonic() - self._saved_at
 
     async def save(self) -> None:
         """Save the progress there is now.
@@ -33,10 +39,12 @@ class ProgressKeeper:
         Raises:
             DatabaseUnavailable: it may or may not be saved.
         """
+        began_at = self._clock.monotonic()
         watches = list(self._watches)
         held = {watch.lease for watch in watches}
         self._saved = {lease: progress for lease, progress in self._saved.items() if lease in held}
         await self.save_of(watches)
+        self._saved_at = began_at
 
     async def save_of(self, watches: Iterable[Watch]) -> None:
         """Save the progress of some watches; that of a lease that is lost is left out, for it is the next holder's.

@@ -44,7 +44,13 @@ class ShardLoader:
 
 
 class ShardKeeper:
-    """Holds this replica's share of the shards: says that it lives, takes what is free, gives up what is too much."""
+    """Holds this replica's share of the shards: says that it lives, takes what is free, gives up what is too much.
+
+    Attributes:
+        taken: how many shards began to be evaluated here, as often as they did.
+        released: how many were given up for others while this replica ran.
+        lost: how many were found to be somebody else's.
+    """
 
     def __init__(
         self,
@@ -86,6 +92,7 @@ class ShardKeeper:
         # What the database says is applied before it is asked to change anything else.
         self._turn = asyncio.Lock()
         self._has_left = False
+        self.taken = self.released = self.lost = 0
 
     async def begin(self) -> None:
         """Take what can be had, and load it, however long that takes.
@@ -112,6 +119,7 @@ class ShardKeeper:
         lost = [watch for watch in self._watches if watch.lease not in self._share.held]
         for watch in lost:
             self._watches.drop(watch)
+            self.lost += 1
             log.warning("shard lost", extra={"shard": watch.lease.shard, "fence": watch.lease.fence})
         if lost:
             self._firing.notify()
@@ -190,6 +198,7 @@ class ShardKeeper:
         # What was lost while it was loaded is somebody else's.
         watches = [watch for watch in loaded if watch.lease in self._share.held]
         self._follow(watches)
+        self.taken += len(watches)
         return watches
 
     async def _give_up(self, leases: Sequence[Lease]) -> None:
@@ -211,6 +220,7 @@ class ShardKeeper:
             await self._leases.release(leases)
             self._share = self._share.without(leases)
             self._dropped.difference_update(leases)
+        self.released += len(leases)
         log.info("shards released", extra={"shards": _written(leases)})
         await self._announcer.released()
 

@@ -24,6 +24,7 @@ from alerts.domain.deliveries import (
     MailRoute,
     MailTry,
     Outcome,
+    WaitingMails,
 )
 from alerts.domain.letters import letter_of
 from alerts.domain.ports import ContactSource, DeliveryStore
@@ -82,6 +83,17 @@ class Mails:
         self._route = MailRoute()
         self._sending: set[asyncio.Task[Any]] = set()
         self._sweep_at = clock.now()
+        self._waiting = WaitingMails(0, None)
+
+    @property
+    def are_held_back(self) -> bool:
+        """Say whether new mails wait because those before them did not get through."""
+        return self._route.is_down
+
+    @property
+    def waiting(self) -> WaitingMails:
+        """Return what waited when that was looked at last, which is done every minute."""
+        return self._waiting
 
     async def take(self, message: Msg) -> Again | None:
         """Act on the event of a fire.
@@ -130,6 +142,7 @@ class Mails:
         now = self._clock.now()
         if now >= self._sweep_at:
             await self._deliveries.forget_addresses(now - HOUR)
+            self._waiting = await self._deliveries.count_waiting()
             self._sweep_at = now + SWEEP_EVERY
 
     async def finish(self) -> None:

@@ -5,6 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 import nats.errors
@@ -53,16 +54,34 @@ class Restart(Exception):  # not an error: reading has to begin elsewhere
     """Shards are to be read that this session has not read from where they have to be."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """What was read of the shards held here, what was read again after a crash or a change of shards once more.
+
+    Attributes:
+        batches: batches handed to the watch of their shard.
+        ticks: the ticks in them.
+        unreadable: batches passed over because they could not be read.
+    """
+
+    batches: int = 0
+    ticks: int = 0
+    unreadable: int = 0
+
+
 class _Session:
     """One consumer's life: its messages follow one another without a gap, or it is over.
 
     It reads all shards in one order, and passes over those that are not held here without looking into them.
     """
 
-    def __init__(self, watches: Watches, firing: Firing, after: Position, *, known_gap: Position | None) -> None:
+    def __init__(
+        self, watches: Watches, firing: Firing, after: Position, *, known_gap: Position | None, tally: Tally
+    ) -> None:
         """Go on behind a position; what is missing behind `known_gap` was asked for twice now."""
         self.position = after
         self._known_gap = known_gap
+        self._tally = tally
         self.turn = asyncio.Lock()  # held while a batch is evaluated, and by whoever must not be interleaved with one
         self._watches = watches
         self._firing = firing
@@ -150,8 +169,12 @@ class _Session:
         if self._evaluated_at is not None:
             watch.advance(Mark(self.position, self._evaluated_at))
         try:
-            watch.evaluate(read_batch(message.data, position, shard=watch.lease.shard))
+            batch = read_batch(message.data, position, shard=watch.lease.shard)
+            watch.evaluate(batch)
+            self._tally.batches += 1
+            self._tally.ticks += len(batch.prices)
         except BatchUnreadable as error:
+            self._tally.unreadable += 1
             log.warning("batch unreadable", extra={"subject": message.subject, "problem": str(error)})
             watch.skip(position, at=message.metadata.timestamp)
         self._evaluated_at = watch.evaluated_at
@@ -172,6 +195,11 @@ class TickFeed:
 
     That nothing is missed is checked here, message by message, by the stream's own sequence; JetStream and nats-py are
     not relied on for it.
+
+    Attributes:
+        tally: what was read so far.
+        interruptions: how often following the stream ended for something else than a change of shards, tries to begin
+            anew that failed among them.
     """
 
     def __init__(
@@ -190,14 +218,30 @@ class TickFeed:
         self._has_reconnected = False
         self._cause = ""
         self._lag = 0
+        self._waiting = 0
         self._looked_at = -CURRENT_SECONDS
+        self.tally = Tally()
+        self.interruptions = 0
         bus.on_ready(self._note_reconnect)
 
     @property
     def is_current(self) -> bool:
         """Say whether ticks of shards held here are being evaluated, at most a thousand batches behind the stream."""
-        is_reading = self._clock.monotonic() - self._looked_at < CURRENT_SECONDS
-        return is_reading and self._lag <= MAX_LAG_BATCHES and len(self._watches) > 0
+        return self._is_reading and self._lag <= MAX_LAG_BATCHES and len(self._watches) > 0
+
+    @property
+    def lag_batches(self) -> int | None:
+        """Return how many batches the stream was ahead, at most a few seconds ago; None when it is not followed."""
+        return self._lag if self._is_reading else None
+
+    @property
+    def waiting(self) -> int:
+        """Return how many alerts of shards held here were to be taken up or armed when that was looked at last."""
+        return self._waiting
+
+    @property
+    def _is_reading(self) -> bool:
+        return self._clock.monotonic() - self._looked_at < CURRENT_SECONDS
 
     def notify_waiting(self) -> None:
         """Say that an alert was saved that is to be taken up."""
@@ -229,6 +273,7 @@ class TickFeed:
             except (nats.errors.Error, nats.js.errors.Error, OSError) as cause:
                 self._note_end(cause)
             except Exception:
+                self.interruptions += 1
                 log.exception("ticks are not followed")
             self._followed.clear()
             self._looked_at = -CURRENT_SECONDS
@@ -237,6 +282,7 @@ class TickFeed:
     def _note_end(self, cause: Exception) -> None:
         """Say why the stream is not followed, once for as long as the cause stays the same."""
         self._known_gap = cause.gap if isinstance(cause, SessionOver) else None
+        self.interruptions += 1
         name = type(cause).__name__
         if name != self._cause:
             log.warning("ticks are not followed", extra={"cause": name})
@@ -268,7 +314,7 @@ class TickFeed:
         starts = [watch.follow(view, was_followed=watch.lease in self._followed) for watch in self._watches]
         self._followed = {watch.lease for watch in self._watches}
         after = min(starts, default=view.end)
-        return _Session(self._watches, self._firing, after, known_gap=self._known_gap)
+        return _Session(self._watches, self._firing, after, known_gap=self._known_gap, tally=self.tally)
 
     @asynccontextmanager
     async def _subscribed(self, session: _Session) -> AsyncIterator[None]:
@@ -313,6 +359,7 @@ class TickFeed:
         """Watch for what was set by others, and arm what was set while the stream could not be asked."""
         async with self._watches.saving:
             waiting = await self._alerts.waiting([watch.lease.shard for watch in self._watches])
+            self._waiting = len(waiting)
             by_watch: defaultdict[Watch, list[Alert]] = defaultdict(list)
             for alert in waiting:
                 watch = self._watches.of(alert.instrument)

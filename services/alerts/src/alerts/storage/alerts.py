@@ -18,9 +18,13 @@ from alerts.domain.positions import Position
 from alerts.domain.targets import format_target
 from alerts.domain.ticks import shard_of
 from alerts.storage.leases import held_of
-from alerts.storage.progress import missing_row
+from alerts.storage.progress import count_missing, missing_row
 from alerts.storage.tables import ALERTS, ARMED, DELETED_ALERTS, DELIVERIES, EXPIRED, FIRED, FIRES, NOT_EVALUATED
 from chassis.database import Database
+from chassis.metrics import counter
+
+_ENDED = counter("bourse_alerts_expired", "Alerts that ended because their expiry had passed.", ["found_by"])
+ENDED_BY_SWEEP, ENDED_BY_TICK = _ENDED.labels("sweep"), _ENDED.labels("tick")
 
 ALERTS_PER_PORTION = 10_000
 WAITING_PER_PORTION = 1_000
@@ -170,6 +174,7 @@ class Alerts:
             ]
             if ended:
                 await connection.execute(EXPIRE, ended)
+        ENDED_BY_SWEEP.inc(len(ended))
 
     async def armed(self, shards: Sequence[int]) -> AsyncIterator[Sequence[Alert]]:
         """Yield all armed alerts of some shards, in portions, those of an instrument together, oldest first.
@@ -224,6 +229,7 @@ class Alerts:
             await connection.execute(insert(NOT_EVALUATED).values(missing_row(missing)))
             newly_armed = [replace(alert, armed=position, armed_at=mark.at) for alert in waiting]
             watch(newly_armed)
+        count_missing(missing.reason)
         return newly_armed
 
 

@@ -23,14 +23,21 @@ from alerts.domain.deliveries import (
     MailTry,
     OtherMails,
     Outcome,
+    WaitingMails,
     not_begun,
 )
 from alerts.storage.fires import fire_of
 from alerts.storage.tables import ADDRESS_MAILS, DELIVERIES, FIRES
 from chassis.database import Database
+from chassis.metrics import counter
 
 ADDRESS_LOCK = 7_201_985  # an arbitrary number, the same in every replica
 _ORDER = {channel.value: place for place, channel in enumerate(Channel)}
+
+_MAILS = counter("bourse_alerts_mails", "What became of mails about fires, each time something did.", ["outcome"])
+_HELD_BACK = _MAILS.labels("held_back")
+_BY_STATE = {DeliveryState.SENT: _MAILS.labels("sent"), DeliveryState.WAITING: _MAILS.labels("later")}
+_BY_REASON = {reason: _MAILS.labels(reason.value) for reason in DeliveryReason}
 
 
 class Deliveries:
@@ -54,7 +61,8 @@ class Deliveries:
         """
         async with self._database.transaction() as connection:
             await self._record(connection, fire_id, told_at=told_at, due_at=now)
-            return await self._claim(connection, fire_id, now)
+            claimed = await self._claim(connection, fire_id, now)
+        return _to_be_tried(claimed)
 
     async def postpone(self, fire_id: FireId, *, told_at: datetime, due_at: datetime) -> None:
         """Record that the event of a fire was told, and let its mail wait until `due_at`.
@@ -63,7 +71,9 @@ class Deliveries:
             DatabaseUnavailable: it may or may not be recorded; recording it again does no harm.
         """
         async with self._database.transaction() as connection:
-            await self._record(connection, fire_id, told_at=told_at, due_at=due_at)
+            is_new = await self._record(connection, fire_id, told_at=told_at, due_at=due_at)
+        if is_new:
+            _HELD_BACK.inc()
 
     async def due(self, now: datetime, *, limit: int) -> Sequence[FireId]:
         """Return the fires whose mails are to be tried now, the longest due first.
@@ -79,6 +89,20 @@ class Deliveries:
             rows = await connection.execute(query.order_by(columns.due_at).limit(limit))
             return [FireId(row.alert_id, row.generation) for row in rows]
 
+    async def count_waiting(self) -> WaitingMails:
+        """Count the mails that are neither sent nor given up, whoever tries them.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        is_of_fire = (FIRES.c.alert_id == DELIVERIES.c.alert_id) & (FIRES.c.generation == DELIVERIES.c.generation)
+        # Written out, so that PostgreSQL recognises the condition of the partial index in a prepared statement, too.
+        query = select(func.count(), func.min(FIRES.c.committed_at)).where(text("deliveries.state = 'waiting'"))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query.select_from(DELIVERIES.join(FIRES, is_of_fire)))
+            count, oldest_at = rows.one()
+        return WaitingMails(count, oldest_at)
+
     async def claim(self, fire_id: FireId, *, now: datetime) -> MailTry | None:
         """Take a mail to be tried now; None when there is nothing to try, as of `begin`.
 
@@ -86,7 +110,8 @@ class Deliveries:
             DatabaseUnavailable: it may or may not be taken; when it was, it waits until its lease ends.
         """
         async with self._database.transaction() as connection:
-            return await self._claim(connection, fire_id, now)
+            claimed = await self._claim(connection, fire_id, now)
+        return _to_be_tried(claimed)
 
     async def admit(self, mail: MailTry, contact: Contact, *, now: datetime) -> MailTry | Outcome | None:
         """Count a mail that is about to be sent among those of its address; a repeat is not one more.
@@ -114,7 +139,7 @@ class Deliveries:
             instead = self._policy.before_send(mail, contact, others, now=now)
             if instead is not None:
                 return instead
-            await _count(connection, fire_id, contact.address_digest, now)
+            await _count_to_limit(connection, fire_id, contact.address_digest, now)
             shows_note = contact.is_verified if row.shows_note is None else row.shows_note
             values = {"shows_note": shows_note, "due_at": now + self._policy.lease}
             await connection.execute(update(DELIVERIES).where(_is_mail_of(fire_id)).values(values))
@@ -147,6 +172,8 @@ class Deliveries:
                 await _recount(connection, fire_id, state=AddressMailState.SENT.value, tried_at=outcome.sent_at)
             elif settled.rowcount:
                 await _recount(connection, fire_id, state=AddressMailState.WAITING.value)
+        if settled.rowcount:
+            _count_mail(outcome)
 
     async def of_fires(self, fire_ids: Sequence[FireId]) -> Mapping[FireId, Sequence[Delivery]]:
         """Return how fires were told, in the order of `Channel`; those not yet begun are missing.
@@ -165,14 +192,17 @@ class Deliveries:
 
     async def _record(
         self, connection: AsyncConnection, fire_id: FireId, *, told_at: datetime, due_at: datetime
-    ) -> None:
-        """Add the rows of a fire; a fire that its account took with it gets none, also when that happens right now."""
+    ) -> bool:
+        """Add the rows of a fire and say whether they were: not when they are there.
+
+        A fire that its account took with it gets none, also when that happens right now.
+        """
         is_fire = (FIRES.c.alert_id == fire_id.alert_id) & (FIRES.c.generation == fire_id.generation)
         locking = select(FIRES.c.user_id).where(is_fire).with_for_update()
         user_id = (await connection.execute(locking)).scalar_one_or_none()
         begun = select(DELIVERIES.c.alert_id).where(_is_mail_of(fire_id))
         if user_id is None or (await connection.execute(begun)).one_or_none() is not None:
-            return
+            return False
         event, email = not_begun(fire_id, self._sender)
         key = {"alert_id": fire_id.alert_id, "generation": fire_id.generation, "user_id": user_id}
         told = {"state": DeliveryState.SENT.value, "attempts": 1, "sent_at": told_at, "due_at": None}
@@ -182,6 +212,7 @@ class Deliveries:
             {**key, **waiting, "channel": email.channel.value, "message_id": email.message_id},
         ]
         await connection.execute(insert(DELIVERIES), rows)
+        return True
 
     async def _others(
         self, connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime
@@ -196,7 +227,7 @@ class Deliveries:
         sent, under_way = (await connection.execute(counts.select_from(ADDRESS_MAILS).where(is_other))).one()
         return OtherMails(sent, under_way)
 
-    async def _claim(self, connection: AsyncConnection, fire_id: FireId, now: datetime) -> MailTry | None:
+    async def _claim(self, connection: AsyncConnection, fire_id: FireId, now: datetime) -> MailTry | Outcome | None:
         row = (await connection.execute(select(DELIVERIES).where(_is_mail_of(fire_id)).with_for_update())).one_or_none()
         if row is None or row.state != DeliveryState.WAITING.value or row.due_at > now:
             return None
@@ -208,8 +239,20 @@ class Deliveries:
             values = _columns_of(ended)
         await connection.execute(update(DELIVERIES).where(_is_mail_of(fire_id)).values(values))
         if ended is not None:
-            return None
+            return ended
         return MailTry(fire_of(receipt), Freshness(receipt.freshness), receipt.user_id, row.attempts + 1)
+
+
+def _to_be_tried(claimed: MailTry | Outcome | None) -> MailTry | None:
+    if isinstance(claimed, Outcome):
+        _count_mail(claimed)
+        return None
+    return claimed
+
+
+def _count_mail(outcome: Outcome) -> None:
+    counted = _BY_STATE[outcome.state] if outcome.reason is None else _BY_REASON[outcome.reason]
+    counted.inc()
 
 
 async def _lock_address(connection: AsyncConnection, address_digest: str) -> None:
@@ -222,7 +265,7 @@ async def _lock_address(connection: AsyncConnection, address_digest: str) -> Non
         )
 
 
-async def _count(connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime) -> None:
+async def _count_to_limit(connection: AsyncConnection, fire_id: FireId, address_digest: str, now: datetime) -> None:
     key = {"alert_id": fire_id.alert_id, "generation": fire_id.generation, "address_digest": address_digest}
     await connection.execute(delete(ADDRESS_MAILS).where(_is_counted_of(fire_id)))
     await connection.execute(insert(ADDRESS_MAILS).values(**key, state=AddressMailState.TRYING.value, tried_at=now))

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from time import perf_counter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, insert, or_, select, update
@@ -15,11 +16,18 @@ from alerts.domain.positions import Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.targets import format_target
 from alerts.domain.watch import Candidate, is_ended, is_reached, proof_of
-from alerts.storage.alerts import EXPIRE, alert_of
+from alerts.storage.alerts import ENDED_BY_TICK, EXPIRE, alert_of
 from alerts.storage.leases import held_of
 from alerts.storage.tables import ALERTS, ARMED, FIRED, FIRES, OUTBOX
 from chassis.database import Database
+from chassis.metrics import counter, histogram
 from chassis.outbox import OutboxEvent, enqueue
+
+_FIRED = counter("bourse_alerts_fired", "Fires committed.", ["crossed_during_gap"])
+_FIRED_IN_GAP, _FIRED_IN_TIME = _FIRED.labels("yes"), _FIRED.labels("no")
+_FIRE_SECONDS = histogram(
+    "bourse_alerts_fire_seconds", "From the tick's own time to the fire's commit, where ticks were being evaluated."
+)
 
 FireEvent = Callable[[Alert, Candidate, datetime], OutboxEvent]
 
@@ -70,6 +78,7 @@ class Fires:
         Raises:
             DatabaseUnavailable: all of them fired or none; trying again finds out.
         """
+        began_at = perf_counter()
         async with self._database.transaction() as connection:
             held = await held_of(connection, (candidate.lease for candidate in candidates))
             decision = await _decide(connection, [each for each in candidates if each.lease in held])
@@ -83,6 +92,8 @@ class Fires:
                 await connection.execute(_FIRE, {"reached_ids": [alert.id for alert, _ in fired]})
                 events = [self._event_of(alert, candidate, committed_at) for alert, candidate in fired]
                 await enqueue(connection, OUTBOX, events)
+        ENDED_BY_TICK.inc(len(decision.ended))
+        _count_fires(fired, committed_at + timedelta(seconds=perf_counter() - began_at))
         return [alert for alert, _ in fired]
 
     async def list_of(self, user_id: str, *, limit: int, after: FireCursor | None) -> Sequence[Fire]:
@@ -141,6 +152,16 @@ async def _decide(connection: AsyncConnection, candidates: Sequence[Candidate]) 
         elif is_ended(alert, candidate):
             decision.ended.add(key)
     return decision
+
+
+def _count_fires(fired: Sequence[tuple[Alert, Candidate]], at: datetime) -> None:
+    for _, candidate in fired:
+        if candidate.crossed_during_gap:
+            _FIRED_IN_GAP.inc()
+            continue
+        _FIRED_IN_TIME.inc()
+        # Whoever made the tick has a clock of its own, which may be ahead.
+        _FIRE_SECONDS.observe(max((at - candidate.price.at).total_seconds(), 0.0))
 
 
 def _receipt_of(alert: Alert, candidate: Candidate, committed_at: datetime) -> dict[str, object]:

@@ -13,6 +13,10 @@ from alerts.domain.positions import NOWHERE, Position
 from alerts.storage.leases import held_of, is_held
 from alerts.storage.tables import ALERTS, CHECKPOINTS, NOT_EVALUATED, PUBLISHER_SHARDS, REPEATED_BATCHES
 from chassis.database import Database
+from chassis.metrics import counter
+
+_NOT_EVALUATED = counter("bourse_alerts_not_evaluated", "Intervals recorded as not evaluated, one a shard.", ["reason"])
+_BY_REASON = {reason: _NOT_EVALUATED.labels(reason.value) for reason in Reason}
 
 _SAVE = (
     update(CHECKPOINTS)
@@ -77,6 +81,8 @@ class SavedProgress:
             if changed:
                 await _save_repeats(connection, changed)
         self._saved_repeats.update({each.lease.shard: _repeats_of(each) for each in changed})
+        for missing in (missing for each in ours for missing in each.missing):
+            count_missing(missing.reason)
         return held
 
     async def standing(self, shard: int) -> Standing:
@@ -181,6 +187,11 @@ def _seen_row(seen: PublisherShard) -> dict[str, object]:
         "sequence": seen.sequence,
         "last_at": seen.last_at,
     }
+
+
+def count_missing(reason: Reason) -> None:
+    """Count a stretch of time without evaluation that is recorded, and committed."""
+    _BY_REASON[reason].inc()
 
 
 def missing_row(missing: NotEvaluated) -> dict[str, object]:
