@@ -1,7 +1,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -45,18 +45,23 @@ def settings(**changes: object) -> ProcessSettings:
     return ProcessSettings.model_validate({"shutdown_grace_seconds": 0.2, **changes})
 
 
+def answering(
+    address: str, behaviour: Behaviour, process_settings: ProcessSettings | None = None
+) -> AbstractAsyncContextManager[grpc.aio.Server]:
+    def register(server: grpc.aio.Server) -> None:
+        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(behaviour), server)  # type: ignore[abstract]  # what it isn't asked it doesn't answer
+
+    return serving(address, [register], health=Health(), settings=process_settings or settings())
+
+
 @asynccontextmanager
 async def calling(
     behaviour: Behaviour, process_settings: ProcessSettings | None = None
 ) -> "AsyncIterator[accounts_pb2_grpc.AccountServiceAsyncStub]":
     process_settings = process_settings or settings()
     address = f"127.0.0.1:{free_port()}"
-
-    def register(server: grpc.aio.Server) -> None:
-        accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(behaviour), server)  # type: ignore[abstract]  # what it isn't asked it doesn't answer
-
     async with (
-        serving(address, [register], health=Health(), settings=process_settings),
+        answering(address, behaviour, process_settings),
         open_channel(address, [accounts_pb2.DESCRIPTOR], settings=process_settings) as channel,
     ):
         yield accounts_pb2_grpc.AccountServiceStub(channel)
@@ -135,10 +140,7 @@ async def test_a_service_that_is_away_is_unavailable_without_a_reason_and_then_f
         assert reason_of(caught.value) is None
         assert retry_after_of(caught.value) is None
 
-        def register(server: grpc.aio.Server) -> None:
-            accounts_pb2_grpc.add_AccountServiceServicer_to_server(Accounts(answer), server)  # type: ignore[abstract]  # what it isn't asked it doesn't answer
-
-        async with serving(address, [register], health=Health(), settings=settings()):
+        async with answering(address, answer):
             reply = await stub.GetUser(accounts_pb2.GetUserRequest(), timeout=5, wait_for_ready=True)
     assert reply.user.id == "-"
 
@@ -191,7 +193,38 @@ def test_only_calls_without_side_effects_are_retried() -> None:
     config = service_config([accounts_pb2.DESCRIPTOR])
     assert '"GetUser"' in config
     assert "Register" not in config
-    assert service_config([health_pb2.DESCRIPTOR]) == "{}"
+    assert "retryPolicy" not in service_config([health_pb2.DESCRIPTOR])
+
+
+async def test_replicas_are_called_in_turn_and_one_that_goes_takes_no_read_with_it() -> None:
+    def named(name: str) -> Behaviour:
+        async def tell() -> accounts_pb2.GetUserResponse:
+            return accounts_pb2.GetUserResponse(user=accounts_pb2.User(id=name))
+
+        return tell
+
+    ports, patient = [free_port(), free_port()], settings(shutdown_grace_seconds=20)
+    addresses = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(AsyncExitStack()) for _ in ports]
+        for replica, port, name in zip(replicas, ports, ("first", "second"), strict=True):
+            await replica.enter_async_context(answering(f"127.0.0.1:{port}", named(name), patient))
+        channel = await stack.enter_async_context(
+            open_channel(addresses, [accounts_pb2.DESCRIPTOR], settings=settings())
+        )
+        stub = accounts_pb2_grpc.AccountServiceStub(channel)
+
+        async def ask() -> str:
+            return (await stub.GetUser(accounts_pb2.GetUserRequest(), wait_for_ready=True)).user.id
+
+        async with asyncio.timeout(10):
+            while {await ask(), await ask()} != {"first", "second"}:
+                await asyncio.sleep(0.05)
+        assert sorted([await ask() for _ in range(10)]) == ["first"] * 5 + ["second"] * 5
+        asking = asyncio.gather(*(ask() for _ in range(50)))
+        await replicas[0].aclose()
+        assert len(await asking) == 50
+        assert {await ask() for _ in range(10)} == {"second"}
 
 
 async def test_an_address_in_use_is_a_sentence() -> None:

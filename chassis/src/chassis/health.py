@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL_SECONDS = 0.5
 CHECK_TIMEOUT_SECONDS = 1.0
 OVERALL = ""
+# Callers watch this name: it says NOT_SERVING a moment before calls are refused, and whatever else fails, only then.
+ACCEPTING = "accepting"
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -30,23 +32,40 @@ class _NamedCheck:
     critical: bool
 
 
-class _ListingServicer(health_aio.HealthServicer):  # type: ignore[misc]
-    """Adds the protocol's List, which the library's asyncio servicer leaves out."""
+class _Servicer(health_aio.HealthServicer):  # type: ignore[misc]
+    """Adds what the library's asyncio servicer leaves out: the protocol's List, and an end to Watch."""
 
     def __init__(self, statuses: Callable[[], dict[str, bool]]) -> None:
         super().__init__()
         self._statuses = statuses
+        self._watches: set[asyncio.Task[None]] = set()
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: object) -> None:  # noqa: N802
+        """Say how a name stands and each change, until the caller leaves or the server stops."""
+        watch = asyncio.ensure_future(super().Watch(request, context))
+        self._watches.add(watch)
+        try:
+            await asyncio.wait([watch])
+        finally:
+            watch.cancel()
+            self._watches.discard(watch)
+
+    def end_watches(self) -> None:
+        """End what would otherwise last as long as its callers."""
+        for watch in self._watches:
+            watch.cancel()
 
     async def List(self, request: health_pb2.HealthListRequest, context: object) -> health_pb2.HealthListResponse:  # noqa: ARG002, N802
         """Answer with the state of the whole and of every named check."""
         return health_pb2.HealthListResponse(
             statuses={
-                name: health_pb2.HealthCheckResponse(status=_status(holds)) for name, holds in self._statuses().items()
+                name: health_pb2.HealthCheckResponse(status=_status(holds=holds))
+                for name, holds in self._statuses().items()
             }
         )
 
 
-def _status(holds: bool) -> "health_pb2.HealthCheckResponse.ServingStatus":
+def _status(*, holds: bool) -> "health_pb2.HealthCheckResponse.ServingStatus":
     return health_pb2.HealthCheckResponse.SERVING if holds else health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -56,7 +75,7 @@ class Health:
     def __init__(self) -> None:
         self._checks: dict[str, _NamedCheck] = {}
         self._states: dict[str, bool] = {OVERALL: False}
-        self.servicer = _ListingServicer(lambda: self.states)
+        self.servicer = _Servicer(lambda: self.states)
 
     def add(self, name: str, check: Check, *, critical: bool = True) -> None:
         """Register a check; a failing critical one takes the whole process out of service."""
@@ -85,12 +104,13 @@ class Health:
     async def watching(self) -> AsyncIterator[None]:
         """Evaluate in the background until the block is left; what was said last then stays said."""
         await self.evaluate()
+        await self.servicer.set(ACCEPTING, _status(holds=True))
         with reading("bourse_check", "Whether a health check holds: 1 or 0.", self._readings, labels=["check"]):
             async with running(self._watch()):
                 yield
 
     async def stop_serving(self) -> None:
-        """Say NOT_SERVING to everyone who asks from now on."""
+        """Say NOT_SERVING to everyone who asks or watches from now on."""
         self._states = dict.fromkeys(self._states, False)
         await self.servicer.enter_graceful_shutdown()
 
@@ -116,4 +136,4 @@ class Health:
             level = logging.INFO if holds else logging.WARNING
             log.log(level, "health changed", extra={"check": name or "all critical", "holds": holds})
         self._states[name] = holds
-        await self.servicer.set(name, _status(holds))
+        await self.servicer.set(name, _status(holds=holds))

@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from chassis.health import ACCEPTING
 from chassis.logs import request_id
 from chassis.metrics import counter, histogram
 from chassis.rpc_server import MAX_MESSAGE_BYTES, REQUEST_ID_KEY
@@ -31,7 +32,10 @@ RETRY_POLICY = {
 
 
 def service_config(contracts: Sequence[FileDescriptor]) -> str:
-    """Return the gRPC service config that retries exactly the RPCs marked NO_SIDE_EFFECTS in the contracts."""
+    """Return the gRPC service config.
+
+    Calls go in turn to all replicas that say that they accept some; those marked NO_SIDE_EFFECTS are retried.
+    """
     names = [
         {"service": service.full_name, "method": method.name}
         for contract in contracts
@@ -39,9 +43,14 @@ def service_config(contracts: Sequence[FileDescriptor]) -> str:
         for method in service.methods
         if _has_no_side_effects(method)
     ]
-    if not names:
-        return "{}"
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": RETRY_POLICY}]})
+    retried = [{"name": names, "retryPolicy": RETRY_POLICY}] if names else []
+    return json.dumps(
+        {
+            "loadBalancingConfig": [{"round_robin": {}}],
+            "healthCheckConfig": {"serviceName": ACCEPTING},
+            "methodConfig": retried,
+        }
+    )
 
 
 def _has_no_side_effects(method: MethodDescriptor) -> bool:
@@ -110,7 +119,7 @@ def open_channel(
     """Open a channel to a service; it connects when first used and reconnects within a second.
 
     Args:
-        address: `host:port` of the service.
+        address: `host:port` of the service; a name that has several addresses is that of its replicas.
         contracts: the files whose services are called, which say what may be retried.
         settings: deadline and TLS.
         interceptors: run outside the deadline's.

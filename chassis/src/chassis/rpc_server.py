@@ -28,6 +28,10 @@ REQUEST_ID_KEY = "x-request-id"
 MAX_CONCURRENT_RPCS = 2_000
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_METADATA_LENGTH = 64
+LEAVE_SECONDS = 0.25
+CONNECTION_AGE_SECONDS = 120
+# No call takes as long: what is under way on a connection that has come of age ends on it.
+CONNECTION_GRACE_SECONDS = 120
 
 CALLS = counter("bourse_rpc_calls", "Calls answered, by canonical code.", ["service", "method", "code"])
 CALL_SECONDS = histogram("bourse_rpc_seconds", "How long calls took to answer.", ["service", "method"])
@@ -163,6 +167,9 @@ async def serving(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            # Callers look names up again when a connection ends: that is how they find replicas that came later.
+            ("grpc.max_connection_age_ms", CONNECTION_AGE_SECONDS * 1_000),
+            ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_SECONDS * 1_000),
         ],
     )
     for register in registrations:
@@ -180,6 +187,9 @@ async def serving(
                 yield server
     finally:
         await health.stop_serving()
+        # Who watches goes elsewhere: gRPC cancels what is still on its way when it stops.
+        await asyncio.sleep(min(LEAVE_SECONDS, settings.shutdown_grace_seconds / 10))
+        health.servicer.end_watches()
         await server.stop(settings.shutdown_grace_seconds)
 
 
