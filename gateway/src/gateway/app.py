@@ -13,6 +13,7 @@ from chassis.bus import Bus
 from chassis.clock import Clock, SystemClock
 from chassis.observability import observable
 from gateway.access_log import routes_alone
+from gateway.admission import Admission
 from gateway.board import TICKS_SUBJECT, Board
 from gateway.clients import KeyStub, open_clients
 from gateway.dispatch import RouteTable
@@ -21,6 +22,7 @@ from gateway.errors import exception_handlers
 from gateway.health import HealthPage, ServiceHealth
 from gateway.http_cache import MIN_COMPRESSED_BYTES, HttpCache
 from gateway.limits import Limits
+from gateway.metrics import readings
 from gateway.openapi import describe
 from gateway.pages.examples import read_examples
 from gateway.routes import (
@@ -48,6 +50,7 @@ from gateway.security import Keyring, Revocations, Trust, Verifier
 from gateway.server import serving
 from gateway.settings import Settings, listed
 from gateway.stream import Streams
+from gateway.traffic import Traffic
 from gateway.wire import Application
 
 log = logging.getLogger(__name__)
@@ -149,9 +152,12 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         services = ServiceHealth(clients.channels, clock)
         await stack.enter_async_context(services.watching())
         api = create_api()
-        stack.enter_context(routes_alone(_routes_of(api)))
+        table = _routes_of(api)
+        stack.enter_context(routes_alone(table))
         cache = _cache_of(api, settings, clock)
         stack.push_async_callback(cache.close)
+        traffic = Traffic(table.find)
+        admission = Admission(settings.gateway_max_in_flight)
         limits = Limits(settings, clock)
         stack.push_async_callback(limits.close)
         page = HealthPage(
@@ -173,6 +179,20 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             cache=cache,
             limits=limits,
             verifier=verifier,
+            traffic=traffic,
+            admission=admission,
+        )
+        stack.enter_context(
+            readings(
+                traffic=traffic,
+                admission=admission,
+                cache=cache,
+                board=board,
+                streams=streams,
+                limits=limits,
+                verifier=verifier,
+                clock=clock,
+            )
         )
         port = await stack.enter_async_context(serving(_with_cors(edge, settings), settings))
         await stack.enter_async_context(observable(settings, page.failing))
@@ -213,7 +233,13 @@ def _routes_of(api: FastAPI) -> RouteTable:
 
 
 def _cache_of(api: FastAPI, settings: Settings, clock: Clock) -> HttpCache:
-    return HttpCache(api, _routes_of(api).kept_path, max_bytes=settings.gateway_cache_max_bytes, clock=clock)
+    return HttpCache(
+        api,
+        _routes_of(api).kept_path,
+        max_bytes=settings.gateway_cache_max_bytes,
+        max_flights=settings.gateway_max_in_flight,
+        clock=clock,
+    )
 
 
 def _with_cors(edge: Edge, settings: Settings) -> Application:

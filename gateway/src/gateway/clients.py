@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import grpc
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from google.protobuf.descriptor import FileDescriptor
 
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
@@ -379,6 +380,34 @@ async def _watchlists(clients: _Clients) -> WatchlistStub:
 
 async def _summaries(clients: _Clients) -> SummaryStub:
     return clients.summaries
+
+
+# Whom a stub calls; those of market, which are most, are not listed.
+_SERVICES: dict[Callable[..., Any] | None, str] = {
+    _accounts: "auth",
+    _sessions: "auth",
+    _contacts: "auth",
+    _recovery: "auth",
+    _alerts: "alerts",
+    _syncs: "brokers",
+    _activations: "brokers",
+    _broker_sessions: "brokers",
+    _holdings: "portfolio",
+    _positions: "portfolio",
+    _pnl: "portfolio",
+    _synced_portfolios: "portfolio",
+    _manual_portfolios: "portfolio",
+    _watchlists: "portfolio",
+    _summaries: "portfolio",
+}
+
+
+def service_of(dependant: Dependant) -> str | None:
+    """Return the service that an operation calls, by its signature; None when it calls none."""
+    for each in dependant.dependencies:
+        if each.call is not _clients and any(below.call is _clients for below in each.dependencies):
+            return _SERVICES.get(each.call, "market")
+    return next(filter(None, map(service_of, dependant.dependencies)), None)
 
 
 Accounts = Annotated[AccountStub, Depends(_accounts)]

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode
 from chassis.clock import Clock
 from chassis.logs import request_id
 from chassis.tasks import end
+from gateway.admission import FLIGHTS_BUSY, Overloaded
 from gateway.wire import SECURITY_HEADERS, Application, Finished, Header, Incoming, Message, Scope
 
 log = logging.getLogger(__name__)
@@ -238,13 +239,17 @@ class HttpCache:
         app: what is asked for an answer that is not kept.
         parameters: tells for a path its plain form and the query names that matter; None when it is not kept.
         max_bytes: how much memory the answers may take.
+        max_flights: how many answers may be fetched at once; readers who leave do not end the flights they began.
     """
 
-    def __init__(self, app: Application, parameters: Parameters, *, max_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self, app: Application, parameters: Parameters, *, max_bytes: int, max_flights: int, clock: Clock
+    ) -> None:
         self._app = app
         self._parameters = parameters
         self._clock = clock
         self._max_bytes = max_bytes
+        self._max_flights = max_flights
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._aliases: dict[tuple[str, bytes], str] = {}
         self._flights: dict[str, asyncio.Task[Entry | Captured]] = {}
@@ -255,6 +260,11 @@ class HttpCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def flights(self) -> int:
+        """Return how many answers are being fetched."""
+        return len(self._flights)
 
     def is_warm(self, path: str) -> bool:
         """Say whether a path's answer is kept and within its time."""
@@ -289,12 +299,19 @@ class HttpCache:
         return self._ready(key, incoming) if key is not None else None
 
     async def fetch(self, key: str, incoming: Incoming) -> Finished:
-        """Return the answer to a request, kept or not: one flight for all who wait for the same."""
+        """Return the answer to a request, kept or not: one flight for all who wait for the same.
+
+        Raises:
+            Overloaded: it is not kept, and as many others are being fetched as may be.
+        """
         ready = self._ready(key, incoming)
         if ready is not None:
             return ready
         self.misses += 1
-        result = await asyncio.shield(self._flight(key, incoming))
+        flight = self._flight(key, incoming)
+        if flight is None:
+            raise Overloaded(FLIGHTS_BUSY)
+        result = await asyncio.shield(flight)
         if isinstance(result, Entry):
             age = max(0.0, self._clock.monotonic() - result.stored_at)
             return finish(result, incoming, age=age, state=b"STALE" if result.is_marked_stale else b"MISS")
@@ -321,9 +338,9 @@ class HttpCache:
         """Give up what is in flight."""
         await end(*self._flights.values())
 
-    def _flight(self, key: str, incoming: Incoming) -> asyncio.Task[Entry | Captured]:
+    def _flight(self, key: str, incoming: Incoming) -> asyncio.Task[Entry | Captured] | None:
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None and len(self._flights) < self._max_flights:
             flight = asyncio.create_task(self._fly(key, incoming), name=f"flight {key}")
             self._flights[key] = flight
             flight.add_done_callback(lambda _: self._flights.pop(key, None))

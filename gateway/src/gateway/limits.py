@@ -17,6 +17,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from chassis.clock import Clock
+from chassis.metrics import counter
 from gateway.errors import RateLimited, whole_seconds
 from gateway.settings import Settings
 from gateway.wire import SAFE_METHODS, Header, Incoming
@@ -30,6 +31,8 @@ MAX_COUNTED_CALLERS = 100_000
 MAX_LOCAL_CALLERS = 10_000
 CROWD = "everyone else"
 UNLIMITED_PATHS = frozenset({"/livez", "/readyz"})
+
+RATE_LIMITED = counter("bourse_rate_limited", "Requests of callers who were over a limit.", ["limit"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,9 @@ class Standing:
             (b"ratelimit-reset", str(whole_seconds(self.reset_seconds)).encode()),
         ]
 
-    def refusal(self) -> RateLimited:
-        """Return the error for a caller who is over the limit."""
+    def refusal(self, limit: str) -> RateLimited:
+        """Return the error for a caller who is over the limit of this name, and count it."""
+        RATE_LIMITED.labels(limit).inc()
         headers = {name.decode(): value.decode() for name, value in self.headers()}
         return RateLimited(self.reset_seconds, headers=headers)
 
@@ -83,7 +87,7 @@ class HitCounter:
         used = 1 if used is None else used + 1
         self._counts[key] = used
         if used > self._limit:
-            raise Standing(self._limit, 0, self._ends_at - now).refusal()
+            raise Standing(self._limit, 0, self._ends_at - now).refusal("cached")
         remaining = b"%d" % (self._limit - used)
         reset = b"%d" % (int(self._ends_at - now) + 1)
         return [self._limit_header, (b"ratelimit-remaining", remaining), (b"ratelimit-reset", reset)]
@@ -100,6 +104,7 @@ class Limiter:
         self._shared = _shared_by(self._pool) if self._pool is not None else None
         self._resting_until = 0.0
         self.redis_failures = 0
+        self.is_shared = self._shared is not None
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -110,17 +115,24 @@ class Limiter:
         """Count one request; return whether it is within the limit, and how the caller stands."""
         if self._shared is not None and self._clock.monotonic() >= self._resting_until:
             try:
-                return await _hit(self._shared, item, key)
+                standing = await _hit(self._shared, item, key)
             except (RedisError, OSError, TimeoutError) as error:
-                self.redis_failures += 1
-                self._resting_until = self._clock.monotonic() + REDIS_REST_SECONDS
-                log.warning("limits are counted locally", extra={"error": type(error).__name__})
+                self._note_failure(error)
+            else:
+                self.is_shared = True
+                return standing
         return await _hit(self._local, item, self._bounded(item, key))
 
     @property
     def has_redis(self) -> bool:
         """Say whether counts are meant to be shared."""
         return self._shared is not None
+
+    def _note_failure(self, error: Exception) -> None:
+        self.redis_failures += 1
+        self.is_shared = False
+        self._resting_until = self._clock.monotonic() + REDIS_REST_SECONDS
+        log.warning("limits are counted locally", extra={"error": type(error).__name__})
 
     def _bounded(self, item: RateLimitItem, key: str) -> str:
         # The library's memory walks over all its callers with every call: a flood of addresses must not slow it down.
@@ -189,6 +201,11 @@ class Limits:
         return self._limiter.has_redis
 
     @property
+    def is_shared(self) -> bool:
+        """Say whether counts are shared now: Redis is there, and answered when it was last asked."""
+        return self._limiter.is_shared
+
+    @property
     def redis_failures(self) -> int:
         """Return how often Redis could not be asked."""
         return self._limiter.redis_failures
@@ -215,7 +232,7 @@ class Limits:
             key = incoming.limit_key
         is_within, standing = await self._limiter.hit(item, f"{name}:{key}")
         if not is_within:
-            raise standing.refusal()
+            raise standing.refusal(name)
         incoming.limit_headers = standing.headers()
 
     def _of_user(self, operation: tuple[str, str]) -> tuple[str, RateLimitItem]:

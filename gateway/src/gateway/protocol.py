@@ -12,8 +12,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from chassis.metrics import counter
 from gateway.errors import AddressTooLong, ApiError, HeadersTooLarge, InvalidRequest
-from gateway.wire import ABORT, WRITE, Finished, Incoming, Send, finished_error
+from gateway.wire import ABORT, LEAVE, WRITE, Application, Finished, Incoming, Send, finished_error
 
 MAX_TARGET_BYTES = 32 * 1024
 MAX_HEAD_BYTES = 64 * 1024
@@ -21,6 +22,8 @@ HEAD_TIMEOUT_SECONDS = 10.0
 LINGER_SECONDS = 2.0
 STALL_SECONDS = 60.0
 MAX_WAITING_REQUESTS = 256
+
+HEADS_REFUSED = counter("bourse_http_heads_refused", "Requests that got no further than their head.", ["status"])
 
 
 class HeadRefused(ValueError):
@@ -79,6 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the first head its time."""
@@ -93,6 +97,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._lingering.cancel()
         super()._unset_keepalive_if_required()
         super().connection_lost(exc)
+        if self._running is not None and (leave := self._running.scope.get(LEAVE)) is not None:
+            leave()  # type: ignore[operator]  # a key of ours
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and bound what it holds of an unfinished head."""
@@ -160,6 +166,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             raise HeadRefused
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Application) -> None:  # type: ignore[override]
+        # Behind it others may wait for their turn; it alone is being worked on.
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+
     def on_response_complete(self) -> None:
         """Go on to the next request; no more are read while some that were wait for their turn."""
         super().on_response_complete()
@@ -202,6 +213,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         refusal = self._refusal or MalformedHttp()
+        HEADS_REFUSED.labels(str(refusal.status)).inc()
         finished = finished_error(refusal, Incoming({"headers": []}))
         lines = [STATUS_LINE[HTTPStatus(refusal.status)]]
         lines += [b"%s: %s\r\n" % header for header in [*finished.headers, (b"connection", b"close")]]

@@ -66,6 +66,11 @@ class TrustUnknown(UpstreamUnavailable):
         super().__init__("Tokens cannot be checked at the moment; try again shortly")
 
 
+CACHED, VERIFIED, REFUSED = "cached", "verified", "refused"
+_OUTCOME_OF: dict[type[ApiError], str] = {TokenExpired: "expired", TokenRevoked: "revoked", TrustUnknown: "unable"}
+CHECK_OUTCOMES = (CACHED, VERIFIED, REFUSED, *_OUTCOME_OF.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who a verified token speaks for; `is_admin` says that it was given to an administrator."""
@@ -90,6 +95,9 @@ class Keyring:
         self.issuer = ""
         self.audience = ""
         self.withdrawals = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     @property
     def is_known(self) -> bool:
@@ -271,7 +279,11 @@ class Trust:
 
 
 class Verifier:
-    """Says who a token speaks for."""
+    """Says who a token speaks for.
+
+    Attributes:
+        checks: how many tokens were looked at, by outcome; one that is remembered and good is `cached`.
+    """
 
     def __init__(
         self, keyring: Keyring, revocations: Revocations, clock: Clock, *, tokens_kept: int, max_blind_seconds: float
@@ -283,14 +295,24 @@ class Verifier:
         self._max_blind_seconds = max_blind_seconds
         self._verified: dict[str, Caller] = {}
         self._withdrawals = 0
+        self.checks = dict.fromkeys(CHECK_OUTCOMES, 0)
 
     @property
     def is_able(self) -> bool:
         """Say whether tokens can be judged now."""
+        age_seconds = self.revocations_age_seconds
+        return self._keyring.is_known and age_seconds is not None and age_seconds <= self._max_blind_seconds
+
+    @property
+    def key_count(self) -> int:
+        """Return how many keys tokens may be signed with."""
+        return len(self._keyring)
+
+    @property
+    def revocations_age_seconds(self) -> float | None:
+        """Return for how long a revocation may have gone unheard; None before any were read."""
         current_at = self._revocations.current_at
-        if not self._keyring.is_known or current_at is None:
-            return False
-        return self._clock.monotonic() - current_at <= self._max_blind_seconds
+        return None if current_at is None else self._clock.monotonic() - current_at
 
     def is_current(self, caller: Caller) -> bool:
         """Say whether a caller verified earlier still stands."""
@@ -301,6 +323,7 @@ class Verifier:
         caller = self._known(token)
         if caller is None or not self.is_able or not self.is_current(caller):
             return None
+        self.checks[CACHED] += 1
         return caller
 
     async def verify(self, token: str) -> Caller:
@@ -312,9 +335,17 @@ class Verifier:
             TokenRevoked: it was ended.
             TrustUnknown: keys or revocations are out of reach.
         """
-        caller = self._known(token)
-        if caller is None:
-            caller = await self._read(token)
+        known = self._known(token)
+        try:
+            caller = self._standing(token, known or await self._read(token))
+        except ApiError as error:
+            self.checks[_OUTCOME_OF.get(type(error), REFUSED)] += 1
+            raise
+        self.checks[VERIFIED if known is None else CACHED] += 1
+        self._remember(token, caller)
+        return caller
+
+    def _standing(self, token: str, caller: Caller) -> Caller:
         if not self.is_able:
             raise TrustUnknown
         if caller.expires_at <= self._clock.now():
@@ -323,7 +354,6 @@ class Verifier:
         if self._revocations.covers(caller):
             self._verified.pop(token, None)
             raise TokenRevoked
-        self._remember(token, caller)
         return caller
 
     def _known(self, token: str) -> Caller | None:
@@ -422,6 +452,8 @@ def _cookies_of(header: bytes) -> dict[str, str]:
 
 async def identify(incoming: Incoming, verifier: Verifier) -> None:
     """Note on a request who is calling: a caller, the reason why there is none, or nothing without a token."""
+    if incoming.identity is not None:
+        return
     credential = credential_of(incoming.headers)
     if credential is None:
         return

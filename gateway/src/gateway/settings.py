@@ -26,6 +26,8 @@ class Settings(ProcessSettings):
             reads, writes, cached reads and syncs by user, or by address without a token. Activations of server-wide
             sessions are held to the limit of syncs, by address. Recovery is what works without a password (forgotten
             ones, tokens of mails, unsubscribing), each by address; mail is what sends one on demand, by user.
+        gateway_max_in_flight: how many requests without a ready answer are worked on at once, at most three quarters of
+            them for one service; the rest are answered 503 at once.
         gateway_sync_deadline_seconds: how long a call may take that waits for a broker, such as a sync.
         gateway_mail_deadline_seconds: how long a call may take that waits for a mail server.
         gateway_board_max_age_seconds: how long after its tick a price is served from the board.
@@ -50,6 +52,7 @@ class Settings(ProcessSettings):
     gateway_cookie_secure: bool = False
     gateway_access_log: bool = False
 
+    gateway_max_in_flight: int = Field(default=256, ge=4, le=100_000)
     gateway_max_body_bytes: int = Field(default=MEBIBYTE, ge=KIBIBYTE, le=64 * MEBIBYTE)
     gateway_body_timeout_seconds: float = Field(default=15.0, gt=0, le=300)
     gateway_sync_deadline_seconds: float = Field(default=45.0, gt=0, le=300)

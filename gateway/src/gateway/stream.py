@@ -24,10 +24,11 @@ from bourse.alerts.v1 import events_pb2
 from bourse.market.v1 import quotes_pb2
 from chassis.bus import Bus
 from chassis.clock import Clock
+from chassis.metrics import counter
 from chassis.rpc_client import reason_of
 from chassis.tasks import running
 from gateway.board import Board, BoardFull, Entry, head_of
-from gateway.clients import QuoteStub
+from gateway.clients import Quotes, QuoteStub
 from gateway.errors import InvalidRequest, RateLimited, UpstreamUnavailable
 from gateway.models.alerts import Alert
 from gateway.params import SHOWN_SYMBOLS
@@ -50,11 +51,17 @@ NO_PRICE = "NO_PRICE"
 UNKNOWN = "SYMBOL_UNKNOWN"
 
 
+DROPPED = counter("bourse_streams_dropped", "Streams that the gateway ended.", ["why"])
+REFUSED = counter("bourse_streams_refused", "Streams that were not opened.", ["why"])
+ALERTS_LOST = counter("bourse_stream_alerts_lost", "Alerts that readers who were too far behind were not told of.")
+
+
 class TooManyStreams(UpstreamUnavailable):
     """The gateway serves as many streams as it may."""
 
     def __init__(self) -> None:
         super().__init__("Too many streams are open; try again shortly", retry_after_seconds=FULL_RETRY_SECONDS)
+        REFUSED.labels("full").inc()
 
 
 class TooManyOfOneCaller(RateLimited):
@@ -62,6 +69,7 @@ class TooManyOfOneCaller(RateLimited):
 
     def __init__(self) -> None:
         super().__init__(FULL_RETRY_SECONDS)
+        REFUSED.labels("caller").inc()
 
 
 class SymbolsUnknown(InvalidRequest):
@@ -162,6 +170,19 @@ class Client:
         self.ending = self.ending or reason
         self.wake.set()
 
+    def drop(self, reason: str) -> None:
+        """End the stream of a reader who has not left; the first reason counts."""
+        if self.ending is None:
+            DROPPED.labels(reason).inc()
+        self.end(reason)
+
+    def tell(self, alert: bytes) -> None:
+        """Let an alert's event wait to be sent; the oldest makes room for it."""
+        if len(self.alerts) == MAX_WAITING_ALERTS:
+            ALERTS_LOST.inc()
+        self.alerts.append(alert)
+        self.wake.set()
+
 
 class EventStream(Response):
     """The answer that goes on: an ASGI application for one reader."""
@@ -225,7 +246,17 @@ class Streams:
         self._started_at = clock.monotonic()
         self._is_closing = False
         self.count = 0
-        self.dropped = 0
+        self.frames_sent = 0
+
+    @property
+    def waiting_prices(self) -> int:
+        """Return how many prices wait to be sent, to all readers together."""
+        return sum(len(client.dirty) for client in self._clients())
+
+    @property
+    def waiting_alerts(self) -> int:
+        """Return how many alerts wait to be sent, to all readers together."""
+        return sum(len(client.alerts) for client in self._clients())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -238,7 +269,7 @@ class Streams:
         """Let every stream end now, and refuse new ones."""
         self._is_closing = True
         for client in self._clients():
-            client.end("shutdown")
+            client.drop("shutdown")
 
     async def open(self, symbols: Sequence[str], caller: Caller | None) -> EventStream:
         """Return the stream of some symbols' prices, and of the caller's alerts.
@@ -310,6 +341,7 @@ class Streams:
         if not body:
             return
         client.last_sent_at = client.sending_since = self._clock.monotonic()
+        self.frames_sent += 1
         await send({"type": "http.response.body", "body": body, "more_body": True})
         client.sending_since = None
 
@@ -378,6 +410,7 @@ class Streams:
         is_idle = client.sending_since is None and not client.wake.is_set()
         if is_idle and client.write is not None and client.write(client.take):
             client.last_sent_at = self._clock.monotonic()
+            self.frames_sent += 1
             return
         client.wake.set()
 
@@ -399,13 +432,16 @@ class Streams:
                 client.is_heartbeat_due = True
                 client.wake.set()
             if client.caller is not None and not self._verifier.is_current(client.caller):
-                client.end("signed_out")
+                client.drop("signed_out")
 
     def _drop_if_stuck(self, client: Client, now: float) -> None:
         if client.sending_since is None or now - client.sending_since < self._settings.gateway_stream_drop_seconds:
             return
-        self.dropped += 1
-        client.end("left")
+        if client.ending != "left":
+            DROPPED.labels("stuck").inc()
+        # Nobody reads what could still be told; `left` ends the stream without it.
+        client.ending = "left"
+        client.wake.set()
         if client.abort is not None:
             client.abort()
 
@@ -443,8 +479,7 @@ class Streams:
         # The event has no note; null would say that the alert has none.
         told = event("alert", Alert.model_validate(alert).model_dump_json(exclude={"note"}).encode())
         for client in readers:
-            client.alerts.append(told)
-            client.wake.set()
+            client.tell(told)
 
 
 class _Membership:
@@ -459,7 +494,8 @@ class _Membership:
         self._streams.remove(self._client)
 
 
-async def _streams(request: Request) -> Streams:
+async def _streams(request: Request, _: Quotes) -> Streams:
+    # Of what the board does not hold, a stream asks market first: that is whom its operation calls.
     streams: Streams = request.app.state.streams
     return streams
 

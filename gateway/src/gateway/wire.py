@@ -19,6 +19,7 @@ Header = tuple[bytes, bytes]
 INCOMING = "bourse.incoming"
 ABORT = "bourse.abort"
 WRITE = "bourse.write"
+LEAVE = "bourse.leave"
 JSON = b"application/json"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_REQUEST_ID_LENGTH = 64

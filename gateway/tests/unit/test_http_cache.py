@@ -62,7 +62,7 @@ async def cache(app: Application, clock: ManualClock) -> AsyncIterator[HttpCache
     def parameters(path: str) -> tuple[str, frozenset[str]] | None:
         return (path.rstrip("/"), frozenset({"symbols"})) if path.startswith("/api/") else None
 
-    made = HttpCache(app, parameters, max_bytes=100_000, clock=clock)
+    made = HttpCache(app, parameters, max_bytes=100_000, max_flights=8, clock=clock)
     yield made
     await made.close()
 
@@ -179,7 +179,7 @@ async def test_while_fetching_fails_the_last_good_answer_is_served_and_says_so(
 async def test_what_says_its_freshness_in_a_header_is_marked_there(
     app: Application, clock: ManualClock, freshness: str, told: str
 ) -> None:
-    cache = HttpCache(app, lambda path: (path, frozenset()), max_bytes=100_000, clock=clock)
+    cache = HttpCache(app, lambda path: (path, frozenset()), max_bytes=100_000, max_flights=8, clock=clock)
     app.body, app.freshness = b"[]", freshness.encode()
     assert header(await get(cache), b"x-freshness") == freshness.encode()
     await clock.advance(13)
@@ -302,7 +302,7 @@ async def test_a_large_answer_is_compressed_when_asked_for(cache: HttpCache, app
 
 async def test_a_very_large_answer_is_compressed_off_the_loop(cache: HttpCache, app: Application) -> None:
     app.body = b'{"text":"' + b"x" * 40_000 + b'"}'
-    big = HttpCache(app, lambda path: (path, frozenset()), max_bytes=1_000_000, clock=cache._clock)
+    big = HttpCache(app, lambda path: (path, frozenset()), max_bytes=1_000_000, max_flights=8, clock=cache._clock)
     app.body = b'{"text":"' + b"x" * 200_000 + b'"}'
     key = big.key_of(PATH, b"")
     assert key is not None
