@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.utils import parseaddr
 from pathlib import Path
@@ -14,10 +15,15 @@ from typing import Protocol
 import aiosmtplib
 
 from chassis.errors import Code, ServiceError
+from chassis.metrics import counter, histogram
 from mail.messages import Letter, compose, mailbox_of
 from mail.settings import MailSettings, SmtpServer, parse_smtp_url
 
 log = logging.getLogger(__name__)
+
+_MAILS = counter("bourse_mails", "Letters given to a mailer, by what became of them.", ["outcome"])
+_SENT, _UNAVAILABLE, _REFUSED = (_MAILS.labels(outcome) for outcome in ("sent", "unavailable", "refused"))
+_SECONDS = histogram("bourse_mail_seconds", "Sending one letter, waiting for a free connection included.")
 
 MAX_CONNECTIONS = 8
 OUTBOX = "outbox"
@@ -96,6 +102,10 @@ class SmtpMailer:
 
     async def send(self, letter: Letter) -> None:
         """Hand a letter to the server and wait until it says that it has it."""
+        with _counted():
+            await self._send(letter)
+
+    async def _send(self, letter: Letter) -> None:
         message = _composed(letter, self._sender).as_bytes()
         client = self._client()
         async with self._places:
@@ -152,6 +162,10 @@ class FolderMailer:
 
     async def send(self, letter: Letter) -> None:
         """Write a letter and wait until it is on the disk."""
+        with _counted():
+            await self._send(letter)
+
+    async def _send(self, letter: Letter) -> None:
         content = _composed(letter, self._sender).as_bytes()
         name = _UNSAFE.sub("_", letter.id)
         try:
@@ -180,6 +194,20 @@ class FolderMailer:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    try:
+        with _SECONDS.time():
+            yield
+    except MailUnavailable:
+        _UNAVAILABLE.inc()
+        raise
+    except MailRefused:
+        _REFUSED.inc()
+        raise
+    _SENT.inc()
 
 
 def _composed(letter: Letter, sender: str) -> EmailMessage:

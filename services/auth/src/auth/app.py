@@ -29,6 +29,7 @@ from auth.domain.sessions import Sessions
 from auth.domain.throttle import Throttle
 from auth.domain.users import User
 from auth.feed.mails import wanted_mail_reader
+from auth.figures import telling
 from auth.handlers.accounts import AccountService
 from auth.handlers.contacts import ContactService
 from auth.handlers.keys import KeyService
@@ -94,14 +95,16 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         await ensure_schema(database, "auth", migrate=settings.auth_migrate_on_start)
         bus = await enter(Bus.open(settings, name="auth", streams=[EVENTS]))
         relay = await enter(OutboxRelay(database, OUTBOX, bus).running())
+        attempts = await enter(WindowedAttempts.open(_windows(settings), settings.redis_url))
         parts = _Parts(
             store=AuthStore(database, announce=relay.notify),
             signer=TokenSigner(_key_source(settings, clock), clock=clock),
             passwords=await enter(_open_passwords(settings)),
-            throttle=Throttle(await enter(WindowedAttempts.open(_windows(settings), settings.redis_url))),
+            throttle=Throttle(attempts),
             id_tokens=await enter(_open_id_tokens(settings, clock)),
             clock=clock,
         )
+        stack.enter_context(telling(passwords=parts.passwords, attempts=attempts, signer=parts.signer, clock=clock))
         mails = wanted_mail_reader(bus, _postman(settings, parts))
         await enter(running(parts.signer.follow(), Expiry(parts.store, clock=clock).run(), mails.run()))
         health.add("database", database.is_answering)

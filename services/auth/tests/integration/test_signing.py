@@ -12,6 +12,7 @@ from auth.domain.tokens import AccessClaims
 from auth.providers.key_files import KeyFolder
 from auth.providers.signing import RELOAD_SECONDS, TokenSigner
 from chassis.clock import ManualClock
+from chassis.metrics import value_of
 
 POLICY = RotationPolicy(publish_ahead=timedelta(minutes=10), token_lifetime=timedelta(days=7))
 
@@ -71,6 +72,7 @@ async def test_a_running_signer_takes_a_rotated_key_up(keys: KeyFolder, clock: M
     rotated_at = clock.now()
     await until(lambda: len(signer.published_keys()) == 2, clock)
     assert signer.published_keys() == (old, new)
+    assert signer.newest_key_at == rotated_at
     await until(lambda: signer.published_keys() == (new, old), clock)
     assert clock.now() - rotated_at >= POLICY.publish_ahead
     assert jwt.get_unverified_header(signer.sign(claims(clock)).get_secret_value())["kid"] == new.id
@@ -86,7 +88,9 @@ async def test_keys_that_cannot_be_read_again_change_nothing(
     await asyncio.sleep(0)
     (file,) = (tmp_path / "auth-keys").glob("*.pem")
     file.chmod(0o644)
+    failed = value_of("bourse_auth_key_reads_failed_total") or 0.0
     await until(lambda: "signing keys were not read again" in caplog.text, clock)
     assert signer.published_keys() == published
     assert "PRIVATE KEY" not in caplog.text
+    assert (value_of("bourse_auth_key_reads_failed_total") or 0.0) > failed
     following.cancel()

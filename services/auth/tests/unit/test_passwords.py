@@ -5,6 +5,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.providers.passwords import Argon2Cost, Argon2Passwords, PasswordsBusy
+from chassis.metrics import value_of
 
 CHEAP = Argon2Cost(time_cost=1, memory_kib=64, lanes=1)
 SLOW = Argon2Cost(time_cost=3, memory_kib=64 * 1024, lanes=1)
@@ -71,8 +72,11 @@ async def test_more_than_may_wait_are_refused_and_those_who_wait_are_served() ->
     async with Argon2Passwords.open(SLOW, workers=1, max_waiting=2) as passwords:
         hashing = [asyncio.create_task(passwords.hash(SecretStr("correct horse"))) for _ in range(2)]
         await asyncio.sleep(0)
+        before = value_of("bourse_auth_passwords_refused_total") or 0.0
         with pytest.raises(PasswordsBusy) as refused:
             await passwords.hash(SecretStr("correct horse"))
+        assert passwords.waiting == 2
+        assert value_of("bourse_auth_passwords_refused_total") == before + 1
         assert (refused.value.code, refused.value.retry_after_seconds) == ("UNAVAILABLE", 1.0)
         await asyncio.gather(*hashing)
         assert await passwords.hash(SecretStr("correct horse"))

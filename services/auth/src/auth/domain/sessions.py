@@ -42,6 +42,10 @@ class RefreshTokenInvalid(ServiceError):
         super().__init__("the refresh token is not valid; log in again")
 
 
+class RefreshTokenReused(RefreshTokenInvalid):
+    """The refresh token was used before, and its session was ended for it; whoever used it is told no more of that."""
+
+
 class LogOutIncomplete(ServiceError):
     """A claim that names what to end is absent or cannot be one of ours."""
 
@@ -139,15 +143,15 @@ class Sessions:
         of one token cannot be told apart, and one of them should not have it.
 
         Raises:
-            RefreshTokenInvalid: it is unknown, used, expired, or its session has ended.
+            RefreshTokenReused: it was used before.
+            RefreshTokenInvalid: it is unknown, expired, or its session has ended.
         """
         digest = digest_of(refresh_token)
         async with self._store.transaction() as unit:
             renewed = await self._renew(unit, digest)
-            if renewed is None:
-                await self._end_if_spent(unit, digest)
+            has_ended = renewed is None and await self._end_if_spent(unit, digest)
         if renewed is None:
-            raise RefreshTokenInvalid
+            raise RefreshTokenReused if has_ended else RefreshTokenInvalid
         user, opened = renewed
         return self.sign_in(user, opened)
 
@@ -213,10 +217,12 @@ class Sessions:
         session = await unit.sessions.renew(session_id, stored, access_expires_at=access_expires_at)
         return None if session is None else (user, Opened(session, token))
 
-    async def _end_if_spent(self, unit: Unit, digest: bytes) -> None:
+    async def _end_if_spent(self, unit: Unit, digest: bytes) -> bool:
         session_id = await unit.sessions.find_spent(digest)
-        if session_id is not None and await self._end(unit, session_id):
-            log.warning("refresh token used twice", extra={"session_id": session_id})
+        if session_id is None or not await self._end(unit, session_id):
+            return False
+        log.warning("refresh token used twice", extra={"session_id": session_id})
+        return True
 
     async def _end(self, unit: Unit, session_id: str, token_id: str | None = None) -> bool:
         now = self._now()

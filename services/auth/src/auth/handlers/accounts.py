@@ -6,6 +6,7 @@ from grpc.aio import ServicerContext
 from pydantic import SecretStr
 
 from auth.domain.accounts import Accounts
+from auth.handlers.outcomes import REGISTRATIONS, counting
 from auth.messages import tokens_message, user_message
 from bourse.auth.v1 import accounts_pb2, accounts_pb2_grpc
 
@@ -22,12 +23,13 @@ class AccountService(accounts_pb2_grpc.AccountServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> accounts_pb2.RegisterResponse:
         """Make a password account and its first session."""
-        signed_in = await self._accounts.register(
-            email=request.email,
-            password=SecretStr(request.password),
-            name=request.name if request.HasField("name") else None,
-            client_address=request.client_address,
-        )
+        with counting(REGISTRATIONS):
+            signed_in = await self._accounts.register(
+                email=request.email,
+                password=SecretStr(request.password),
+                name=request.name if request.HasField("name") else None,
+                client_address=request.client_address,
+            )
         return accounts_pb2.RegisterResponse(user=user_message(signed_in.user), tokens=tokens_message(signed_in.tokens))
 
     async def GetUser(  # the contract's name

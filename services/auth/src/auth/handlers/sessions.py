@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from auth.domain.google_login import GoogleLogin
 from auth.domain.login import PasswordLogin
 from auth.domain.sessions import Sessions
+from auth.handlers.outcomes import REFRESHES, SIGN_INS, counting
 from auth.messages import open_session_message, tokens_message, user_message
 from bourse.auth.v1 import sessions_pb2, sessions_pb2_grpc
 
@@ -26,9 +27,10 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> sessions_pb2.LogInResponse:
         """Open a session by password."""
-        signed_in = await self._login.log_in(
-            email=request.email, password=SecretStr(request.password), client_address=request.client_address
-        )
+        with counting(SIGN_INS, "password"):
+            signed_in = await self._login.log_in(
+                email=request.email, password=SecretStr(request.password), client_address=request.client_address
+            )
         return sessions_pb2.LogInResponse(user=user_message(signed_in.user), tokens=tokens_message(signed_in.tokens))
 
     async def LogInWithGoogle(  # the contract's name
@@ -37,11 +39,12 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> sessions_pb2.LogInWithGoogleResponse:
         """Open a session by an ID token of Google."""
-        signed_in = await self._google_login.log_in(
-            id_token=SecretStr(request.id_token),
-            expected_user_id=request.expected_user_id,
-            client_address=request.client_address,
-        )
+        with counting(SIGN_INS, "google"):
+            signed_in = await self._google_login.log_in(
+                id_token=SecretStr(request.id_token),
+                expected_user_id=request.expected_user_id,
+                client_address=request.client_address,
+            )
         return sessions_pb2.LogInWithGoogleResponse(
             user=user_message(signed_in.user), tokens=tokens_message(signed_in.tokens)
         )
@@ -52,7 +55,8 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> sessions_pb2.RefreshSessionResponse:
         """Exchange a refresh token for the next tokens."""
-        signed_in = await self._sessions.refresh(SecretStr(request.refresh_token))
+        with counting(REFRESHES):
+            signed_in = await self._sessions.refresh(SecretStr(request.refresh_token))
         return sessions_pb2.RefreshSessionResponse(
             user=user_message(signed_in.user), tokens=tokens_message(signed_in.tokens)
         )

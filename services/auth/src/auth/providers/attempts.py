@@ -67,6 +67,11 @@ class WindowedAttempts:
         finally:
             await pool.aclose()
 
+    @property
+    def are_shared(self) -> bool:
+        """Say whether replicas count together: not without Redis, and not while it is away."""
+        return self._shared is not None and not self._is_shared_away
+
     async def count(self, limit: Limit, key: str) -> float | None:
         """Count one attempt; None when it is within the limit, else the seconds until the window ends."""
         if self._shared is not None:

@@ -67,10 +67,17 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class KeysInUse:
-    """The private key that signs and the public keys that verify, at one moment."""
+    """The private key that signs and the public keys that verify, at one moment.
+
+    Attributes:
+        standing: the public keys.
+        private: the key that signs.
+        newest_at: when the newest key was made, whether or not it signs already; None when that is not known.
+    """
 
     standing: StandingKeys
     private: Ed25519PrivateKey = field(repr=False)
+    newest_at: datetime | None = None
 
 
 class KeyFolder:
@@ -112,7 +119,7 @@ class KeyFolder:
             raise KeyFileInvalid(self._folder, "no key, though there was one at start")
         standing = standing_keys([stored.dated for stored in stored_keys], now, self._policy)
         private = next(stored.private for stored in stored_keys if stored.dated.public == standing.signing)
-        return KeysInUse(standing, private)
+        return KeysInUse(standing, private, max(stored.dated.created_at for stored in stored_keys))
 
     def _read_all(self) -> list[StoredKey]:
         matches = ((path, _KEY_FILE.match(path.name)) for path in sorted(self._folder.iterdir()))

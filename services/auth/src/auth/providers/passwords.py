@@ -13,6 +13,10 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import SecretStr
 
 from chassis.errors import Code, ServiceError
+from chassis.metrics import counter, histogram
+
+_SECONDS = histogram("bourse_auth_password_seconds", "Hashing or checking one password, waiting for a thread included.")
+_REFUSED = counter("bourse_auth_passwords_refused", "Passwords not looked at because too many waited.")
 
 RETRY_AFTER_SECONDS = 1.0
 
@@ -71,6 +75,11 @@ class Argon2Passwords:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def waiting(self) -> int:
+        """Return how many calls are under way or wait."""
+        return self._waiting
+
     async def hash(self, password: SecretStr) -> str:
         """Return a salted hash, its parameters included.
 
@@ -101,10 +110,12 @@ class Argon2Passwords:
 
     async def _run(self, work: Callable[[], ResultT]) -> ResultT:
         if self._waiting >= self._max_waiting:
+            _REFUSED.inc()
             raise PasswordsBusy
         self._waiting += 1
         try:
             # A caller that gives up takes its work out of the queue; only what a thread has begun is finished.
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            with _SECONDS.time():
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._waiting -= 1

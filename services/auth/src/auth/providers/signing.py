@@ -12,8 +12,11 @@ from auth.domain.keys import PublicKey
 from auth.domain.tokens import AccessClaims
 from auth.providers.key_files import KeysInUse
 from chassis.clock import Clock
+from chassis.metrics import counter
 
 log = logging.getLogger(__name__)
+
+_READS_FAILED = counter("bourse_auth_key_reads_failed", "Times that the signing keys could not be read again.")
 
 ALGORITHM = "EdDSA"
 RELOAD_SECONDS = 5.0
@@ -44,6 +47,11 @@ class TokenSigner:
         """Return the keys that verify unexpired tokens, the one that signs now first."""
         return self._keys.standing.published
 
+    @property
+    def newest_key_at(self) -> datetime | None:
+        """Return when the newest key was made; None when its source does not know."""
+        return self._keys.newest_at
+
     async def follow(self) -> None:
         """Read the source again every five seconds until cancelled; what cannot be read changes nothing."""
         while True:
@@ -51,6 +59,7 @@ class TokenSigner:
             try:
                 self._adopt(await asyncio.to_thread(self._source.read, self._clock.now()))
             except Exception:
+                _READS_FAILED.inc()
                 log.exception("signing keys were not read again")
 
     def _adopt(self, keys: KeysInUse) -> None:

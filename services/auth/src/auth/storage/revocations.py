@@ -23,6 +23,7 @@ class StoredRevocations:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self.are_announced = False
+        self.added: list[RevocationKind] = []
 
     async def add(self, revocations: Sequence[Revocation], now: datetime) -> None:
         """Store revocations, each once and with the later expiry, and put the event in the outbox."""
@@ -40,6 +41,7 @@ class StoredRevocations:
         await self._connection.execute(prolonging, rows)
         await enqueue(self._connection, OUTBOX, [_event_of(revocations, now)])
         self.are_announced = True
+        self.added += [revocation.kind for revocation in revocations]
 
     async def user_refused_until(self, user_id: str, now: datetime) -> datetime | None:
         """Return until when all tokens of a user are refused."""

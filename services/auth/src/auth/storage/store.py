@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.domain.revocations import RevocationKind
+from auth.domain.wanted_mails import MailKind
 from auth.storage.contacts import StoredContacts
 from auth.storage.mail_refusals import StoredMailRefusals
 from auth.storage.mail_tokens import StoredMailTokens
@@ -13,6 +15,12 @@ from auth.storage.sessions import StoredSessions
 from auth.storage.users import StoredUsers
 from auth.storage.wanted_mails import StoredWantedMails
 from chassis.database import Database
+from chassis.metrics import counter
+
+_REVOCATIONS = counter("bourse_auth_revocations", "Revocations stored.", ["kind"])
+_BY_REVOCATION = {kind: _REVOCATIONS.labels(kind.value) for kind in RevocationKind}
+_MAILS = counter("bourse_auth_mails_ordered", "Mails about accounts that were ordered.", ["kind"])
+_BY_MAIL = {kind: _MAILS.labels(kind.value) for kind in MailKind}
 
 
 class StoredUnit:
@@ -50,6 +58,7 @@ class AuthStore:
         async with self._database.transaction() as connection:
             unit = StoredUnit(connection)
             yield unit
+        _count(unit)
         if unit.are_announced:
             self._announce()
 
@@ -62,3 +71,10 @@ class AuthStore:
         """
         async with self._database.reading() as connection:
             yield StoredUnit(connection)
+
+
+def _count(unit: StoredUnit) -> None:
+    for revocation in unit.revocations.added:
+        _BY_REVOCATION[revocation].inc()
+    for mail in unit.wanted_mails.added:
+        _BY_MAIL[mail].inc()

@@ -17,6 +17,7 @@ class StoredWantedMails:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self.are_announced = False
+        self.added: list[MailKind] = []
 
     async def add(self, mail: WantedMail, address_digest: bytes) -> None:
         """Store it and put the event in the outbox."""
@@ -35,6 +36,7 @@ class StoredWantedMails:
         )
         await enqueue(self._connection, OUTBOX, [event])
         self.are_announced = True
+        self.added.append(mail.kind)
 
     async def list_since(self, since: datetime, address_digest: bytes, kind: MailKind) -> tuple[datetime, ...]:
         """Return when mails of a kind were asked for, oldest first."""
