@@ -36,6 +36,8 @@ from chassis.settings import ProcessSettings
 from chassis.testing import free_port, nats_server, stop_process
 from market.domain.freshness import SimulatedFreshness
 from market.domain.last_prices import LastPrices
+from market.domain.leadership import Alone
+from market.feed.arrivals import Arrivals
 from market.feed.publisher import TickPublisher
 from market.feed.tick_feed import TickFeed
 
@@ -182,8 +184,16 @@ def publish(pipe: Connection, url: str) -> None:
 async def _publish(pipe: Connection, url: str) -> None:
     settings = ProcessSettings.model_validate({"nats_url": url})
     async with Bus.open(settings, name="bench-market", streams=[EVENTS, TICKS]) as bus:
+        clock = SystemClock()
+        leadership = Alone(clock)
         publisher = TickPublisher(
-            bus, SystemClock(), publisher_id="bench", source=TapeSource.name, freshness=TapeSource.freshness
+            bus,
+            clock,
+            leadership=leadership,
+            arrivals=Arrivals(clock),
+            publisher_id="bench",
+            source=TapeSource.name,
+            freshness=TapeSource.freshness,
         )
         await publisher.wait_until_connected(READY_SECONDS)
         played = tape()
@@ -193,7 +203,7 @@ async def _publish(pipe: Connection, url: str) -> None:
         await asyncio.to_thread(pipe.recv)
         start = time.time()
         source = TapeSource(played, start, is_over=pipe.poll)
-        async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
+        async with TickFeed(source, publisher, LastPrices(SimulatedFreshness()), leadership).running() as feed:
             await asyncio.wait_for(feed.finished(), 2 * LONGEST_SECONDS)
         await bus.client.flush()
         pipe.send(Played(publisher.published_ticks, start, source.handed_over))

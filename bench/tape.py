@@ -5,7 +5,7 @@ A tick is known again by its number, which is its volume and tells when it was d
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class TapeSource:
     def instruments(self) -> Sequence[Instrument]:
         return []
 
-    async def slices(self) -> AsyncIterator[Sequence[Tick]]:
+    async def slices(self) -> AsyncGenerator[Sequence[Tick], None]:
         origin = round(self._start * 1e6)
         async for number in paced(self._tape.slices, self._start):
             if self._is_over():

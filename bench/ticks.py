@@ -55,6 +55,8 @@ from chassis.testing import nats_server
 from gateway.board import TICKS_SUBJECT, Board
 from market.domain.freshness import SimulatedFreshness
 from market.domain.last_prices import LastPrices
+from market.domain.leadership import Alone
+from market.feed.arrivals import Arrivals
 from market.feed.publisher import TickPublisher
 from market.feed.tick_feed import TickFeed
 
@@ -129,14 +131,15 @@ def publish(pipe: Connection, url: str) -> None:
 async def _publish(pipe: Connection, url: str) -> None:
     played = tape()
     async with Bus.open(_settings(url), name="bench-market", streams=[EVENTS, TICKS]) as bus:
-        publisher = _publisher(bus)
+        leadership = Alone(SystemClock())
+        publisher = _publisher(bus, leadership)
         await publisher.wait_until_connected(READY_SECONDS)
         settle()
         pipe.send(READY)
         start = await asyncio.to_thread(pipe.recv)
         source = TapeSource(played, start)
         before = time.process_time()
-        async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
+        async with TickFeed(source, publisher, LastPrices(SimulatedFreshness()), leadership).running() as feed:
             await asyncio.wait_for(feed.finished(), 3 * SECONDS)
         await bus.client.flush()
         spent = time.process_time() - before
@@ -179,7 +182,7 @@ class _Kept:
 
 async def _encode(played: Tape, origin_microseconds: int) -> list[list[tuple[str, bytes]]]:
     slices = []
-    publisher = _publisher(cast("Bus", bus := _Kept()))
+    publisher = _publisher(cast("Bus", bus := _Kept()), Alone(SystemClock()))
     for number in range(played.slices):
         await publisher.publish(played.slice(number, origin_microseconds))
         slices.append(bus.messages)
@@ -187,9 +190,16 @@ async def _encode(played: Tape, origin_microseconds: int) -> list[list[tuple[str
     return slices
 
 
-def _publisher(bus: Bus) -> TickPublisher:
+def _publisher(bus: Bus, leadership: Alone) -> TickPublisher:
+    clock = SystemClock()
     return TickPublisher(
-        bus, SystemClock(), publisher_id="bench", source=TapeSource.name, freshness=TapeSource.freshness
+        bus,
+        clock,
+        leadership=leadership,
+        arrivals=Arrivals(clock),
+        publisher_id="bench",
+        source=TapeSource.name,
+        freshness=TapeSource.freshness,
     )
 
 

@@ -37,6 +37,7 @@ from market.domain.news_desk import NewsDesk
 from market.domain.quote_board import QuoteBoard
 from market.domain.snapshot_desk import SnapshotDesk
 from market.domain.treasury_desk import TreasuryDesk
+from market.figures import telling_of_snapshot
 from market.handlers.after_market import AfterMarketService
 from market.handlers.calendars import CalendarService
 from market.handlers.companies import CompanyService
@@ -114,7 +115,10 @@ async def _open_desks(world: World, prices: Prices, stack: AsyncExitStack) -> _D
         calendar=world.calendar,
         clock=world.clock,
         quote_seconds=prices.quote_seconds,
+        leadership=world.leadership,
+        shared=prices.shared_snapshot,
     )
+    stack.enter_context(telling_of_snapshot(snapshot))
     library = DailyLibrary(
         prices.answers,
         prices.histories,

@@ -14,23 +14,29 @@ from chassis.tasks import running
 from market.domain.answer_desk import AnswerDesk
 from market.domain.capabilities import Capability, Source
 from market.domain.freshness import SessionFreshness, SimulatedFreshness
+from market.domain.guards import no_witness
 from market.domain.instruments import Instrument, InstrumentDirectory
 from market.domain.last_prices import LastPrices
+from market.domain.leadership import Alone
 from market.domain.lives import Lives
 from market.domain.pattern_statistics import configuration_key
 from market.domain.polled_ticks import PolledTicks, pace_within
-from market.domain.ports import CurrentSignals, FreshnessRule
-from market.domain.quote_sources import QuotesOf, QuoteSources
+from market.domain.ports import CurrentSignals, FreshnessRule, SharedSnapshot
+from market.domain.quote_sources import KEEP_SECONDS, QuotesOf, QuoteSources
 from market.domain.quotes import Quote
 from market.domain.reuse import VENDOR_SECONDS, Reuse
 from market.domain.sessions import Venue
 from market.domain.signal_book import NoSignals, SignalBook
+from market.domain.snapshot_desk import UNREAD_SECONDS
 from market.domain.source_order import in_order
+from market.domain.ticks import microseconds_of
+from market.feed.arrivals import Arrivals
 from market.feed.polled_feed import PolledFeed
 from market.feed.publisher import TickPublisher
 from market.feed.replay_control import ReplayControl
 from market.feed.tick_feed import TickFeed
 from market.feed.tick_listener import TickListener
+from market.figures import note_call, telling_of_leadership, telling_of_vendors
 from market.providers.brokers.source import REUSE_SECONDS, SOURCE_SECONDS, BrokerSource, covered_instruments
 from market.providers.budgets.shared import Budgets
 from market.providers.fmp.fetch import FmpApi, open_client
@@ -43,6 +49,7 @@ from market.providers.yahoo.source import YahooSource
 from market.settings import BROKERS, Settings
 from market.storage.pattern_statistics import PatternStatisticsStore
 from market.storage.shared_answers import CachedAnswers
+from market.storage.shared_snapshot import CachedSnapshot
 from market.world import World
 
 log = logging.getLogger(__name__)
@@ -71,6 +78,7 @@ class Prices:
         feed: the health check of the ticks; None where none are expected.
         is_feed_ours: whether this process has to publish the ticks.
         quote_seconds: how long the snapshot shows an answer before it asks again.
+        shared_snapshot: what replicas tell each other of the snapshot; None where each asks as it likes, or cannot.
     """
 
     directory: InstrumentDirectory
@@ -82,6 +90,7 @@ class Prices:
     feed: Check | None
     is_feed_ours: bool
     quote_seconds: float
+    shared_snapshot: SharedSnapshot | None = None
 
 
 @asynccontextmanager
@@ -93,10 +102,12 @@ async def open_prices(world: World) -> AsyncIterator[Prices]:
         KeyUnusable: the key of a vendor cannot be one.
         OrderInvalid: an order names a source that cannot answer that kind of question.
     """
-    opened = _simulated_prices(world) if world.settings.is_simulated else _real_prices(world)
-    async with opened as prices:
+    arrivals = Arrivals(world.clock)
+    opened = _simulated_prices if world.settings.is_simulated else _real_prices
+    async with opened(world, arrivals) as prices:
         try:
-            yield prices
+            with telling_of_leadership(world.leadership, arrivals):
+                yield prices
         finally:
             await prices.answers.close()
 
@@ -105,12 +116,12 @@ async def open_prices(world: World) -> AsyncIterator[Prices]:
 
 
 @asynccontextmanager
-async def _simulated_prices(world: World) -> AsyncIterator[Prices]:
+async def _simulated_prices(world: World, arrivals: Arrivals) -> AsyncIterator[Prices]:
     source = await asyncio.to_thread(_open_simulated_source, world)
     last_prices = LastPrices(SimulatedFreshness())
     configuration = configuration_key(source.configuration)
     statistics = PatternStatisticsStore(world.database, source=source.name, configuration=configuration)
-    async with _running_feed(source, last_prices, world) as feed:
+    async with _running_feed(source, last_prices, world, arrivals) as feed:
         yield Prices(
             directory=InstrumentDirectory(source.instruments()),
             quotes=QuoteSources([source], world.clock),
@@ -142,26 +153,42 @@ def _open_simulated_source(world: World) -> SimulatedSource:
 
 
 @asynccontextmanager
-async def _running_feed(source: SimulatedSource, last_prices: LastPrices, world: World) -> AsyncIterator[TickFeed]:
+async def _running_feed(
+    source: SimulatedSource, last_prices: LastPrices, world: World, arrivals: Arrivals
+) -> AsyncIterator[TickFeed]:
     publisher_id = world.settings.market_publisher_id
     publisher = TickPublisher(
-        world.bus, world.clock, publisher_id=publisher_id, source=source.name, freshness=source.freshness
+        world.bus,
+        world.clock,
+        leadership=world.leadership,
+        arrivals=arrivals,
+        publisher_id=publisher_id,
+        source=source.name,
+        freshness=source.freshness,
     )
-    async with TickFeed(source, publisher, last_prices).running() as feed:
-        if not isinstance(source, ReplaySource):
+    control = None if isinstance(source, SampleSource) else await _replay_control(source, world)
+    async with TickFeed(source, publisher, last_prices, world.leadership).running() as feed:
+        if control is None:
             yield feed
             return
-        control = ReplayControl(source, world.bus, world.clock, run=f"{publisher_id}:{publisher.epoch}")
-        await control.listen()
         async with running(control.announce_end(feed)):
             yield feed
+
+
+async def _replay_control(source: ReplaySource, world: World) -> ReplayControl:
+    run = f"{world.settings.market_publisher_id}:{microseconds_of(world.clock.now())}"
+    control = ReplayControl(source, world.bus, world.clock, run=run)
+    await control.listen()
+    if not isinstance(world.leadership, Alone):
+        await control.follow(source.name, world.leadership)
+    return control
 
 
 # --- zerodha, icici, yahoo and fmp: asked in their order; brokers publishes Zerodha's ticks; vendors are polled
 
 
 @asynccontextmanager
-async def _real_prices(world: World) -> AsyncIterator[Prices]:
+async def _real_prices(world: World, arrivals: Arrivals) -> AsyncIterator[Prices]:
     settings, clock = world.settings, world.clock
     instruments = _instruments_of(world)
     rule = SessionFreshness(world.calendar, clock)
@@ -169,9 +196,10 @@ async def _real_prices(world: World) -> AsyncIterator[Prices]:
     async with AsyncExitStack() as stack:
         sources = [source async for source in _opened_sources(world, instruments, rule, stack)]
         answers = _answer_desk(world, sources)
-        listener = await _listening(world, instruments, last_prices)
+        stack.enter_context(telling_of_vendors(answers.guards))
+        listener = await _listening(world, instruments, last_prices, arrivals)
         quotes = _quote_sources(world, sources, instruments, answers=answers, rule=rule, last_prices=last_prices)
-        poller = _polled_feed(world, sources, instruments, quotes)
+        poller = _polled_feed(world, sources, instruments, quotes=quotes, arrivals=arrivals)
         if poller is not None:
             await stack.enter_async_context(poller.running())
         yield Prices(
@@ -184,6 +212,7 @@ async def _real_prices(world: World) -> AsyncIterator[Prices]:
             feed=_all_well([each.is_well for each in (listener, poller) if each is not None]),
             is_feed_ours=False,
             quote_seconds=BROKER_SNAPSHOT_SECONDS,
+            shared_snapshot=_shared_snapshot(world),
         )
 
 
@@ -218,7 +247,9 @@ async def _opened_sources(
             yield FmpSource(instruments, api=api, rule=rule, calendar=world.calendar, clock=clock)
 
 
-async def _listening(world: World, instruments: Sequence[Instrument], last_prices: LastPrices) -> TickListener | None:
+async def _listening(
+    world: World, instruments: Sequence[Instrument], last_prices: LastPrices, arrivals: Arrivals
+) -> TickListener | None:
     """Hear the ticks that brokers publishes; nobody is listened to where there is no source with ticks."""
     settings = world.settings
     if not settings.broker_names:
@@ -229,13 +260,19 @@ async def _listening(world: World, instruments: Sequence[Instrument], last_price
         sources=settings.broker_names,
         instruments=[each.id for each in covered_instruments(instruments)],
         sessions=world.calendar.sessions_of(Venue.INDIA),
+        arrivals=arrivals,
     )
     await listener.listen(world.bus)
     return listener if SOURCE_WITH_TICKS in settings.broker_names else None
 
 
 def _polled_feed(
-    world: World, sources: Sequence[RealSource], instruments: Sequence[Instrument], quotes: QuoteSources
+    world: World,
+    sources: Sequence[RealSource],
+    instruments: Sequence[Instrument],
+    *,
+    quotes: QuoteSources,
+    arrivals: Arrivals,
 ) -> PolledFeed | None:
     """Make ticks of vendors' quotes, but for what Zerodha's ticker has."""
     settings = world.settings
@@ -255,6 +292,8 @@ def _polled_feed(
         ticks,
         world.bus,
         world.clock,
+        leadership=world.leadership,
+        arrivals=arrivals,
         publisher_id=settings.market_publisher_id,
         pace_seconds=_pace_seconds(settings, vendors, ticks.calls_a_round),
     )
@@ -318,11 +357,18 @@ def _answer_desk(world: World, sources: Sequence[Source]) -> AnswerDesk:
         lives=Lives(world.calendar, world.clock),
         shared=_shared_answers(world),
         patience_seconds=_patience_seconds(world.settings),
+        witness=no_witness if world.settings.is_simulated else note_call,
     )
 
 
 def _shared_answers(world: World) -> CachedAnswers | None:
     return None if world.settings.redis_url is None else CachedAnswers(world.cache)
+
+
+def _shared_snapshot(world: World) -> CachedSnapshot | None:
+    if world.settings.redis_url is None:
+        return None
+    return CachedSnapshot(world.cache, keep_seconds=KEEP_SECONDS, reader_seconds=UNREAD_SECONDS)
 
 
 def _patience_seconds(settings: Settings) -> float:

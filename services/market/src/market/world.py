@@ -1,23 +1,33 @@
 """What is there whatever prices come from: clock, calendar, database, bus, reference tables."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+import logging
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.cache import Cache, open_cache
 from chassis.clock import Clock
 from chassis.database import Database, ensure_schema
+from chassis.errors import DatabaseUnavailable
+from chassis.tasks import running
 from market.domain.aliases import Identifiers
 from market.domain.constituents import ConstituentList
 from market.domain.exchanges import ExchangeList
-from market.domain.ports import Calendar, SplitSource
+from market.domain.leadership import Alone, Candidate
+from market.domain.ports import Calendar, Leadership, SplitSource
 from market.providers.calendars.exchanges import load_calendar
 from market.providers.reference.listing import Listed, read_listing
 from market.providers.reference.tables import read_constituents, read_exchanges, read_identifiers
 from market.providers.splits.file import KnownSplits, read_splits
 from market.settings import Settings
+from market.storage.leases import Leases
+
+log = logging.getLogger(__name__)
+
+LEAVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class World:
     calendar: Calendar
     splits: SplitSource
     tables: ReferenceTables
+    leadership: Leadership
 
 
 async def open_world(settings: Settings, clock: Clock, stack: AsyncExitStack) -> World:
@@ -69,7 +80,43 @@ async def open_world(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         asyncio.to_thread(_read_tables),
         ensure_schema(database, "market", migrate=settings.market_migrate_on_start),
     )
-    return World(settings, clock, bus, database, cache=cache, calendar=calendar, splits=splits, tables=tables)
+    leadership = await enter(_leadership(database, clock, settings.market_publisher_id))
+    return World(
+        settings,
+        clock,
+        bus,
+        database,
+        cache=cache,
+        calendar=calendar,
+        splits=splits,
+        tables=tables,
+        leadership=leadership,
+    )
+
+
+@asynccontextmanager
+async def _leadership(database: Database, clock: Clock, name: str) -> AsyncIterator[Leadership]:
+    """Lead where there is one process; be one of the replicas that may lead where there may be several.
+
+    Args:
+        database: where the lease is.
+        clock: measures it.
+        name: what this replica is called in the lease, beside what no other is called.
+    """
+    if database.engine.dialect.name == "sqlite":
+        yield Alone(clock)
+        return
+    candidate = Candidate(f"{name}:{uuid.uuid4().hex}", Leases(database), clock)
+    await candidate.look()
+    try:
+        async with running(candidate.run()):
+            yield candidate
+    finally:
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await candidate.leave()
+        except (DatabaseUnavailable, TimeoutError) as error:
+            log.warning("leadership not given back, it runs out", extra={"error": type(error).__name__})
 
 
 def _read_splits(settings: Settings) -> KnownSplits:

@@ -1,9 +1,11 @@
 """Ticks on a real NATS: what is published, what a lost server costs, and that a replay loses nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,13 +17,17 @@ from pydantic import SecretStr
 from bourse.market.v1 import events_pb2, quotes_pb2, ticks_pb2
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import SystemClock
+from chassis.metrics import value_of
 from chassis.settings import ProcessSettings
 from chassis.testing import NatsServer
 from market.domain.freshness import SimulatedFreshness
 from market.domain.instruments import Instrument
 from market.domain.last_prices import LastPrices
+from market.domain.leadership import Alone
+from market.domain.ports import Leadership
 from market.domain.quotes import Freshness
 from market.domain.ticks import Tick, microseconds_of, shard_of
+from market.feed.arrivals import Arrivals
 from market.feed.publisher import TickPublisher
 from market.feed.replay_control import ReplayControl
 from market.feed.tick_feed import TickFeed
@@ -29,6 +35,7 @@ from market.providers.replay.parse import Bar
 from market.providers.replay.source import ReplaySource
 
 CLOCK = SystemClock()
+LEADERSHIP = Alone(CLOCK)
 START = datetime(2024, 1, 1, tzinfo=UTC)
 WAIT_SECONDS = 15
 
@@ -61,7 +68,19 @@ async def batches(nats: NatsServer) -> AsyncIterator[list[ticks_pb2.TickBatch]]:
 
 @pytest.fixture
 def publisher(bus: Bus) -> TickPublisher:
-    return TickPublisher(bus, CLOCK, publisher_id="test", source="sample", freshness=Freshness.SIMULATED)
+    return publishing(bus, source="sample", freshness=Freshness.SIMULATED)
+
+
+def publishing(bus: Bus, *, source: str, freshness: Freshness, leadership: Leadership | None = None) -> TickPublisher:
+    return TickPublisher(
+        bus,
+        CLOCK,
+        leadership=leadership or LEADERSHIP,
+        arrivals=Arrivals(CLOCK),
+        publisher_id="test",
+        source=source,
+        freshness=freshness,
+    )
 
 
 def ticks_at(second: int, *instruments: str) -> list[Tick]:
@@ -96,7 +115,7 @@ async def test_a_slice_becomes_one_batch_a_shard_with_everything_in_it(
     assert {batch.shard for batch in batches} == {shard_of(each) for each in ids}
     assert len(batches) == 3
     for batch in batches:
-        assert (batch.publisher_id, batch.epoch, batch.sequence) == ("test", publisher.epoch, 1)
+        assert (batch.publisher_id, batch.epoch, batch.sequence) == ("test", LEADERSHIP.epoch, 1)
         assert (batch.source, batch.freshness) == ("sample", quotes_pb2.FRESHNESS_SIMULATED)
         assert abs((batch.published_at.ToDatetime(tzinfo=UTC) - CLOCK.now()).total_seconds()) < WAIT_SECONDS
         assert batch.ticks[0].offset_microseconds == 0
@@ -163,10 +182,82 @@ async def test_a_slice_too_large_for_one_message_is_sent_in_several(
     assert [batch.sequence for batch in batches] == list(range(1, len(batches) + 1))
 
 
+class Turn:
+    """A leadership as tests say it is."""
+
+    epoch: int | None = 5
+    is_leading = True
+    takeovers = 1
+
+    def __init__(self) -> None:
+        self.waiting = asyncio.Event()
+
+    async def begun(self) -> int:
+        while self.epoch is None:
+            await self.waiting.wait()
+        return self.epoch
+
+
+async def test_who_may_not_lead_any_more_publishes_nothing_and_leaves_a_hole(
+    bus: Bus, batches: list[ticks_pb2.TickBatch]
+) -> None:
+    turn = Turn()
+    publisher = publishing(bus, source="sample", freshness=Freshness.SIMULATED, leadership=turn)
+    await publisher.publish(ticks_at(0, "NSE:TCS"))
+    turn.is_leading = False
+    await publisher.publish(ticks_at(1, "NSE:TCS"))
+    turn.is_leading = True
+    await publisher.publish(ticks_at(2, "NSE:TCS"))
+    turn.epoch, turn.is_leading = None, False
+    await publisher.publish(ticks_at(3, "NSE:TCS"))
+    turn.epoch, turn.is_leading = 9, True
+    await publisher.publish(ticks_at(4, "NSE:TCS"))
+    await until(lambda: len(batches) == 3)
+    assert [(batch.epoch, batch.sequence) for batch in batches] == [(5, 1), (5, 3), (9, 1)]
+    assert (publisher.published_ticks, publisher.dropped_ticks) == (3, 2)
+
+
+async def test_what_can_wait_waits_for_its_turn_and_is_left_when_that_is_over(
+    bus: Bus, batches: list[ticks_pb2.TickBatch]
+) -> None:
+    turn = Turn()
+    turn.is_leading = False
+    publisher = publishing(bus, source="replay", freshness=Freshness.SIMULATED, leadership=turn)
+    waiting = asyncio.create_task(publisher.publish_all(ticks_at(0, "NSE:TCS")))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    turn.is_leading = True
+    assert await asyncio.wait_for(waiting, WAIT_SECONDS)
+    turn.is_leading = False
+    waiting = asyncio.create_task(publisher.publish_all(ticks_at(1, "NSE:TCS")))
+    await asyncio.sleep(0.1)
+    turn.epoch, turn.is_leading = 9, True
+    assert not await asyncio.wait_for(waiting, WAIT_SECONDS)
+    await until(lambda: len(batches) == 1)
+    assert (publisher.published_ticks, publisher.dropped_ticks) == (1, 0)
+
+
+async def test_ticks_are_counted_by_source(publisher: TickPublisher, bus: Bus, nats: NatsServer) -> None:
+    def count(name: str, **labels: str) -> float:
+        return value_of(name, {"source": "sample", **labels}) or 0.0
+
+    before = count("bourse_ticks_published_total"), count("bourse_tick_batches_published_total")
+    dropped = count("bourse_ticks_dropped_total", reason="no_bus")
+    await publisher.publish(ticks_at(0, "NSE:TCS", "NSE:TCS", "NASDAQ:AAPL"))
+    nats.kill()
+    await until(lambda: not bus.is_ready)
+    await publisher.publish(ticks_at(1, "NSE:TCS"))
+    assert (count("bourse_ticks_published_total"), count("bourse_tick_batches_published_total")) == (
+        before[0] + 3,
+        before[1] + 2,
+    )
+    assert count("bourse_ticks_dropped_total", reason="no_bus") == dropped + 1
+
+
 async def test_a_start_waits_for_the_server_but_not_for_ever(tmp_path: Path) -> None:
     settings = ProcessSettings(nats_url=SecretStr("nats://127.0.0.1:9"), run_dir=tmp_path)
     async with Bus.open(settings, name="test") as lonely:
-        publisher = TickPublisher(lonely, CLOCK, publisher_id="test", source="sample", freshness=Freshness.SIMULATED)
+        publisher = publishing(lonely, source="sample", freshness=Freshness.SIMULATED)
         await publisher.wait_until_connected(0.05)
         await publisher.publish(ticks_at(0, "NSE:TCS"))
         assert publisher.dropped_ticks == 1
@@ -190,11 +281,29 @@ class ScriptedSource:
     def instruments(self) -> Sequence[Instrument]:
         return []
 
-    async def slices(self) -> AsyncIterator[Sequence[Tick]]:
+    async def slices(self) -> AsyncGenerator[Sequence[Tick], None]:
         for each in self._slices:
             yield each
         if self._failure is not None:
             raise self._failure
+
+
+def is_newest(batches: Sequence[ticks_pb2.TickBatch], epoch: int) -> bool:
+    return bool(batches) and batches[-1].epoch == epoch
+
+
+class EndlessSource(ScriptedSource):
+    """A source that always has another tick."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.begun = 0
+
+    async def slices(self) -> AsyncGenerator[Sequence[Tick], None]:
+        self.begun += 1
+        while True:
+            await asyncio.sleep(0.01)
+            yield ticks_at(0, "NSE:TCS")
 
 
 async def test_the_feed_fills_last_prices_and_publishes(
@@ -202,7 +311,7 @@ async def test_the_feed_fills_last_prices_and_publishes(
 ) -> None:
     last_prices = LastPrices(SimulatedFreshness())
     slices = [ticks_at(second, "NSE:TCS", "NASDAQ:AAPL") for second in range(5)]
-    feed = TickFeed(ScriptedSource(slices), publisher, last_prices)
+    feed = TickFeed(ScriptedSource(slices), publisher, last_prices, LEADERSHIP)
     assert not await feed.is_well()
     async with feed.running():
         await asyncio.wait_for(feed.finished(), WAIT_SECONDS)
@@ -212,13 +321,37 @@ async def test_the_feed_fills_last_prices_and_publishes(
 
 
 async def test_a_feed_that_breaks_is_not_well(publisher: TickPublisher) -> None:
-    feed = TickFeed(ScriptedSource([], RuntimeError("a bug")), publisher, LastPrices(SimulatedFreshness()))
+    feed = TickFeed(ScriptedSource([], RuntimeError("a bug")), publisher, LastPrices(SimulatedFreshness()), LEADERSHIP)
     async with feed.running():
         async with asyncio.timeout(WAIT_SECONDS):
             while await feed.is_well():
                 await asyncio.sleep(0.01)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(feed.finished(), 0.1)
+
+
+async def test_a_feed_that_does_not_lead_waits_and_begins_again_with_each_turn(
+    bus: Bus, batches: list[ticks_pb2.TickBatch]
+) -> None:
+    turn = Turn()
+    turn.epoch, turn.is_leading = None, False
+    publisher = publishing(bus, source="sample", freshness=Freshness.SIMULATED, leadership=turn)
+    source = EndlessSource()
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness()), turn).running() as feed:
+        await asyncio.sleep(0.1)
+        assert (batches, source.begun) == ([], 0)
+        assert await feed.is_well()
+        for epoch in (5, 9):
+            turn.epoch, turn.is_leading = epoch, True
+            turn.waiting.set()
+            await until(partial(is_newest, batches, epoch))
+            turn.waiting.clear()
+            turn.epoch, turn.is_leading = None, False
+            await asyncio.sleep(0.1)
+        assert await feed.is_well()
+    assert source.begun == 2
+    firsts = {batch.epoch: batch.sequence for batch in reversed(batches)}
+    assert firsts == {5: 1, 9: 1}
 
 
 # --- a replay
@@ -256,10 +389,10 @@ async def test_a_held_replay_starts_on_a_message_plays_every_tick_in_order_and_t
 ) -> None:
     bars = history(200)
     source = replay(bars, speed=speed, held=True)
-    publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
+    publisher = publishing(bus, source="replay", freshness=source.freshness)
     control = ReplayControl(source, bus, CLOCK, run="test:1")
     await control.listen()
-    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness()), LEADERSHIP).running() as feed:
         await asyncio.sleep(0.1)
         assert batches == []
         await bus.client.publish("control.replay.start", b"")
@@ -294,8 +427,8 @@ async def test_a_server_that_dies_in_the_middle_of_a_replay_loses_no_tick(
 ) -> None:
     bars = history(3_000)
     source = replay(bars)
-    publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
-    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
+    publisher = publishing(bus, source="replay", freshness=source.freshness)
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness()), LEADERSHIP).running() as feed:
         await until(lambda: publisher.published_ticks > 1_000)
         nats.kill()
         await until(lambda: not bus.is_ready)
@@ -315,8 +448,8 @@ async def test_a_server_that_dies_in_the_middle_of_a_replay_loses_no_tick(
 
 async def test_the_end_is_told_when_the_server_is_back(bus: Bus, nats: NatsServer) -> None:
     source = replay([])
-    publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
-    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
+    publisher = publishing(bus, source="replay", freshness=source.freshness)
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness()), LEADERSHIP).running() as feed:
         await asyncio.wait_for(feed.finished(), WAIT_SECONDS)
         nats.kill()
         await until(lambda: not bus.is_ready)
@@ -330,10 +463,42 @@ async def test_the_end_is_told_when_the_server_is_back(bus: Bus, nats: NatsServe
 
 async def test_an_empty_replay_tells_its_end(bus: Bus) -> None:
     source = replay([])
-    publisher = TickPublisher(bus, CLOCK, publisher_id="test", source="replay", freshness=source.freshness)
-    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness())).running() as feed:
+    publisher = publishing(bus, source="replay", freshness=source.freshness)
+    async with TickFeed(source, publisher, LastPrices(SimulatedFreshness()), LEADERSHIP).running() as feed:
         await asyncio.wait_for(ReplayControl(source, bus, CLOCK, run="test:2").announce_end(feed), WAIT_SECONDS)
     (message,) = await finished_events(bus)
     event = events_pb2.ReplayFinished.FromString(message.data)
     assert (event.bars, event.ticks) == (0, 0)
     assert not event.HasField("first_tick_at")
+
+
+async def test_a_replica_that_follows_a_replay_goes_on_where_it_was_left_and_tells_its_end_once(
+    bus: Bus, batches: list[ticks_pb2.TickBatch]
+) -> None:
+    bars = history(100)
+    leader, follower = Turn(), Turn()
+    follower.epoch, follower.is_leading = None, False
+    async with AsyncExitStack() as stack:
+        feeds, controls = [], []
+        for turn, speed in ((leader, 5_000_000.0), (follower, None)):
+            source = replay(bars, speed=speed)
+            publisher = publishing(bus, source="replay", freshness=source.freshness, leadership=turn)
+            controls.append(ReplayControl(source, bus, CLOCK, run=f"test:{turn.epoch}"))
+            await controls[-1].follow("replay", turn)
+            feed = TickFeed(source, publisher, LastPrices(SimulatedFreshness()), turn)
+            feeds.append(await stack.enter_async_context(feed.running()))
+        await until(lambda: len(read(batches)) > len(bars))
+        leader.epoch, leader.is_leading = None, False
+        await asyncio.sleep(0.5)
+        follower.epoch, follower.is_leading = 9, True
+        follower.waiting.set()
+        await asyncio.wait_for(controls[1].announce_end(feeds[1]), WAIT_SECONDS)
+        leader.epoch, leader.is_leading = 11, True
+        leader.waiting.set()
+        await asyncio.wait_for(controls[0].announce_end(feeds[0]), WAIT_SECONDS)
+    await until(lambda: len(read(batches)) >= 4 * len(bars))
+    assert {batch.epoch for batch in batches} == {5, 9}
+    for shard in {batch.shard for batch in batches}:
+        played = [tick for batch in batches if batch.shard == shard for tick in read([batch])]
+        assert played == [tick for tick in expected(bars) if shard_of(tick[0]) == shard]
+    assert len(await finished_events(bus)) == 1

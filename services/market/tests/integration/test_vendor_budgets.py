@@ -12,10 +12,12 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from chassis.clock import ManualClock
+from chassis.metrics import value_of
 from chassis.testing import free_port, has_valkey, valkey_server
 from market.domain.budgets import Window, parse_budget
 from market.domain.ports import Budget
 from market.domain.source_failures import SourceRefused
+from market.providers.budgets import shared
 from market.providers.budgets.shared import REDIS_REST_SECONDS, Budgets, VendorBudget
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -216,3 +218,27 @@ async def test_a_spent_budget_is_no_reason_to_count_alone(valkey: SecretStr) -> 
         one._breaker.note_failure()
         await clock.advance(REDIS_REST_SECONDS)
         assert await granted(one, 3) == 0
+
+
+async def test_what_is_left_is_known_and_in_the_metrics(
+    redis_url: SecretStr | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "LOOK_SECONDS", 0.02)
+    async with Budgets.open(redis_url) as budgets:
+        budget = budgets.of("fmp", [Window(5, 60), Window(7, 3_600)])
+        assert await budget.left() == 5
+        await budget.take(3)
+        assert await budget.left() == 2
+        async with asyncio.timeout(10):
+            while value_of("bourse_vendor_budget_left", {"vendor": "fmp"}) != 2:
+                await asyncio.sleep(0.01)
+    assert value_of("bourse_vendor_budget_left", {"vendor": "fmp"}) is None
+
+
+async def test_of_a_budget_whose_redis_is_away_a_share_is_left() -> None:
+    address = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
+    async with Budgets.open(address) as budgets:
+        budget = budgets.of("fmp", [Window(100, 60)])
+        assert await budget.left() == 25
+        await budget.take(5)
+        assert await budget.left() == 20

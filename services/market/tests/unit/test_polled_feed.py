@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
@@ -15,6 +15,7 @@ from market.domain.polled_ticks import PolledTicks
 from market.domain.quote_sources import QuoteSources, SourceRefused
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.sessions import Session, Venue, VenueSessions
+from market.feed.arrivals import Arrivals
 from market.feed.polled_feed import LOOK_SECONDS, PolledFeed
 
 DAY = date(2026, 1, 5)
@@ -65,6 +66,7 @@ class MovingSource:
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.failure: Exception | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
         self.calls = 0
 
     def instruments(self) -> Sequence[Instrument]:
@@ -72,6 +74,7 @@ class MovingSource:
 
     async def quotes(self, instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
         self.calls += 1
+        self.meanwhile()
         if self.failure is not None:
             raise self.failure
         now = self._clock.now()
@@ -98,11 +101,48 @@ def source(clock: ManualClock) -> MovingSource:
     return MovingSource(clock)
 
 
+class Turn:
+    """A leadership as tests say it is."""
+
+    takeovers = 1
+
+    def __init__(self) -> None:
+        self.epoch: int | None = 5
+        self.is_leading = True
+        self.waiting = asyncio.Event()
+
+    def end(self) -> None:
+        self.epoch, self.is_leading = None, False
+        self.waiting.clear()
+
+    def begin(self, epoch: int) -> None:
+        self.epoch, self.is_leading = epoch, True
+        self.waiting.set()
+
+    async def begun(self) -> int:
+        while self.epoch is None:
+            await self.waiting.wait()
+        return self.epoch
+
+
 @pytest.fixture
-def feed(clock: ManualClock, bus: FakeBus, source: MovingSource) -> PolledFeed:
+def leadership() -> Turn:
+    return Turn()
+
+
+@pytest.fixture
+def feed(clock: ManualClock, bus: FakeBus, source: MovingSource, leadership: Turn) -> PolledFeed:
     sources = QuoteSources([source], clock)
     ticks = PolledTicks(source.instruments(), sources, calendar=OneSession(), clock=clock)
-    return PolledFeed(ticks, cast("Bus", bus), clock, publisher_id="market", pace_seconds=PACE)
+    return PolledFeed(
+        ticks,
+        cast("Bus", bus),
+        clock,
+        leadership=leadership,
+        arrivals=Arrivals(clock),
+        publisher_id="market",
+        pace_seconds=PACE,
+    )
 
 
 async def settle() -> None:
@@ -223,3 +263,64 @@ async def test_what_breaks_does_not_end_it(
         await pass_by(clock, PACE)
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == ["prices not polled"]
     assert [batch.publisher_id for batch in bus.batches] == ["market.fmp.live", "market.fmp.delayed"]
+
+
+async def test_who_does_not_lead_asks_nobody_and_is_well(
+    feed: PolledFeed, source: MovingSource, clock: ManualClock, leadership: Turn
+) -> None:
+    leadership.end()
+    async with begun(feed):
+        await pass_by(clock, 4 * PACE)
+        assert source.calls == 0
+        assert await feed.is_well()
+
+
+async def test_who_begins_to_lead_asks_at_once_as_another_publisher_than_before(
+    feed: PolledFeed, bus: FakeBus, clock: ManualClock, leadership: Turn
+) -> None:
+    async with begun(feed):
+        await pass_by(clock, PACE)
+        leadership.end()
+        await pass_by(clock, PACE)
+        assert [(batch.epoch, batch.sequence) for batch in bus.batches] == [(5, 1), (5, 1), (5, 2), (5, 2)]
+        bus.batches.clear()
+        leadership.begin(6)
+        await settle()
+    assert [(batch.epoch, batch.sequence) for batch in bus.batches] == [(6, 1), (6, 1)]
+
+
+async def test_a_new_leader_has_three_paces_for_its_first_round(
+    feed: PolledFeed, source: MovingSource, clock: ManualClock, leadership: Turn
+) -> None:
+    source.failure = SourceRefused("may not be asked more often now")
+    leadership.end()
+    async with begun(feed):
+        await pass_by(clock, 10 * PACE)
+        leadership.begin(6)
+        await settle()
+        await pass_by(clock, 3 * PACE)
+        assert await feed.is_well()
+        await pass_by(clock, LOOK_SECONDS)
+        assert not await feed.is_well()
+
+
+async def test_while_it_is_in_doubt_who_leads_nobody_is_asked(
+    feed: PolledFeed, bus: FakeBus, source: MovingSource, clock: ManualClock, *, leadership: Turn
+) -> None:
+    leadership.is_leading = False
+    async with begun(feed):
+        await pass_by(clock, PACE)
+        assert source.calls == 0
+        leadership.is_leading = True
+        await pass_by(clock, LOOK_SECONDS)
+        assert source.calls == 1
+        assert [(batch.epoch, batch.sequence) for batch in bus.batches] == [(5, 1), (5, 1)]
+
+
+async def test_what_is_answered_when_the_turn_is_over_is_not_published(
+    feed: PolledFeed, bus: FakeBus, source: MovingSource, leadership: Turn
+) -> None:
+    source.meanwhile = leadership.end
+    async with begun(feed):
+        assert source.calls == 1
+        assert bus.batches == []

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from chassis.clock import ManualClock
 from market.domain.instruments import Exchange, Instrument, InstrumentKind
 from market.domain.quotes import Freshness
-from market.domain.ticks import Tick
+from market.domain.ticks import Tick, shard_of
 from market.providers.replay.parse import (
     Bar,
     ReplayFileInvalid,
@@ -308,3 +309,59 @@ async def test_an_empty_replay_ends_at_once(speed: float | None) -> None:
 def test_its_configuration_tells_files_apart() -> None:
     assert source_of(WEEK)[0].configuration == source_of(list(WEEK), 2.0)[0].configuration
     assert source_of(WEEK)[0].configuration != source_of(WEEK[:2])[0].configuration
+
+
+# --- replicas
+
+
+async def test_who_follows_shows_what_was_played_elsewhere() -> None:
+    leader, _ = source_of(WEEK, held=True)
+    follower, _ = source_of(WEEK, held=True)
+    leader.start()
+    instruments = leader.instruments()
+    async for ticks in leader.slices():
+        for tick in ticks:
+            follower.follow(shard_of(tick.instrument), tick.at_microseconds)
+        assert await follower.quotes(instruments) == await leader.quotes(instruments)
+        days, expected = [await each.daily_bars(instruments, count=9) for each in (follower, leader)]
+        assert list(map(len, days)) == list(map(len, expected))
+    follower.end()
+    assert [len(each) for each in await follower.daily_bars(instruments, count=9)] == [2, 1]
+    assert await everything(follower) == []
+
+
+@pytest.mark.parametrize("speed", [None, 1e9])
+@pytest.mark.parametrize("sent", range(13))
+async def test_who_takes_over_sends_every_tick_that_was_not_sent_and_no_other(sent: int, speed: float | None) -> None:
+    ticks = await everything(source_of(WEEK)[0])
+    follower, clock = source_of(WEEK, speed)
+    for tick in ticks[:sent]:
+        follower.follow(shard_of(tick.instrument), tick.at_microseconds)
+    playing = asyncio.create_task(everything(follower))
+    while not playing.done():
+        await clock.advance(0.02)
+    assert await playing == ticks[sent:]
+
+
+async def test_who_leads_again_goes_on_where_both_have_come_to() -> None:
+    ticks = await everything(source_of(WEEK)[0])
+    source, _ = source_of(WEEK)
+    played: list[Tick] = []
+    async with aclosing(source.slices()) as slices:
+        async for slice_of_ticks in slices:
+            if len(played) == 4:
+                break  # this slice was not sent
+            played += slice_of_ticks
+    assert played == ticks[:4]
+    for tick in ticks[4:7]:
+        source.follow(shard_of(tick.instrument), tick.at_microseconds)
+    assert await everything(source) == ticks[7:]
+
+
+async def test_a_replay_from_before_1970_is_followed_too() -> None:
+    bars = [bar("NYSE:IBM", datetime(1962, 1, 2, tzinfo=UTC), "1 3 1 2")]
+    ticks = await everything(source_of(bars)[0])
+    follower, _ = source_of(bars)
+    assert ticks[0].at_microseconds < 0
+    follower.follow(shard_of("NYSE:IBM"), ticks[1].at_microseconds)
+    assert await everything(follower) == ticks[2:]

@@ -11,13 +11,14 @@ from market.domain.bars import DailyBars
 from market.domain.freshness import SimulatedFreshness
 from market.domain.instruments import Exchange, Instrument, InstrumentDirectory, InstrumentKind
 from market.domain.last_prices import LastPrices
+from market.domain.leadership import Alone
 from market.domain.pattern_statistics import PatternStatistics
-from market.domain.ports import CurrentSignals
+from market.domain.ports import CurrentSignals, Leadership, SharedSnapshot
 from market.domain.quote_sources import KEEP_SECONDS, QuoteSources, SourcesUnavailable
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.sessions import Session, Venue, VenueSessions
 from market.domain.signal_book import LOOK_AGAIN_SECONDS, NoSignals, SignalBook
-from market.domain.snapshot_desk import UNREAD_SECONDS, SnapshotDesk, SnapshotWarming
+from market.domain.snapshot_desk import FOLLOW_SECONDS, TELL_SECONDS, UNREAD_SECONDS, SnapshotDesk, SnapshotWarming
 from market.domain.ticks import Tick, microseconds_of
 
 NOON = datetime(2026, 1, 5, 6, 30, tzinfo=UTC)
@@ -147,6 +148,8 @@ def make_desk(
     *,
     signals: CurrentSignals,
     quote_seconds: float = 0.0,
+    leadership: Leadership | None = None,
+    shared: SharedSnapshot | None = None,
 ) -> SnapshotDesk:
     return SnapshotDesk(
         InstrumentDirectory(ALL),
@@ -156,6 +159,8 @@ def make_desk(
         calendar=OneCalendar(),
         clock=clock,
         quote_seconds=quote_seconds,
+        leadership=leadership or Alone(clock),
+        shared=shared,
     )
 
 
@@ -397,3 +402,171 @@ async def test_a_failed_round_is_not_the_end(
             await clock.advance(1.0)
     assert "snapshot not made" in caplog.text
     assert next(rounds, "exhausted") == "exhausted"
+
+
+# --- replicas
+
+
+class Turn:
+    """A leadership as tests say it is."""
+
+    epoch: int | None = 1
+    takeovers = 1
+
+    def __init__(self, *, leads: bool) -> None:
+        self.is_leading = leads
+
+    async def begun(self) -> int:
+        return 1
+
+
+class Shared:
+    """What replicas tell each other, in the process's memory."""
+
+    def __init__(self) -> None:
+        self.told: tuple[Sequence[Quote], datetime] | None = None
+        self.is_read = False
+        self.notes = 0
+
+    async def keep(self, quotes: Sequence[Quote], asked_at: datetime) -> None:
+        self.told = quotes, asked_at
+
+    async def read(self) -> tuple[Sequence[Quote], datetime] | None:
+        return self.told
+
+    async def note_reader(self) -> None:
+        self.notes += 1
+        self.is_read = True
+
+    async def has_reader(self) -> bool:
+        return self.is_read
+
+
+@pytest.fixture
+def shared() -> Shared:
+    return Shared()
+
+
+@pytest.fixture
+def leader(market: FakeMarket, last_prices: LastPrices, clock: ManualClock, shared: Shared) -> SnapshotDesk:
+    leading, signals = Turn(leads=True), NoSignals()
+    return make_desk(market, last_prices, clock, signals=signals, quote_seconds=5.0, leadership=leading, shared=shared)
+
+
+@pytest.fixture
+def follower(last_prices: LastPrices, clock: ManualClock, market: FakeMarket, shared: Shared) -> SnapshotDesk:
+    following, signals = Turn(leads=False), NoSignals()
+    return make_desk(
+        market, last_prices, clock, signals=signals, quote_seconds=5.0, leadership=following, shared=shared
+    )
+
+
+async def test_who_follows_shows_what_the_leader_was_answered(
+    leader: SnapshotDesk, follower: SnapshotDesk, market: FakeMarket, clock: ManualClock
+) -> None:
+    await leader.refresh()
+    market.quoted.clear()
+    await follower.refresh()
+    assert market.quoted == set()
+    assert follower.current().nifty == leader.current().nifty
+    assert follower.current().sectors == leader.current().sectors
+    assert follower.asked_out_of_turn == 0
+    assert follower.age_seconds == 0.0
+
+
+async def test_newer_ticks_are_in_what_who_follows_shows(
+    leader: SnapshotDesk, follower: SnapshotDesk, last_prices: LastPrices
+) -> None:
+    await leader.refresh()
+    last_prices.record("sample", [Tick("INDEX:NIFTY50", 110.0, microseconds_of(NOON) + 1, 100.0)])
+    await follower.refresh()
+    nifty = follower.current().nifty
+    assert nifty is not None
+    assert nifty.price == 110.0
+
+
+async def test_who_follows_asks_itself_when_nothing_of_the_leader_s_is_new_enough(
+    leader: SnapshotDesk, follower: SnapshotDesk, market: FakeMarket, clock: ManualClock
+) -> None:
+    await leader.refresh()
+    market.quoted.clear()
+    await follower.read()  # what is read is at most as old as a takeover takes
+    await clock.advance(5.0 + FOLLOW_SECONDS)
+    await follower.refresh()
+    assert (market.quoted, follower.asked_out_of_turn) == (set(), 0)
+    await clock.advance(5.0)
+    await follower.refresh()
+    assert "INDEX:NIFTY50" in market.quoted
+    assert follower.asked_out_of_turn == 1
+
+
+async def test_what_follows_asks_at_most_as_often_as_who_leads(
+    follower: SnapshotDesk, market: FakeMarket, clock: ManualClock, shared: Shared
+) -> None:
+    await follower.read()
+    assert follower.asked_out_of_turn == 1
+    for _ in range(10):
+        await clock.advance(1.0)
+        shared.told = None
+        await follower.refresh()
+    assert follower.asked_out_of_turn == 3
+
+
+@pytest.mark.parametrize(("ahead", "is_taken"), [(59, True), (61, False)])
+async def test_what_was_told_by_a_clock_far_ahead_is_not_taken(
+    leader: SnapshotDesk, follower: SnapshotDesk, clock: ManualClock, shared: Shared, *, ahead: int, is_taken: bool
+) -> None:
+    await leader.refresh()
+    assert shared.told is not None
+    shared.told = shared.told[0], clock.now() + timedelta(seconds=ahead)
+    await follower.refresh()
+    assert (follower.asked_out_of_turn == 0) is is_taken
+
+
+async def test_the_leader_asks_for_those_who_read_elsewhere(
+    leader: SnapshotDesk, follower: SnapshotDesk, market: FakeMarket, clock: ManualClock, *, shared: Shared
+) -> None:
+    await leader.refresh()
+    market.quoted.clear()
+    await clock.advance(UNREAD_SECONDS)
+    await leader.refresh()
+    assert market.quoted == set()
+    async with follower.running():
+        await follower.read()
+        await clock.advance(3.0)
+        assert shared.notes == 1
+        await clock.advance(TELL_SECONDS)
+        assert shared.notes == 2
+    market.quoted.clear()
+    await leader.refresh()
+    assert "INDEX:NIFTY50" in market.quoted
+
+
+async def test_what_nobody_reads_is_not_asked_for_at_a_start_when_the_leader_was_answered_once(
+    leader: SnapshotDesk, follower: SnapshotDesk, market: FakeMarket, clock: ManualClock
+) -> None:
+    await leader.refresh()
+    market.quoted.clear()
+    await clock.advance(600.0)
+    await follower.refresh()
+    assert (market.quoted, follower.asked_out_of_turn) == (set(), 0)
+
+
+async def test_without_anything_shared_who_follows_asks_itself(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock
+) -> None:
+    leadership, signals = Turn(leads=False), NoSignals()
+    desk = make_desk(market, last_prices, clock, signals=signals, quote_seconds=5.0, leadership=leadership)
+    assert desk.age_seconds is None
+    await desk.refresh()
+    assert desk.current().nifty is not None
+    assert desk.asked_out_of_turn == 1
+
+
+async def test_where_sources_may_be_asked_at_will_nobody_follows(
+    market: FakeMarket, last_prices: LastPrices, clock: ManualClock, shared: Shared
+) -> None:
+    desk = make_desk(market, last_prices, clock, signals=NoSignals(), leadership=Turn(leads=False), shared=shared)
+    await desk.refresh()
+    assert "INDEX:NIFTY50" in market.quoted
+    assert (desk.asked_out_of_turn, shared.told) == (0, None)

@@ -12,6 +12,7 @@ from chassis.clock import ManualClock
 from market.domain.freshness import SimulatedFreshness
 from market.domain.last_prices import LastPrices
 from market.domain.sessions import Session, Venue, VenueSessions
+from market.feed.arrivals import Arrivals
 from market.feed.tick_listener import TickListener
 
 OPENS_AT = datetime(2026, 1, 5, 3, 45, tzinfo=UTC)
@@ -53,9 +54,14 @@ def last_prices() -> LastPrices:
 
 
 @pytest.fixture
-async def listener(last_prices: LastPrices, clock: ManualClock, bus: FakeBus) -> TickListener:
+def arrivals(clock: ManualClock) -> Arrivals:
+    return Arrivals(clock)
+
+
+@pytest.fixture
+async def listener(last_prices: LastPrices, clock: ManualClock, bus: FakeBus, arrivals: Arrivals) -> TickListener:
     listener = TickListener(
-        last_prices, clock, sources=["zerodha"], instruments=["NSE:TCS", "NSE:INFY"], sessions=INDIA
+        last_prices, clock, sources=["zerodha"], instruments=["NSE:TCS", "NSE:INFY"], sessions=INDIA, arrivals=arrivals
     )
     await listener.listen(cast("Bus", bus))
     return listener
@@ -159,5 +165,16 @@ async def test_a_tick_makes_it_well_again(listener: TickListener, bus: FakeBus, 
 
 async def test_before_the_first_session_none_are_expected(last_prices: LastPrices) -> None:
     early = ManualClock(OPENS_AT - timedelta(hours=1))
-    listener = TickListener(last_prices, early, sources=["zerodha"], instruments=[], sessions=INDIA)
+    listener = TickListener(
+        last_prices, early, sources=["zerodha"], instruments=[], sessions=INDIA, arrivals=Arrivals(early)
+    )
     assert await listener.is_well()
+
+
+async def test_it_is_known_when_ticks_came_last(
+    listener: TickListener, bus: FakeBus, clock: ManualClock, arrivals: Arrivals
+) -> None:
+    assert arrivals.ages() == {}
+    await bus.send(batch(tick()))
+    await clock.advance(3.0)
+    assert arrivals.ages() == {("zerodha",): 3.0}

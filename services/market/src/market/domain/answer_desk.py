@@ -18,7 +18,7 @@ from chassis.tasks import end
 from market.domain.answers import Answer
 from market.domain.capabilities import Capability, NothingKnown, Source
 from market.domain.flights import Flights
-from market.domain.guards import SourceGuard
+from market.domain.guards import SourceGuard, Witness, no_witness
 from market.domain.instruments import Instrument
 from market.domain.lives import NO_ANSWER, RETRY, Lives
 from market.domain.ports import SharedAnswers, SharedShelf
@@ -100,6 +100,7 @@ class AnswerDesk:
         shared: what replicas keep together; answers of simulated sources are not put there.
         patience_seconds: how long a caller waits at most.
         call_seconds: how long one call to a source may take.
+        witness: is told of each call.
 
     Attributes:
         guards: each source's circuit breakers by its name, for what else asks the same sources.
@@ -119,6 +120,7 @@ class AnswerDesk:
         shared: SharedAnswers | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         call_seconds: float = CALL_SECONDS,
+        witness: Witness = no_witness,
     ) -> None:
         if len({source.is_simulated for source in sources}) > 1:
             raise SourcesMixed([source.name for source in sources])
@@ -129,7 +131,7 @@ class AnswerDesk:
         self._shared = None if any(source.is_simulated for source in sources) else shared
         self._patience_seconds = patience_seconds
         self._call_seconds = call_seconds
-        self.guards = {source.name: SourceGuard(source.name, clock) for source in sources}
+        self.guards = {source.name: SourceGuard(source.name, clock, witness) for source in sources}
         self._answers: dict[Capability, Answers[Any]] = {}
 
     @property

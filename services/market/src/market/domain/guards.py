@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from typing import TypeVar
 
 from chassis.clock import Clock
@@ -13,6 +14,25 @@ from market.domain.source_failures import SILENT, SourceFailed, SourceRefused
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
+
+
+class Outcome(StrEnum):
+    """How a call ended."""
+
+    ANSWERED = "answered"
+    NOTHING_KNOWN = "nothing_known"
+    REFUSED = "refused"
+    LATE = "late"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
+Witness = Callable[[str, Capability, Outcome, float], None]
+"""Is told of each call: the source's name, the kind of question, how it ended, and how many seconds it took."""
+
+
+def no_witness(_source: str, _capability: Capability, _outcome: Outcome, _seconds: float) -> None:
+    """Witness nothing."""
 
 
 class _Switch:
@@ -36,10 +56,12 @@ class SourceGuard:
     Args:
         name: the source's name.
         clock: measures how long it is left alone.
+        witness: is told of each call.
     """
 
-    def __init__(self, name: str, clock: Clock) -> None:
+    def __init__(self, name: str, clock: Clock, witness: Witness = no_witness) -> None:
         self.name = name
+        self._witness = witness
         self._clock = clock
         self._whole = _Switch(clock)
         self._of_capability: dict[Capability, _Switch] = {}
@@ -66,14 +88,20 @@ class SourceGuard:
             NothingKnown: the source answered that it knows nothing.
             SourceFailed: it did not answer in time, refused, or failed.
         """
+        began, outcome = self._clock.monotonic(), Outcome.ABANDONED
         try:
             async with asyncio.timeout(seconds):
                 answer = await question()
+            outcome = Outcome.ANSWERED
         except NothingKnown:
+            outcome = Outcome.NOTHING_KNOWN
             self._note_success(capability)
             raise
         except Exception as error:
+            outcome = _outcome_of(error)
             raise self._failed(capability, error) from error
+        finally:
+            self._witness(self.name, capability, outcome, self._clock.monotonic() - began)
         self._note_success(capability)
         return answer
 
@@ -91,3 +119,9 @@ class SourceGuard:
         cause = {"error": type(error).__name__, "problem": refusal.problem}
         log.warning("source failed", extra={"source": self.name, "capability": capability.value, **cause})
         return SourceFailed(self.name, refusal.problem)
+
+
+def _outcome_of(error: Exception) -> Outcome:
+    if isinstance(error, SourceRefused):
+        return Outcome.REFUSED
+    return Outcome.LATE if isinstance(error, TimeoutError) else Outcome.FAILED

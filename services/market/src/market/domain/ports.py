@@ -1,6 +1,6 @@
 """What market needs from the outside, said by its user; adapters in `providers` and `storage` fit these shapes."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -8,6 +8,7 @@ from market.domain.answers import Answer
 from market.domain.bars import DailyBars
 from market.domain.exchanges import ExchangeFacts
 from market.domain.instruments import Instrument
+from market.domain.lease import Lease
 from market.domain.pattern_statistics import PatternStatistics
 from market.domain.quotes import Freshness, Quote
 from market.domain.raw_history import Coverage, RawHistory
@@ -18,6 +19,65 @@ from market.domain.splits import Split
 from market.domain.ticks import Tick
 
 Value = TypeVar("Value")
+
+
+class Leadership(Protocol):
+    """Knows whether this replica leads, which one at a time does."""
+
+    @property
+    def epoch(self) -> int | None:
+        """Return this replica's turn, in microseconds since 1970, later ones greater; None when it has none."""
+        ...
+
+    @property
+    def is_leading(self) -> bool:
+        """Say whether nobody else can lead now. It is False in a turn while that is in doubt, and may be True again."""
+        ...
+
+    @property
+    def takeovers(self) -> int:
+        """Return how many turns this process has had."""
+        ...
+
+    async def begun(self) -> int:
+        """Wait until this replica has a turn, and return its epoch."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """Keeps the one lease of all replicas. What it changes is changed as it returns, and seen by all."""
+
+    async def read(self) -> Lease:
+        """Return the lease.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
+        ...
+
+    async def renew(self, held: Lease) -> Lease | None:
+        """Change the lease of who still holds it in that turn, and return it; None when it is another's.
+
+        Raises:
+            DatabaseUnavailable: it may have been renewed or not.
+        """
+        ...
+
+    async def take(self, seen: Lease, next_turn: Lease) -> Lease | None:
+        """Put the next turn in the place of what was seen, and return it; None when it has changed since.
+
+        Raises:
+            DatabaseUnavailable: it may have been taken or not.
+        """
+        ...
+
+    async def release(self, holder: str) -> None:
+        """Give back whatever a replica holds.
+
+        Raises:
+            DatabaseUnavailable: it may have been given back or not.
+        """
+        ...
 
 
 class Calendar(Protocol):
@@ -117,6 +177,26 @@ class SharedAnswers(Protocol):
         ...
 
 
+class SharedSnapshot(Protocol):
+    """What replicas tell each other of the snapshot. It never fails: what cannot be read was not told."""
+
+    async def keep(self, quotes: Sequence[Quote], asked_at: datetime) -> None:
+        """Tell what sources answered."""
+        ...
+
+    async def read(self) -> tuple[Sequence[Quote], datetime] | None:
+        """Return what was told last, and when sources answered it; None when nothing was, or long ago."""
+        ...
+
+    async def note_reader(self) -> None:
+        """Tell that somebody reads the snapshot."""
+        ...
+
+    async def has_reader(self) -> bool:
+        """Say whether somebody read it in the last minute, on any replica."""
+        ...
+
+
 class BarSource(InstrumentSource, Protocol):
     """Answers with daily history."""
 
@@ -146,8 +226,11 @@ class TickSource(InstrumentSource, Protocol):
         """Say whether ticks come by the world's clock, so that they are dropped when NATS is away; others can wait."""
         ...
 
-    def slices(self) -> AsyncIterator[Sequence[Tick]]:
-        """Yield what each slice of time brought, oldest first, until the source has nothing more."""
+    def slices(self) -> AsyncGenerator[Sequence[Tick], None]:
+        """Yield what each slice of time brought, oldest first, until the source has nothing more.
+
+        Who is not paced goes on, when called again, with the slice at which the one before was closed.
+        """
         ...
 
 
@@ -210,4 +293,17 @@ class Replay(Protocol):
 
     def start(self) -> None:
         """Let a held replay begin; has no effect on one that has begun."""
+        ...
+
+    def follow(self, shard: int, at_microseconds: int) -> None:
+        """Take into account that another replica plays, and has sent a shard's ticks up to a moment.
+
+        Args:
+            shard: the shard, 0 to 15.
+            at_microseconds: the moment, in microseconds since 1970.
+        """
+        ...
+
+    def end(self) -> None:
+        """Take into account that everything was played, here or by another replica."""
         ...

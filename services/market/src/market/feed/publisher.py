@@ -11,8 +11,11 @@ from bourse.market.v1 import quotes_pb2, ticks_pb2
 from chassis.bus import Bus
 from chassis.clock import Clock
 from chassis.errors import BusUnavailable
+from chassis.metrics import counter
+from market.domain.ports import Leadership
 from market.domain.quotes import Freshness
-from market.domain.ticks import SHARDS, Tick, microseconds_of, shard_of
+from market.domain.ticks import SHARDS, Tick, shard_of
+from market.feed.arrivals import Arrivals
 
 log = logging.getLogger(__name__)
 
@@ -23,37 +26,56 @@ LONGEST_RETRY_SECONDS = 2.0
 # high speed has far more than that to send.
 MAX_TICKS_PER_BATCH = 4_096
 
+TICKS_PUBLISHED = counter("bourse_ticks_published", "Ticks handed to NATS.", ["source"])
+BATCHES_PUBLISHED = counter("bourse_tick_batches_published", "Batches of ticks handed to NATS.", ["source"])
+TICKS_DROPPED = counter(
+    "bourse_ticks_dropped", "Ticks not published: NATS was away, or another replica may lead.", ["source", "reason"]
+)
+NO_BUS, NOT_LEADING = "no_bus", "not_leading"
+
 
 class TickPublisher:
-    """Publishes the ticks of one source; each is sent, none is folded into another.
+    """Publishes the ticks of one source while this replica leads; each is sent, none is folded into another.
 
-    A batch's sequence is used up even when the batch cannot be sent, so that whoever reads sees the hole.
+    A batch's sequence is used up even when the batch cannot be sent, so that whoever reads sees the hole. Sequences
+    begin anew with each turn at leading, whose epoch they bear.
 
     Args:
         bus: the connection to NATS.
         clock: what the time is.
+        leadership: whether this replica leads; asked right before each batch.
+        arrivals: what learns when ticks went out.
         publisher_id: names this process to those who watch for holes; the same after a restart.
         source: the source of all ticks.
         freshness: how far all ticks can be relied on.
     """
 
-    def __init__(self, bus: Bus, clock: Clock, *, publisher_id: str, source: str, freshness: Freshness) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        *,
+        leadership: Leadership,
+        arrivals: Arrivals,
+        publisher_id: str,
+        source: str,
+        freshness: Freshness,
+    ) -> None:
         self._bus = bus
         self._clock = clock
+        self._leadership = leadership
+        self._arrivals = arrivals
         self._publisher_id = publisher_id
         self._source = source
         self._freshness = quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness.value}")
-        self._epoch = microseconds_of(clock.now())
+        self._epoch = 0
         self._sequences = [0] * SHARDS
         self._shards: dict[str, int] = {}
         self._is_dropping = False
+        self._ticks_published = TICKS_PUBLISHED.labels(source)
+        self._batches_published = BATCHES_PUBLISHED.labels(source)
         self.published_ticks = 0
         self.dropped_ticks = 0
-
-    @property
-    def epoch(self) -> int:
-        """Return what tells this start of the publisher from others: microseconds since 1970."""
-        return self._epoch
 
     async def wait_until_connected(self, seconds: float) -> None:
         """Wait for NATS, for so long at most, so that no start begins with a hole."""
@@ -64,36 +86,55 @@ class TickPublisher:
     async def publish(self, ticks: Sequence[Tick]) -> None:
         """Publish ticks, oldest first; what cannot be sent now is dropped and counted."""
         for shard, batch in self._batches(ticks):
+            if not self._leads(batch):
+                self._note_drop(len(batch.ticks), NOT_LEADING)
+                continue
             try:
                 await self._bus.publish(_subject(shard), batch.SerializeToString())
             except BusUnavailable:
-                self._note_drop(len(batch.ticks))
+                self._note_drop(len(batch.ticks), NO_BUS)
             else:
-                self.published_ticks += len(batch.ticks)
+                self._note_sent([batch])
                 self._is_dropping = False
 
-    async def publish_all(self, ticks: Sequence[Tick]) -> None:
+    async def publish_all(self, ticks: Sequence[Tick]) -> bool:
         """Publish ticks, oldest first, and wait until the server has them, however long it is away.
 
-        A batch whose arrival is in doubt is sent again under the same sequence; who follows sequences knows it.
+        A batch whose arrival is in doubt is sent again under the same sequence; who follows sequences knows it. Return
+        False when the turn was over before that, so that some may have been sent and some not.
         """
-        waiting = [(shard, batch.SerializeToString()) for shard, batch in self._batches(ticks)]
+        batches = [batch for _, batch in self._batches(ticks)]
         delay = RETRY_SECONDS
-        while not await self._has_sent(waiting):
+        while not await self._has_sent(batches):
+            if self._leadership.epoch != self._epoch:
+                return False
             await self._clock.sleep(delay)
             delay = min(2 * delay, LONGEST_RETRY_SECONDS)
-        self.published_ticks += len(ticks)
+        self._note_sent(batches)
+        return True
 
-    async def _has_sent(self, batches: Sequence[tuple[int, bytes]]) -> bool:
+    async def _has_sent(self, batches: Sequence[ticks_pb2.TickBatch]) -> bool:
         try:
-            for shard, payload in batches:
-                await self._bus.publish(_subject(shard), payload)
+            for batch in batches:
+                if not self._leads(batch):
+                    return False
+                await self._bus.publish(_subject(batch.shard), batch.SerializeToString())
             await self._bus.client.flush(timeout=FLUSH_TIMEOUT_SECONDS)  # type: ignore[arg-type]  # any number will do
         except (BusUnavailable, nats.errors.Error, OSError, TimeoutError):
             return False
         return True
 
+    def _leads(self, batch: ticks_pb2.TickBatch) -> bool:
+        return self._leadership.is_leading and self._leadership.epoch == batch.epoch
+
+    def _begin_turn(self) -> None:
+        """Count anew in a new turn; between two, what is dropped is counted in the last."""
+        epoch = self._leadership.epoch
+        if epoch is not None and epoch != self._epoch:
+            self._epoch, self._sequences = epoch, [0] * SHARDS
+
     def _batches(self, ticks: Sequence[Tick]) -> Sequence[tuple[int, ticks_pb2.TickBatch]]:
+        self._begin_turn()
         by_shard: dict[int, list[Tick]] = {}
         for tick in ticks:
             by_shard.setdefault(self._shard_of(tick.instrument), []).append(tick)
@@ -133,11 +174,19 @@ class TickPublisher:
             )
         return batch
 
-    def _note_drop(self, ticks: int) -> None:
+    def _note_sent(self, batches: Sequence[ticks_pb2.TickBatch]) -> None:
+        ticks = sum(len(batch.ticks) for batch in batches)
+        self.published_ticks += ticks
+        self._ticks_published.inc(ticks)
+        self._batches_published.inc(len(batches))
+        self._arrivals.note(self._source)
+
+    def _note_drop(self, ticks: int, reason: str) -> None:
         self.dropped_ticks += ticks
+        TICKS_DROPPED.labels(self._source, reason).inc(ticks)
         if not self._is_dropping:
             self._is_dropping = True
-            log.warning("ticks dropped", extra={"source": self._source, "dropped_ticks": self.dropped_ticks})
+            log.warning("ticks dropped", extra={"source": self._source, "reason": reason})
 
 
 def _subject(shard: int) -> str:

@@ -14,6 +14,7 @@ from chassis.clock import Clock
 from market.domain.last_prices import LastPrices
 from market.domain.sessions import VenueSessions
 from market.domain.ticks import Tick, microseconds_of
+from market.feed.arrivals import Arrivals
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class TickListener:
         sources: the names of the sources that are believed.
         instruments: ids; ticks of others are passed over.
         sessions: when ticks can be expected.
+        arrivals: what learns when ticks came.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class TickListener:
         sources: Collection[str],
         instruments: Collection[str],
         sessions: VenueSessions,
+        arrivals: Arrivals,
     ) -> None:
         self._last_prices = last_prices
         self._clock = clock
         self._sources = frozenset(sources)
         self._instruments = frozenset(instruments)
         self._sessions = sessions
+        self._arrivals = arrivals
         self._heard_at = clock.now()
         self.malformed_batches = 0
 
@@ -79,6 +83,7 @@ class TickListener:
             return
         self._last_prices.record(batch.source, ticks)
         self._heard_at = self._clock.now()
+        self._arrivals.note(batch.source)
 
     def _note_malformed(self, subject: str, error: Exception) -> None:
         self.malformed_batches += 1

@@ -41,7 +41,7 @@ class CachedShelf:
     def __init__(self, cache: Cache, name: str, value_type: Any) -> None:
         self._cache = cache
         self._adapter: TypeAdapter[Answer[Any]] = TypeAdapter(Answer[value_type])
-        self._prefix = f"market:answers:{VERSION}:{_fingerprint(self._adapter)}:{name}:"
+        self._prefix = f"market:answers:{VERSION}:{fingerprint(self._adapter)}:{name}:"
 
     async def read(self, keys: Collection[str]) -> Mapping[str, Answer[Any]]:
         """Return what was kept, by key, however old; what cannot be read was not kept."""
@@ -65,6 +65,7 @@ class CachedShelf:
             return None
 
 
-def _fingerprint(adapter: TypeAdapter[Answer[Any]]) -> str:
+def fingerprint(adapter: TypeAdapter[Any]) -> str:
+    """Return a fingerprint of the shape of what an adapter writes."""
     shape = json.dumps(adapter.json_schema(mode="serialization"), sort_keys=True)
     return hashlib.sha256(shape.encode()).hexdigest()[:12]

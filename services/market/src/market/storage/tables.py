@@ -75,3 +75,14 @@ DAILY_BAR_COVERAGES = Table(
     Column("asked_at", UtcDateTime, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# One row, which the migration makes. It holds no time: replicas measure how long they see it unchanged.
+LEADER_LEASE = Table(
+    "leader_lease",
+    METADATA,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("holder", String(128)),
+    Column("epoch", BigInteger, nullable=False),
+    Column("renewals", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="leader_lease_id"),
+)

@@ -18,20 +18,21 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.util import WindowStats
 from pydantic import SecretStr
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from chassis.clock import Clock, SystemClock
+from chassis.metrics import reading
+from chassis.redis_pool import redis_pool
+from chassis.tasks import running
 from market.domain.breaker import CircuitBreaker
 from market.domain.budgets import Window
 from market.domain.source_failures import SourceRefused
 
 log = logging.getLogger(__name__)
 
-REDIS_TIMEOUT_SECONDS = 0.25
 # After a failure Redis is left alone for so long, or each call to a vendor would wait for it.
 REDIS_REST_SECONDS = 5.0
+# How often it is looked what is left, for who asks for the metrics.
+LOOK_SECONDS = 10.0
 KEY_PREFIX = "market-budgets"
 ALONE_SHARE = 0.25
 # Replicas' clocks differ by less; what was counted later than this is from before somebody set the clock back.
@@ -83,6 +84,22 @@ class VendorBudget:
             if not await self._take_shared(calls):
                 await self._take_alone(calls)
 
+    async def left(self) -> int:
+        """Return how many calls could be made now: in Redis' view, or in that of this process while Redis is away."""
+        if self._shared is not None and not self._breaker.is_open:
+            try:
+                return await self._left_of(MovingWindowRateLimiter(self._shared), self._vendor)
+            except StorageError:
+                self._breaker.note_failure()
+        return await self._left_of(self._own, _ALL, share=1.0 if self._shared is None else self._alone_share)
+
+    async def _left_of(self, counter: MovingWindowRateLimiter, name: str, *, share: float = 1.0) -> int:
+        lefts: list[int] = []
+        for window in self._windows:
+            used = window.amount - (await counter.get_window_stats(window, name)).remaining
+            lefts.append(max(0, _granted(window, share) - used))
+        return min(lefts)
+
     async def _take_shared(self, calls: int) -> bool:
         """Take calls out of what replicas share; False when there is nothing shared, or it is away."""
         if self._shared is None or not self._breaker.allows():
@@ -113,7 +130,7 @@ class VendorBudget:
         for window in self._windows:
             stats = await self._stats(counter, window, name)
             used = window.amount - stats.remaining
-            if used + calls > max(1, int(window.amount * share)):
+            if used + calls > _granted(window, share):
                 waits.append(max(0.0, stats.reset_time - time.time()))
         if waits:
             raise SourceRefused(SPENT, retry_after_seconds=max(waits))
@@ -162,6 +179,10 @@ class VendorBudget:
             log.info("budget is counted in Redis again", extra={"vendor": self._vendor})
 
 
+def _granted(window: RateLimitItemPerSecond, share: float) -> int:
+    return max(1, int(window.amount * share))
+
+
 class Budgets:
     """Makes the budgets of all vendors, on one pool of connections.
 
@@ -171,33 +192,48 @@ class Budgets:
 
     def __init__(self, shared: RedisStorage | None) -> None:
         self._shared = shared
+        self._made: dict[str, VendorBudget] = {}
+        self._left: dict[tuple[str, ...], float] = {}
 
     @classmethod
     @asynccontextmanager
     async def open(cls, redis_url: SecretStr | None) -> AsyncIterator["Budgets"]:
         """Open the counters, in Redis when there is an address for it."""
         if redis_url is None:
-            yield cls(None)
+            async with cls(None).watched() as budgets:
+                yield budgets
             return
-        address = redis_url.get_secret_value()
-        pool: ConnectionPool = ConnectionPool.from_url(
-            address,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        pool = redis_pool(redis_url)
         shared = RedisStorage(
-            f"async+{address}",
+            f"async+{redis_url.get_secret_value()}",
             wrap_exceptions=True,
             implementation="redispy",
             key_prefix=KEY_PREFIX,
             connection_pool=pool,  # type: ignore[arg-type]  # documented, though not in the annotation
         )
         try:
-            yield cls(shared)
+            async with cls(shared).watched() as budgets:
+                yield budgets
         finally:
             await pool.aclose()
 
     def of(self, vendor: str, windows: Sequence[Window]) -> VendorBudget:
         """Return a vendor's budget; make one a vendor and process, since each counts what it alone was asked."""
-        return VendorBudget(vendor, windows, self._shared)
+        self._made[vendor] = VendorBudget(vendor, windows, self._shared)
+        return self._made[vendor]
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator["Budgets"]:
+        """Tell what is left of each until the block is left."""
+        documentation = "Calls that a vendor may still be asked now, as of some seconds ago."
+        with reading("bourse_vendor_budget_left", documentation, lambda: dict(self._left), labels=["vendor"]):
+            async with running(self._watch()):
+                yield self
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                self._left = {(vendor,): float(await budget.left()) for vendor, budget in list(self._made.items())}
+            except Exception:
+                log.exception("budgets not looked at")
+            await asyncio.sleep(LOOK_SECONDS)

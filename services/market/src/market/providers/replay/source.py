@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import chain
@@ -16,7 +16,7 @@ from market.domain.capabilities import Capability
 from market.domain.instruments import Instrument
 from market.domain.quotes import Freshness, Provenance, Quote
 from market.domain.replays import ReplaySummary
-from market.domain.ticks import Tick, moment_of
+from market.domain.ticks import Tick, moment_of, shard_of
 from market.providers.replay.parse import Bar, instruments_of
 from market.providers.replay.tape import Played, make_tape
 
@@ -69,6 +69,11 @@ class ReplaySource:
         if not is_held:
             self._started.set()
         self._tape = make_tape(bars)
+        # How many of its slices were sent from here, and how many the standings show.
+        self._sent = 0
+        self._shown = 0
+        # Up to which moment another replica has sent each shard.
+        self._heard: dict[int, int] = {}
         self._standings: dict[str, _Standing] = {}
         self._virtual_date: date | None = None
         self._is_over = False
@@ -112,35 +117,70 @@ class ReplaySource:
             self._days = await asyncio.to_thread(_daily, self._bars)
         return [self._finished(self._days[each.id]).tail(count) for each in instruments]
 
-    async def slices(self) -> AsyncIterator[Sequence[Tick]]:
-        """Yield all ticks once, after the start; ends after the last."""
+    async def slices(self) -> AsyncGenerator[Sequence[Tick], None]:
+        """Yield, after the start, all ticks that no replica has sent; ends after the last."""
         await self._started.wait()
-        slices = self._all_at_once() if self._speed is None else self._by_the_clock(self._speed)
-        async for played in slices:
-            self._note(played)
-            yield [each.tick for each in played]
+        self._pass_over_heard()
+        ends = self._all_at_once() if self._speed is None else self._by_the_clock(self._speed)
+        async for end in ends:
+            self._show(end)
+            if ticks := self._unheard(self._tape[self._sent : end]):
+                yield ticks
+            self._sent = max(self._sent, end)
+        self.end()
+
+    def follow(self, shard: int, at_microseconds: int) -> None:
+        """Take into account that another replica plays, and has sent a shard's ticks up to a moment."""
+        self._started.set()
+        self._heard[shard] = max(at_microseconds, self._heard.get(shard, at_microseconds))
+        end = self._shown
+        while end < len(self._tape) and _moment(self._tape[end]) <= at_microseconds:
+            end += 1
+        self._show(end)
+
+    def end(self) -> None:
+        """Take into account that everything was played, here or by another replica."""
+        self._started.set()
+        self._show(len(self._tape))
+        self._sent = len(self._tape)
         self._is_over = True
 
-    async def _all_at_once(self) -> AsyncIterator[Sequence[Played]]:
-        for played in self._tape:
-            yield played
+    async def _all_at_once(self) -> AsyncIterator[int]:
+        while self._sent < len(self._tape):
+            yield self._sent + 1
 
-    async def _by_the_clock(self, speed: float) -> AsyncIterator[Sequence[Played]]:
-        waiting = list(chain.from_iterable(self._tape))
-        begun = self._clock.monotonic()
-        first = waiting[0].tick.at_microseconds if waiting else 0
-        position = 0
-        while position < len(waiting):
+    async def _by_the_clock(self, speed: float) -> AsyncIterator[int]:
+        """Yield, again and again, up to where the tape should have been played by now."""
+        if self._sent == len(self._tape):
+            return
+        begun, first = self._clock.monotonic(), _moment(self._tape[self._sent])
+        while self._sent < len(self._tape):
             virtual = first + (self._clock.monotonic() - begun) * speed * 1e6
-            end = position
-            while end < len(waiting) and waiting[end].tick.at_microseconds <= virtual:
+            end = self._sent
+            while end < len(self._tape) and _moment(self._tape[end]) <= virtual:
                 end += 1
-            if end > position:
-                yield waiting[position:end]
-                position = end
+            if end > self._sent:
+                yield end
                 continue
-            until_next = (waiting[position].tick.at_microseconds - virtual) / 1e6 / speed
+            until_next = (_moment(self._tape[self._sent]) - virtual) / 1e6 / speed
             await self._clock.sleep(max(until_next, SLICE_SECONDS))
+
+    def _pass_over_heard(self) -> None:
+        while self._sent < len(self._tape) and not self._unheard([self._tape[self._sent]]):
+            self._sent += 1
+
+    def _unheard(self, slices: Sequence[Sequence[Played]]) -> list[Tick]:
+        """Return the ticks of some slices that no other replica has sent."""
+        ticks = [each.tick for played in slices for each in played]
+        if not self._heard:
+            return ticks
+        before_all = float("-inf")
+        return [each for each in ticks if each.at_microseconds > self._heard.get(shard_of(each.instrument), before_all)]
+
+    def _show(self, end: int) -> None:
+        for played in self._tape[self._shown : end]:
+            self._note(played)
+        self._shown = max(self._shown, end)
 
     def _note(self, played: Sequence[Played]) -> None:
         for each in played:
@@ -160,6 +200,11 @@ class ReplaySource:
         if self._virtual_date is None:
             return bars.tail(0)
         return bars.until(self._virtual_date - timedelta(days=1))
+
+
+def _moment(played: Sequence[Played]) -> int:
+    """Return when the ticks of a slice were made, all at one moment."""
+    return played[0].tick.at_microseconds
 
 
 def _daily(bars: Sequence[Bar]) -> Mapping[str, DailyBars]:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from operator import attrgetter
 
@@ -254,7 +254,7 @@ class SampleSource:
         """Return made-up yields of weekdays since FIRST_PAST_DAY, oldest first."""
         return self._treasury.rates(first, last, self._clock.now())
 
-    async def slices(self) -> AsyncIterator[Sequence[Tick]]:
+    async def slices(self) -> AsyncGenerator[Sequence[Tick], None]:
         """Yield the ticks of each 10 ms as they fall due, for ever; what a stalled process missed stays unseen."""
         seen = microseconds_of(self._clock.now())
         while True:
