@@ -46,6 +46,7 @@ from portfolio.domain.syncing import SyncDesk
 from portfolio.domain.ticker_prices import TickerPrices
 from portfolio.domain.watching import WatchlistDesk
 from portfolio.feed.deletions import read_deletions
+from portfolio.figures import telling
 from portfolio.handlers.holdings import HoldingService
 from portfolio.handlers.manual_portfolios import ManualPortfolioService
 from portfolio.handlers.pnl import PnlService
@@ -146,6 +147,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
             partial(add_SummaryServiceServicer_to_server, SummaryService(summaries, settings.mail_from)),
             *_own_data(database, side, clock),
         ]
+        stack.enter_context(telling(nightly=nightly, summaries=summaries))
         await enter(running(nightly.run(), deletions.run(), summaries.run_sweep()))
         await enter(serving(settings.portfolio_address, registrations, health=health, settings=_patient(settings)))
         yield

@@ -12,6 +12,7 @@ from bourse.market.v1.corporate_actions_pb2_grpc import CorporateActionServiceSt
 from bourse.market.v1.history_pb2_grpc import HistoryServiceStub
 from bourse.market.v1.quotes_pb2_grpc import QuoteServiceStub
 
+from chassis.metrics import value_of
 from chassis.testing import free_port
 from portfolio.domain.market import MarketUnavailable
 from portfolio.domain.quotes import Freshness, Provenance, Quote
@@ -62,8 +63,10 @@ async def test_what_market_knows_and_has_no_price_of_is_unanswered(
 ) -> None:
     market.price("NSE:TCS", 5.0, at=NOW)
     market.lose_price("NSE:INFY")
+    before = value_of("bourse_portfolio_quotes_total", {"outcome": "unanswered"}) or 0.0
     answer = await MarketQuotes(QuoteServiceStub(channel)).latest(["NSE:TCS", "NSE:INFY", "NSE:NOPE"])
     assert (set(answer.quotes), answer.unanswered) == ({"NSE:TCS"}, frozenset({"NSE:INFY"}))
+    assert value_of("bourse_portfolio_quotes_total", {"outcome": "unanswered"}) == before + 1
 
 
 async def test_prices_in_another_currency_are_none(market: SmallMarket, channel: grpc.aio.Channel) -> None:

@@ -296,8 +296,13 @@ async def test_one_user_that_fails_keeps_nobody_else_from_a_snapshot(world: Worl
         world.sync(user_id, held())
     world.price("TCS", 120)
     world.broken_users = {"2"}
-    assert await take(world, DUE) == 300.0
+    nightly = job(world, ManualClock(DUE))
+    assert await nightly.take_due() == 300.0
     assert sorted(user_id for user_id, _, _ in world.saved) == ["1", "3", "4", "5"]
+    assert (nightly.taken, nightly.missing) == (4, 1)
+    world.broken_users.clear()
+    await nightly.take_due()
+    assert (nightly.taken, nightly.missing) == (5, 0)
 
 
 async def test_a_database_that_goes_away_ends_the_pass(world: World) -> None:

@@ -223,6 +223,7 @@ async def test_no_more_are_under_way_than_can_be(world: World, monkeypatch: pyte
     await handed_over(world)
     with pytest.raises(SummariesBusy, match="too many"):
         await desk.send("8")
+    assert desk.under_way == 1
     world.gate.set()
     await first
     await desk.send("8")

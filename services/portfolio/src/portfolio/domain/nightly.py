@@ -75,6 +75,8 @@ class NightlySnapshots:
         self._random = random
         self._failures = 0
         self._at_once = asyncio.Semaphore(USERS_AT_ONCE)
+        self.taken = 0
+        self.missing = 0
 
     async def run(self) -> None:
         """Take what is due, again and again, until cancelled."""
@@ -116,6 +118,8 @@ class NightlySnapshots:
             taken += sum(are_whole)
             missing += len(users) - sum(are_whole)
             after = users[-1]
+        self.taken += taken
+        self.missing = missing
         if taken or missing:
             log.info("nightly snapshots taken", extra={"day": day.isoformat(), "users": taken, "missing": missing})
         return missing == 0

@@ -94,6 +94,11 @@ class SummaryDesk:
         self._verified_only = verified_only
         self._under_way: set[asyncio.Task[SentSummary]] = set()
 
+    @property
+    def under_way(self) -> int:
+        """Return how many summaries are being gathered or sent."""
+        return len(self._under_way)
+
     async def send(self, user_id: str) -> SentSummary:
         """Send a user a summary and return when the mailer has taken it.
 

@@ -6,6 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.portfolio.v1 import holdings_pb2, holdings_pb2_grpc
 from portfolio.domain.portfolios import Portfolios
+from portfolio.handlers.outcomes import count_rows
 from portfolio.messages.synced import holdings_message
 
 
@@ -21,4 +22,6 @@ class HoldingService(holdings_pb2_grpc.HoldingServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> holdings_pb2.ListHoldingsResponse:
         """List a user's holdings at live prices."""
-        return holdings_message(await self._portfolios.list_holdings(request.user_id))
+        holdings = await self._portfolios.list_holdings(request.user_id)
+        count_rows(each.pricing for each in holdings.rows)
+        return holdings_message(holdings)

@@ -6,6 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.portfolio.v1 import positions_pb2, positions_pb2_grpc
 from portfolio.domain.portfolios import Portfolios
+from portfolio.handlers.outcomes import count_rows
 from portfolio.messages.synced import position_type_of, positions_message
 
 
@@ -22,4 +23,6 @@ class PositionService(positions_pb2_grpc.PositionServiceServicer):
     ) -> positions_pb2.ListPositionsResponse:
         """List a user's positions at live prices."""
         of_type = position_type_of(request.type)
-        return positions_message(await self._portfolios.list_positions(request.user_id, of_type))
+        positions = await self._portfolios.list_positions(request.user_id, of_type)
+        count_rows(each.pricing for each in positions.rows)
+        return positions_message(positions)

@@ -7,6 +7,7 @@ from grpc.aio import ServicerContext
 from bourse.portfolio.v1 import summaries_pb2, summaries_pb2_grpc
 from mail.messages import message_id_of
 from portfolio.domain.summary_sending import SummaryDesk
+from portfolio.handlers.outcomes import SUMMARIES, counting
 from portfolio.messages.provenance import timestamp_message
 
 
@@ -28,7 +29,8 @@ class SummaryService(summaries_pb2_grpc.SummaryServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> summaries_pb2.SendSummaryResponse:
         """Send a user a summary."""
-        sent = await self._desk.send(request.user_id)
+        with counting(SUMMARIES):
+            sent = await self._desk.send(request.user_id)
         return summaries_pb2.SendSummaryResponse(
             message_id=message_id_of(sent.letter_id, self._sender), sent_at=timestamp_message(sent.sent_at)
         )

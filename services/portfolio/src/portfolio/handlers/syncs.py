@@ -6,6 +6,7 @@ from grpc.aio import ServicerContext
 
 from bourse.portfolio.v1 import syncs_pb2, syncs_pb2_grpc
 from portfolio.domain.syncing import SyncDesk
+from portfolio.handlers.outcomes import SYNCS, counting
 from portfolio.messages.synced import synced_rows_of
 
 
@@ -21,7 +22,8 @@ class SyncedPortfolioService(syncs_pb2_grpc.SyncedPortfolioServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> syncs_pb2.ReplaceBrokerRowsResponse:
         """Replace a user's rows of one broker."""
-        counts = await self._desk.replace(synced_rows_of(request))
+        with counting(SYNCS):
+            counts = await self._desk.replace(synced_rows_of(request))
         return syncs_pb2.ReplaceBrokerRowsResponse(
             holdings_count=counts.holdings,
             positions_count=counts.positions,

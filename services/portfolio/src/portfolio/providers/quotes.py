@@ -8,9 +8,13 @@ from decimal import Decimal
 import grpc
 
 from bourse.market.v1 import quotes_pb2, quotes_pb2_grpc
+from chassis.metrics import counter
 from chassis.rpc_client import reason_of
 from portfolio.domain.quotes import Freshness, Provenance, Quote, QuoteAnswer
 from portfolio.providers.refusals import no_answer
+
+_QUOTES = counter("bourse_portfolio_quotes", "Instruments that market was asked for, by what it said.", ["outcome"])
+_FOUND, _UNKNOWN, _UNANSWERED = (_QUOTES.labels(outcome) for outcome in ("found", "unknown", "unanswered"))
 
 DEADLINE_SECONDS = 1.5
 CURRENCY = "INR"
@@ -47,10 +51,16 @@ class MarketQuotes:
             response = await self._stub.GetQuotes(request, timeout=DEADLINE_SECONDS)
         except grpc.aio.AioRpcError as error:
             if reason_of(error) == "SYMBOL_UNKNOWN":
+                _UNKNOWN.inc(len(instruments))
                 return QuoteAnswer({}, frozenset())
+            _UNANSWERED.inc(len(instruments))
             raise no_answer(error, asked_for="quotes") from error
         unanswered = frozenset(missing.symbol for missing in response.missing if missing.code == NO_PRICE)
-        return QuoteAnswer(_quotes_in(response.quotes, self._currency), unanswered)
+        quotes = _quotes_in(response.quotes, self._currency)
+        _FOUND.inc(len(quotes))
+        _UNANSWERED.inc(len(unanswered))
+        _UNKNOWN.inc(max(len(instruments) - len(quotes) - len(unanswered), 0))
+        return QuoteAnswer(quotes, unanswered)
 
 
 def _quotes_in(messages: Sequence[quotes_pb2.Quote], currency: str | None) -> dict[str, Quote]:
