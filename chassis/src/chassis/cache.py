@@ -14,11 +14,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chassis.metrics import counter, reading
+from chassis.redis_pool import redis_pool
 from chassis.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
 
-REDIS_TIMEOUT_SECONDS = 0.25
 MEMORY_ENTRIES = 10_000
 
 READS = counter("bourse_cache_reads", "Keys asked of the second-level cache.", ["outcome"])
@@ -167,11 +167,7 @@ async def open_cache(settings: ProcessSettings) -> AsyncIterator[Cache]:
     if settings.redis_url is None:
         yield MemoryCache()
         return
-    redis = Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-    )
+    redis = Redis.from_pool(redis_pool(settings.redis_url))
     cache = RedisCache(redis)
     try:
         with reading("bourse_cache_shared", "Whether Redis answered last: 1 or 0.", lambda: float(cache.is_up)):

@@ -18,13 +18,13 @@ from redis.exceptions import RedisError
 
 from chassis.clock import Clock
 from chassis.metrics import counter
+from chassis.redis_pool import redis_pool
 from gateway.errors import RateLimited, whole_seconds
 from gateway.settings import Settings
 from gateway.wire import SAFE_METHODS, Header, Incoming
 
 log = logging.getLogger(__name__)
 
-REDIS_TIMEOUT_SECONDS = 0.25
 REDIS_REST_SECONDS = 1.0
 MAX_REDIS_CONNECTIONS = 64
 MAX_COUNTED_CALLERS = 100_000
@@ -100,7 +100,7 @@ class Limiter:
         self._clock = clock
         self._memory = MemoryStorage()
         self._local = FixedWindowRateLimiter(self._memory)
-        self._pool = _pool_of(redis_url) if redis_url is not None else None
+        self._pool = redis_pool(redis_url, max_connections=MAX_REDIS_CONNECTIONS) if redis_url is not None else None
         self._shared = _shared_by(self._pool) if self._pool is not None else None
         self._resting_until = 0.0
         self.redis_failures = 0
@@ -138,15 +138,6 @@ class Limiter:
         # The library's memory walks over all its callers with every call: a flood of addresses must not slow it down.
         counted = self._memory.expirations
         return CROWD if len(counted) >= MAX_LOCAL_CALLERS and item.key_for(key) not in counted else key
-
-
-def _pool_of(url: SecretStr) -> ConnectionPool:
-    return ConnectionPool.from_url(
-        url.get_secret_value(),
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        max_connections=MAX_REDIS_CONNECTIONS,
-    )
 
 
 def _shared_by(pool: ConnectionPool) -> FixedWindowRateLimiter:

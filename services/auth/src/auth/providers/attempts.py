@@ -10,15 +10,12 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 from pydantic import SecretStr
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from auth.domain.ports import Limit
+from chassis.redis_pool import redis_pool
 
 log = logging.getLogger(__name__)
 
-REDIS_TIMEOUT_SECONDS = 0.25
 KEY_PREFIX = "auth-attempts"
 
 
@@ -48,15 +45,9 @@ class WindowedAttempts:
         if redis_url is None:
             yield cls(limits, None)
             return
-        address = redis_url.get_secret_value()
-        pool: ConnectionPool = ConnectionPool.from_url(
-            address,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        pool = redis_pool(redis_url)
         shared = RedisStorage(
-            f"async+{address}",
+            f"async+{redis_url.get_secret_value()}",
             wrap_exceptions=True,
             implementation="redispy",
             key_prefix=KEY_PREFIX,

@@ -11,16 +11,13 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.util import WindowStats
 from pydantic import SecretStr
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from brokers.domain.brokers import Broker
 from brokers.domain.budgets import ALLOWANCES, Allowance
+from chassis.redis_pool import redis_pool
 
 log = logging.getLogger(__name__)
 
-REDIS_TIMEOUT_SECONDS = 0.25
 KEY_PREFIX = "broker-budgets"
 # Replicas' clocks differ by less; what was counted later than this is from before somebody set the clock back.
 FUTURE_SECONDS = 60
@@ -50,15 +47,9 @@ class SharedBudget:
         if redis_url is None:
             yield cls(allowances, None)
             return
-        address = redis_url.get_secret_value()
-        pool: ConnectionPool = ConnectionPool.from_url(
-            address,
-            socket_timeout=REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        pool = redis_pool(redis_url)
         shared = RedisStorage(
-            f"async+{address}",
+            f"async+{redis_url.get_secret_value()}",
             wrap_exceptions=True,
             implementation="redispy",
             key_prefix=KEY_PREFIX,
@@ -68,6 +59,11 @@ class SharedBudget:
             yield cls(allowances, shared)
         finally:
             await pool.aclose()
+
+    @property
+    def is_shared(self) -> bool:
+        """Say whether replicas share the budgets: not without Redis, and not while it is away."""
+        return self._shared is not None and not self._is_shared_away
 
     async def take(self, broker: Broker, calls: int) -> int:
         """Take up to `calls` calls out of the budget and return how many; 0 when it is spent."""
