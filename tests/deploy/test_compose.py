@@ -18,6 +18,8 @@ PASSWORDS = set(re.findall(r"^([A-Z_]+)=", (ROOT / "deploy" / "compose.env.examp
 DOCUMENTED = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 # What the image or the network settles, and files, which somebody has to mount as well.
 SETTLED = {"RUN_DIR", "METRICS_ADDRESS", "GATEWAY_HOST", "GATEWAY_PORT"}
+# What OpenTelemetry's own library reads, and no settings of ours name.
+OF_TRACING = {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 FILES = {"GRPC_TLS_CERTIFICATE", "GRPC_TLS_KEY", "GRPC_TLS_AUTHORITY", "AUTH_SIGNING_KEY_FILE"}
 FILES |= {"MARKET_SPLITS_PATH", "REPLAY_PATH"}
 
@@ -44,12 +46,13 @@ def test_what_make_run_runs_is_composed(services: Mapping[str, Service]) -> None
 def test_every_variable_a_process_reads_can_be_set(services: Mapping[str, Service], name: str) -> None:
     read = {field.upper() for field in importlib.import_module(f"{name}.settings").Settings.model_fields}
     own = set() if name == "gateway" else {f"{name.upper()}_ADDRESS"}
-    assert read - SETTLED - FILES - own == set(services[name]["environment"])
+    assert read - SETTLED - FILES - own == set(services[name]["environment"]) - OF_TRACING
 
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_variables_are_those_of_the_example(services: Mapping[str, Service], name: str) -> None:
-    assert set(services[name]["environment"]) <= DOCUMENTED
+    assert set(services[name]["environment"]) - OF_TRACING <= DOCUMENTED
+    assert all(variable in (ROOT / ".env.example").read_text() for variable in OF_TRACING)
 
 
 def test_no_password_is_in_the_file_and_a_missing_one_is_named() -> None:
@@ -110,6 +113,20 @@ def test_addresses_lead_to_the_ports_that_images_expose(services: Mapping[str, S
 def test_stores_are_the_same_as_in_kubernetes(services: Mapping[str, Service]) -> None:
     images = {container["image"] for _, container in containers(render("local"))}
     assert {services[name]["image"] for name in ("postgres", "redis", "nats")} <= images
+
+
+def test_whoever_watches_reaches_what_it_asks(services: Mapping[str, Service]) -> None:
+    configuration = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in configuration["scrape_configs"]}
+    names = jobs["bourse"]["dns_sd_configs"][0]
+    assert set(names["names"]) == set(PROCESSES)
+    asked = {*names["names"], *(target.partition(":")[0] for target in jobs["nats"]["static_configs"][0]["targets"])}
+    watcher = services["prometheus"]
+    for name in asked:
+        assert set(services[name]["networks"]) & set(watcher["networks"]), name
+    mounted = [volume.split(":")[1] for volume in watcher["volumes"]]
+    for file in configuration["rule_files"]:
+        assert f"/etc/prometheus/{file}" in mounted
 
 
 def test_missing_passwords_are_added_and_others_kept(tmp_path: Path) -> None:

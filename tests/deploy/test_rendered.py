@@ -106,6 +106,56 @@ def test_probes_ask_ports_that_are_there(objects: tuple[Object, ...]) -> None:
             assert set(asked) <= known, workload["metadata"]["name"]
 
 
+def test_alive_is_asked_where_metrics_are_and_ready_where_calls_come_in(objects: tuple[Object, ...]) -> None:
+    for name in DEPLOYABLES:
+        workload = named(objects, "Deployment")[name]
+        container = pod_of(workload)["containers"][0]
+        ports = ports_of(workload)
+        assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}
+        assert f"METRICS_ADDRESS=0.0.0.0:{ports['metrics']}" in dockerfile(name)
+        if name == "gateway":
+            assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+        else:
+            assert container["readinessProbe"]["grpc"] == container["startupProbe"]["grpc"] == {"port": ports["grpc"]}
+
+
+def dockerfile(name: str) -> str:
+    return (ROOT / ("gateway" if name == "gateway" else f"services/{name}") / "Dockerfile").read_text()
+
+
+def test_annotations_lead_to_the_port_of_the_metrics(objects: tuple[Object, ...]) -> None:
+    for workload in of_kind(objects, "Deployment"):
+        ports = ports_of(workload)
+        annotations = workload["spec"]["template"]["metadata"].get("annotations", {})
+        assert annotations.get("prometheus.io/port") == (str(ports["metrics"]) if "metrics" in ports else None)
+
+
+def test_rules_and_dashboards_are_those_that_compose_has(objects: tuple[Object, ...]) -> None:
+    maps, folder = named(objects, "ConfigMap"), ROOT / "deploy" / "monitoring"
+    assert maps["prometheus-rules"]["data"] == {"rules.yml": (folder / "rules.yml").read_text()}
+    assert maps["dashboards"]["data"] == {each.name: each.read_text() for each in folder.glob("dashboards/*.json")}
+    assert maps["dashboards"]["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_nobody_but_prometheus_has_a_token_and_it_can_only_look_at_pods() -> None:
+    objects = render("local")
+    with_token = [
+        workload["metadata"]["name"]
+        for workload in of_kind(objects, "Deployment", "StatefulSet", "Job")
+        for volume in pod_of(workload).get("volumes", ())
+        for source in volume.get("projected", {}).get("sources", ())
+        if "serviceAccountToken" in source
+    ]
+    assert with_token == ["prometheus"]
+    assert [each["rules"] for each in of_kind(objects, "Role")] == [
+        [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    ]
+    binding = of_kind(objects, "RoleBinding")[0]
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "prometheus", "namespace": "bourse"}]
+    assert not of_kind(objects, "ClusterRole", "ClusterRoleBinding")
+    assert not of_kind(render("production"), "Role", "RoleBinding")
+
+
 def probe_port(probe: Object) -> Any:
     return next((probe[way]["port"] for way in ("grpc", "httpGet", "tcpSocket") if way in probe), None)
 
@@ -372,6 +422,31 @@ def test_policies_let_each_process_reach_whom_it_calls_and_nobody_else(objects: 
             port = ports_of(deployments[called])["grpc"]
             is_open = allows(objects, source=deployments[caller], target=deployments[called], port=port)
             assert is_open == (called in CALLS[caller]), f"{caller} to {called}"
+
+
+def test_metrics_are_told_to_who_watches_and_to_nobody_else(objects: tuple[Object, ...]) -> None:
+    deployments = named(objects, "Deployment")
+    for name in (*DEPLOYABLES, "nats-exporter"):
+        port = ports_of(deployments[name])["metrics"]
+        askers = {
+            labels_of(each)["app.kubernetes.io/name"]
+            for each in of_kind(objects, "Deployment", "StatefulSet", "Job")
+            if allows(objects, source=each, target=deployments[name], port=port)
+        }
+        assert askers == {"prometheus"} & set(deployments), name
+        from_elsewhere = [
+            (peer["namespaceSelector"]["matchLabels"], [each["port"] for each in rule["ports"]])
+            for rule in rules_for(objects, deployments[name], "Ingress")
+            for peer in rule["from"]
+            if "namespaceSelector" in peer and {"port": "http"} not in rule["ports"]
+        ]
+        assert from_elsewhere == [({"kubernetes.io/metadata.name": "monitoring"}, ["metrics"])], name
+
+
+def test_policies_let_the_exporter_reach_the_monitor_of_nats(objects: tuple[Object, ...]) -> None:
+    nats, deployments = named(objects, "StatefulSet")["nats"], named(objects, "Deployment")
+    assert allows(objects, source=deployments["nats-exporter"], target=nats, port=8222)
+    assert not allows(objects, source=deployments["gateway"], target=nats, port=8222)
 
 
 def test_policies_let_every_process_reach_nats(objects: tuple[Object, ...]) -> None:
