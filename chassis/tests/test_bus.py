@@ -1,4 +1,5 @@
 import asyncio
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -106,4 +107,33 @@ async def test_a_server_that_was_never_there_keeps_nobody_waiting(tmp_path: Path
     with pytest.raises(BusUnavailable):
         await bus.publish_event("events.x.y", b"", message_id="1")
     async with asyncio.timeout(5):
+        await bus.close()
+
+
+async def test_a_server_that_hangs_is_told_and_heard_again_once_it_goes_on(nats: NatsServer) -> None:
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def keep(message: Msg) -> None:
+        received.put_nowait(message.data)
+
+    bus = Bus(nats.url, name="test")
+    await bus.subscribe("ticks.*", keep)
+    bus.start()
+    try:
+        async with asyncio.timeout(10):
+            await bus.wait_until_ready()
+            assert await bus.is_answering()
+            assert nats._process is not None
+            nats._process.send_signal(signal.SIGSTOP)
+            assert not await bus.is_answering()
+            assert bus.is_ready
+            assert not bus.is_heard
+            nats._process.send_signal(signal.SIGCONT)
+            assert await bus.is_answering()
+            assert bus.is_heard
+            # What the server is asked next, the reader still hears.
+            await bus.publish("ticks.3", b"one")
+            assert await received.get() == b"one"
+        assert bus.client.stats["reconnects"] == 0
+    finally:
         await bus.close()

@@ -31,6 +31,7 @@ RECONNECT_WAIT_SECONDS = 0.25
 PING_INTERVAL_SECONDS = 2
 REQUEST_TIMEOUT_SECONDS = 2.0
 CLOSE_TIMEOUT_SECONDS = 2.0
+PROBE_SECONDS = 0.5
 MEBIBYTE = 1024 * 1024
 
 EVENTS_PUBLISHED = counter("bourse_events_published", "Events that JetStream has stored or refused.", ["outcome"])
@@ -73,6 +74,24 @@ class StreamPosition:
     last_sequence: int
 
 
+class _Client(Client):
+    """nats-py's client, whose reader outlives a flush that was given up.
+
+    A flush that times out cancels what its pong is to answer. The library then sets the result of that all the same,
+    and its reader ends with the error: the connection looks well and hears nothing, until pings that are not answered
+    are noticed seconds later. This can go when nats-py's `_process_pong` looks first.
+    """
+
+    async def _process_pong(self) -> None:
+        if not self._pongs:
+            return
+        answered = self._pongs.pop(0)
+        if not answered.done():
+            answered.set_result(True)
+        self._pongs_received += 1
+        self._pings_outstanding = 0
+
+
 class Bus:
     """A process's connection to NATS."""
 
@@ -80,13 +99,14 @@ class Bus:
         self._url = url
         self._name = name
         self._streams = streams
-        self._client = Client()
+        self._client = _Client()
         self._ready = asyncio.Event()
         self._on_ready: list[Callback] = []
         self._on_lost: list[Callback] = []
         self._subscriptions: list[tuple[str, MessageHandler]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_connected = False
+        self._was_heard = False
 
     @classmethod
     @asynccontextmanager
@@ -117,9 +137,26 @@ class Bus:
         """Say whether messages can be published and streams be used now."""
         return self._ready.is_set() and self._client.is_connected
 
+    @property
+    def is_heard(self) -> bool:
+        """Say whether the server can be used, and answered when it was last asked (`is_answering`)."""
+        return self.is_ready and self._was_heard
+
     async def is_answering(self) -> bool:
-        """Say what `is_ready` says; a health check."""
-        return self.is_ready
+        """Say whether the server answers now, within half a second; a health check.
+
+        A server that hangs looks connected for seconds, until its missing pongs are noticed; this is not fooled.
+        """
+        self._was_heard = self.is_ready and await self._is_there()
+        return self._was_heard
+
+    async def _is_there(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._client.flush()
+        except (nats.errors.Error, OSError, TimeoutError):
+            return False
+        return True
 
     @property
     def client(self) -> Client:
@@ -245,6 +282,7 @@ class Bus:
             for subject, handler in tuple(self._subscriptions):
                 await self._client.subscribe(subject, cb=_logged(handler))
         self._ready.set()
+        self._was_heard = True
         log.info("bus ready")
         for callback in self._on_ready:
             self._spawn(callback())
