@@ -18,7 +18,7 @@ from suite.settings import Settings
 from suite.supervisor import STOP_ORDER
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 
 

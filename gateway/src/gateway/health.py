@@ -1,4 +1,4 @@
-"""How the services stand: asks each one's standard gRPC health service every second, with a short deadline."""
+"""How the services stand: asks each one's standard gRPC health service twice a second, with a short deadline."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from gateway.stream import Streams
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 POLL_DEADLINE_SECONDS = 0.75
 OVERALL = ""
 DATABASE = "database"
@@ -112,14 +112,18 @@ class HealthPage:
 
     @property
     def is_ready(self) -> bool:
-        """Say whether the gateway can do its work: tokens can be judged, and it is not on its way out."""
+        """Say whether the gateway has begun its work, and is not on its way out."""
         return not self.failing()
 
     def failing(self) -> list[str]:
-        """Return what keeps the gateway from its work; nothing when it is ready."""
+        """Return what keeps the gateway from its work; nothing when it is ready.
+
+        Auth, lost later, costs what needs a token alone, and every gateway alike: to be taken out of service for it
+        would cost the public reads, too. `/api/health` tells of it.
+        """
         if self._is_stopping:
             return ["stopping"]
-        return [] if self._verifier.is_able else ["tokens"]
+        return [] if self._verifier.is_prepared else ["tokens"]
 
     def stop(self) -> None:
         """Say from now on that the gateway is not ready."""
@@ -150,7 +154,7 @@ class HealthPage:
             ),
             warmers={SNAPSHOT_WARMER: "warm" if market.get(WARMER + SNAPSHOT_WARMER, False) else "cold"},
             services={name: standing.as_reply() for name, standing in standings.items()},
-            nats="connected" if self._bus.is_ready else "disconnected",
+            nats="connected" if self._bus.is_heard else "disconnected",
             board=BoardState(
                 instruments=len(self._board),
                 ticks=self._board.ticks,
@@ -169,7 +173,7 @@ class HealthPage:
         if not any(standing.is_serving for standing in standings):
             return "unhealthy"
         all_hold = all(standing.is_serving and all(standing.checks.values()) for standing in standings)
-        return "healthy" if all_hold and self._bus.is_ready and self._verifier.is_able else "degraded"
+        return "healthy" if all_hold and self._bus.is_heard and self._verifier.is_able else "degraded"
 
 
 async def _page(request: Request) -> HealthPage:

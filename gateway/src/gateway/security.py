@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import grpc
 import jwt
-import nats.errors
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import Depends, Path, Request, Response
 from fastapi.dependencies.models import Dependant
@@ -47,7 +46,6 @@ MAX_CLAIM_LENGTH = 255
 
 REVOKED_SUBJECT = "events.auth.revoked"
 WATCH_SECONDS = 1.0
-NATS_PROBE_SECONDS = 0.5
 CALL_TIMEOUT_SECONDS = 2.0
 KEYS_MAX_AGE_SECONDS = 300.0
 KEYS_MIN_AGE_SECONDS = 5.0
@@ -255,19 +253,10 @@ class Trust:
                     await self._wake.wait()
 
     async def _hears_nats(self) -> bool:
-        hears = self._bus.is_ready and await self._round_trip()
+        hears = await self._bus.is_answering()
         if not hears:
             self._cuts += 1
         return hears
-
-    async def _round_trip(self) -> bool:
-        # A server that hangs looks connected for seconds, until its missing pongs are noticed; this is not fooled.
-        try:
-            async with asyncio.timeout(NATS_PROBE_SECONDS):
-                await self._bus.client.flush()
-        except (nats.errors.Error, OSError, TimeoutError):
-            return False
-        return True
 
     async def _on_ready(self) -> None:
         self._cuts += 1
@@ -296,6 +285,11 @@ class Verifier:
         self._verified: dict[str, Caller] = {}
         self._withdrawals = 0
         self.checks = dict.fromkeys(CHECK_OUTCOMES, 0)
+
+    @property
+    def is_prepared(self) -> bool:
+        """Say whether keys and revocations were ever read."""
+        return self._keyring.is_known and self._revocations.read_at is not None
 
     @property
     def is_able(self) -> bool:
