@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 CONNECTIONS = 32
+OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,12 @@ class Result:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One request at a time; answers must carry Content-Length."""
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._answered: asyncio.Future[bool] | None = None
+        self._answered: asyncio.Future[int] | None = None
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,37 +64,38 @@ class _Connection(asyncio.Protocol):
             return
         self._buffer = body[length:]
         if self._answered is not None and not self._answered.done():
-            self._answered.set_result(head.startswith(b"HTTP/1.1 200"))
+            self._answered.set_result(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(exc or ConnectionResetError())
 
-    async def ask(self, request: bytes) -> bool:
+    async def ask(self, request: bytes) -> int:
+        """Return the answer's status."""
         assert self.transport is not None
         self._answered = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return await self._answered
 
 
-async def _connect(port: int) -> _Connection:
-    _, protocol = await asyncio.get_running_loop().create_connection(_Connection, "127.0.0.1", port)
+async def connect(port: int) -> Connection:
+    _, protocol = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
     return protocol
 
 
 async def closed_loop(target: Target, seconds: float, connections: int = CONNECTIONS) -> Result:
     """Ask as fast as answers come, over `connections` connections, for `seconds`."""
     request = target.request()
-    opened = [await _connect(target.port) for _ in range(connections)]
+    opened = [await connect(target.port) for _ in range(connections)]
     latencies: list[float] = []
     not_ok = 0
     started = time.perf_counter()
     deadline = started + seconds
 
-    async def drive(connection: _Connection) -> None:
+    async def drive(connection: Connection) -> None:
         nonlocal not_ok
         while (sent := time.perf_counter()) < deadline:
-            not_ok += not await connection.ask(request)
+            not_ok += await connection.ask(request) != OK
             latencies.append(time.perf_counter() - sent)
 
     await asyncio.gather(*(drive(connection) for connection in opened))
@@ -107,16 +109,16 @@ async def closed_loop(target: Target, seconds: float, connections: int = CONNECT
 async def fixed_rate(target: Target, per_second: int, seconds: float, connections: int = 8) -> Result:
     """Ask `per_second` times a second whatever the answers do; a latency counts from when the request was due."""
     request = target.request()
-    idle: asyncio.Queue[_Connection] = asyncio.Queue()
+    idle: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(connections):
-        idle.put_nowait(await _connect(target.port))
+        idle.put_nowait(await connect(target.port))
     latencies: list[float] = []
     not_ok = 0
 
     async def one(due: float) -> None:
         nonlocal not_ok
         connection = await idle.get()
-        not_ok += not await connection.ask(request)
+        not_ok += await connection.ask(request) != OK
         latencies.append(time.perf_counter() - due)
         idle.put_nowait(connection)
 

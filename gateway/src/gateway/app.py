@@ -158,6 +158,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         stack.push_async_callback(cache.close)
         traffic = Traffic(table.find)
         admission = Admission(settings.gateway_max_in_flight)
+        await stack.enter_async_context(admission.watching())
         limits = Limits(settings, clock)
         stack.push_async_callback(limits.close)
         page = HealthPage(

@@ -16,6 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
 from chassis.logs import request_id
+from chassis.tracing import SpanKind, span
 from gateway.admission import Admission, Place
 from gateway.bodies import CLIENT_LEFT
 from gateway.errors import ApiError, InvalidRequest, RateLimited, Unexpected
@@ -23,7 +24,7 @@ from gateway.http_cache import HttpCache, accepts_gzip
 from gateway.limits import Limits
 from gateway.protocol import send_finished
 from gateway.security import CSRF_HEADER, Verifier, credential_of, identify
-from gateway.traffic import RouteTally, Traffic
+from gateway.traffic import METHODS, OTHER_METHOD, RouteTally, Traffic
 from gateway.wire import (
     INCOMING,
     LEAVE,
@@ -139,7 +140,8 @@ class Edge:
         body = _Body(incoming, receive, work.place)
         completing = _Completing(work, send, body)
         try:
-            with work:
+            # A trace begins here: what a client says of one of its own is not to be relied on.
+            with work, span(work.name, SpanKind.SERVER, parent=None):
                 await self._admitted(work, body, completing, send)
         except ApiError as error:
             await self._refuse(error, completing, send)
@@ -209,6 +211,12 @@ class _Work:
         self._has_left = False
         self._is_over = False
         self._task: asyncio.Task[Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in traces, of as many names as there are routes."""
+        method = self.incoming.scope["method"]
+        return f"{method if method in METHODS else OTHER_METHOD} {self._tally.route}"
 
     def __enter__(self) -> None:
         if self.incoming.scope["method"] in READING_METHODS:

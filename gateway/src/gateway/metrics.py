@@ -32,6 +32,7 @@ def readings(
     """Have the parts read until the block is left."""
     gauges: dict[str, tuple[str, Callable[[], Values]]] = {
         "bourse_http_in_flight": ("Requests being worked on.", lambda: admission.in_flight),
+        "bourse_http_places": ("How many requests may be worked on now.", lambda: admission.places),
         "bourse_http_cache_bytes": ("About how much memory kept answers take.", lambda: cache.size_bytes),
         "bourse_http_cache_entries": ("Answers that are kept.", lambda: len(cache)),
         "bourse_http_flights": ("Answers being fetched to be kept.", lambda: cache.flights),
