@@ -23,6 +23,7 @@ from brokers.domain.sync_desk import SyncDesk
 from brokers.feed.kite_ticker import KiteTicker, TickerOptions
 from brokers.feed.market_hours import MarketHours
 from brokers.feed.publisher import TickPublisher
+from brokers.figures import telling_of_children, telling_of_syncs, telling_of_ticks
 from brokers.handlers.syncs import SyncService
 from brokers.providers.breeze.security_master import SecurityMaster
 from brokers.providers.children.nursery import Nursery
@@ -57,6 +58,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         nursery = await enter(Nursery.open(settings.run_dir, at_most=settings.brokers_children + OWN_CHILDREN))
+        stack.enter_context(telling_of_children(nursery))
         # Sessions are told and kept without children, so that a broken SDK does not take the service out.
         health.add("children", nursery.is_ready, critical=False)
         master = SecurityMaster(nursery, clock)
@@ -103,8 +105,10 @@ async def _sync_desk(
         Broker.ICICI: BreezeReader(jobs, master),
     }
     lanes = Lanes(at_most=settings.brokers_children, queue_at_most=settings.brokers_sync_queue)
+    desk = SyncDesk(readers, store, lanes=lanes, clock=clock, new_id=lambda: str(uuid.uuid4()))
     try:
-        yield SyncDesk(readers, store, lanes=lanes, clock=clock, new_id=lambda: str(uuid.uuid4()))
+        with telling_of_syncs(desk, lanes):
+            yield desk
     finally:
         await channel.close()
 
@@ -119,7 +123,8 @@ async def _ticker(
     ticker = KiteTicker(publisher, hours=hours.known, refuse=book.refuse, clock=clock, options=options)
     async with running(publisher.run(), hours.run()):
         try:
-            yield ticker
+            with telling_of_ticks(ticker, publisher, clock=clock):
+                yield ticker
         finally:
             await ticker.stop()
 

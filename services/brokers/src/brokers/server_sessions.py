@@ -19,11 +19,13 @@ from brokers.domain.secrets import Secret
 from brokers.domain.session_desk import BrokerConfiguration, SessionDesk
 from brokers.domain.session_keeper import SessionKeeper
 from brokers.domain.sessions import SessionBook
+from brokers.figures import telling_of_sessions
 from brokers.handlers.quotes import BrokerQuoteService
 from brokers.handlers.sessions import SessionService
 from brokers.providers.breeze.prices import BreezePrices, Directories
 from brokers.providers.budgets import SharedBudget
 from brokers.providers.children.nursery import Nursery
+from brokers.providers.counted_budget import CountedBudget
 from brokers.providers.kite.prices import KitePrices
 from brokers.providers.market import MarketListings
 from brokers.providers.openers import ChildOpener
@@ -82,11 +84,12 @@ async def server_sessions(
         stack.push_async_callback(desk.finish)
         budget = await stack.enter_async_context(SharedBudget.open(settings.redis_url))
         desks = {
-            broker: BrokerDesk(broker, vendor, book=book, budget=budget, clock=clock)
+            broker: BrokerDesk(broker, vendor, book=book, budget=CountedBudget(budget), clock=clock)
             for broker, vendor in vendors.items()
         }
         quotes = QuoteDesk(desks)
         stack.push_async_callback(quotes.finish)
+        stack.enter_context(telling_of_sessions(book, desks, budget=budget, feeding=feeding, clock=clock))
         yield [
             partial(add_SessionServiceServicer_to_server, SessionService(desk)),
             partial(add_BrokerQuoteServiceServicer_to_server, BrokerQuoteService(quotes)),

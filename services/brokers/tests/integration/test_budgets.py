@@ -10,6 +10,8 @@ from pydantic import SecretStr
 from brokers.domain.brokers import Broker
 from brokers.domain.budgets import Allowance
 from brokers.providers.budgets import SharedBudget
+from brokers.providers.counted_budget import CountedBudget
+from chassis.metrics import value_of
 from chassis.testing import free_port, has_valkey, valkey_server
 
 SMALL = {Broker.ZERODHA: [Allowance(1, 1)], Broker.ICICI: [Allowance(5, 60), Allowance(7, 3600)]}
@@ -92,12 +94,29 @@ async def test_many_at_once_get_no_more_than_the_budget_has(redis_url: SecretStr
         assert sum(await asyncio.gather(*(budget.take(Broker.ICICI, 1) for _ in range(20)))) <= 5
 
 
+async def test_what_is_taken_out_of_a_budget_is_counted(redis_url: SecretStr | None) -> None:
+    def told() -> list[float]:
+        outcomes = [{"broker": "icici", "outcome": outcome} for outcome in ("granted", "refused")]
+        calls = [value_of("bourse_brokers_budget_calls_total", labels) or 0.0 for labels in outcomes]
+        return [*calls, value_of("bourse_brokers_budget_spent_total", {"broker": "icici"}) or 0.0]
+
+    async with SharedBudget.open(redis_url, SMALL) as budget:
+        counted, before = CountedBudget(budget), told()
+        assert await counted.wait_seconds(Broker.ICICI) == 0
+        assert await counted.take(Broker.ICICI, 3) == 3
+        assert await counted.take(Broker.ICICI, 4) == 2
+        assert await counted.wait_seconds(Broker.ICICI) > 55
+        assert budget.is_shared is (redis_url is not None)
+    assert [now - then for now, then in zip(told(), before, strict=True)] == [5, 2, 1]
+
+
 async def test_without_redis_each_replica_counts_alone(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     gone = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
     async with SharedBudget.open(gone, SMALL) as budget:
         assert await budget.take(Broker.ICICI, 9) == 5
         assert await budget.take(Broker.ICICI, 9) == 0
         assert await budget.wait_seconds(Broker.ICICI) > 55
+        assert not budget.is_shared
     assert caplog.text.count("by this process alone") == 1
 
 

@@ -34,6 +34,7 @@ from brokers.feed.kite_ticker import KiteTicker, TickerOptions
 from brokers.feed.publisher import TickPublisher
 from chassis.bus import EVENTS, TICKS, Bus
 from chassis.clock import SystemClock
+from chassis.metrics import value_of
 from chassis.settings import ProcessSettings
 from chassis.tasks import running
 from chassis.testing import NatsServer
@@ -257,6 +258,8 @@ async def test_more_instruments_than_a_connection_takes_are_spread_over_three(
 async def test_a_lost_connection_is_made_again_with_its_subscriptions(
     scene: Scene, lose: Callable[[KiteTickerServer], None]
 ) -> None:
+    made = value_of("bourse_brokers_ticker_connections_total") or 0.0
+    lost = value_of("bourse_brokers_ticker_losses_total", {"cause": "lost"}) or 0.0
     await scene.start()
     await scene.send(Tick(TCS, 1.0))
     await asyncio.to_thread(lose, scene.upstream)
@@ -264,6 +267,11 @@ async def test_a_lost_connection_is_made_again_with_its_subscriptions(
     await scene.send(Tick(TCS, 2.0))
     await until(lambda: 2.0 in scene.arrivals.prices("NSE:TCS"))
     assert set(scene.arrivals.prices("NSE:TCS")) == {1.0, 2.0}
+    assert value_of("bourse_brokers_ticker_connections_total") == made + 2
+    assert value_of("bourse_brokers_ticker_losses_total", {"cause": "lost"}) == lost + 1
+    assert (scene.feed.links, scene.feed.connected_links, scene.feed.subscribed) == (1, 1, len(TOKENS))
+    assert scene.feed.received_ticks == scene.publisher.published_ticks == len(scene.arrivals.ticks)
+    assert scene.publisher.waiting_ticks == 0
 
 
 async def test_a_half_open_connection_is_found_by_its_silence(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -295,7 +303,10 @@ async def test_a_server_that_closes_again_and_again_is_not_stormed(scene: Scene)
 async def test_a_server_that_is_away_is_tried_until_it_is_back(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.upstream.refuse_handshakes(HTTPStatus.SERVICE_UNAVAILABLE)
     await scene.feed.start(session_of(scene.account), TOKENS)
+    refused = value_of("bourse_brokers_ticker_losses_total", {"cause": "refused"}) or 0.0
     await until(lambda: [record.message for record in caplog.records].count("kite refused the connection") >= 2)
+    assert (value_of("bourse_brokers_ticker_losses_total", {"cause": "refused"}) or 0.0) > refused
+    assert (scene.feed.links, scene.feed.connected_links, scene.feed.subscribed) == (1, 0, 0)
     assert scene.feed.status.state is FeedState.CONNECTING
     assert not await scene.feed.is_well()
     scene.upstream.refuse_handshakes(None)

@@ -15,8 +15,10 @@ import pytest
 from brokers.domain.secrets import Secret
 from brokers.providers.children import nursery as nursery_module
 from brokers.providers.children.folders import ChildFolders
-from brokers.providers.children.nursery import Nursery
+from brokers.providers.children.jobs import JOBS
+from brokers.providers.children.nursery import QUESTIONS, Nursery
 from brokers.providers.children.refusals import ChildRefused, Problem, Refusal
+from chassis.metrics import value_of
 from upstreams.breeze_accounts import BreezeAccount
 from upstreams.faults import Fault
 from upstreams.servers import breeze_server
@@ -221,6 +223,52 @@ async def test_a_cancelled_job_takes_its_child_along(sdk: Path, tmp_path: Path) 
         await asyncio.gather(job, return_exceptions=True)
         assert children_of(nursery) == []
         assert left_in(tmp_path) == []
+
+
+def told_of_portfolios(outcome: str) -> float:
+    labels = {"broker": "zerodha", "call": "portfolio", "outcome": outcome}
+    return value_of("bourse_brokers_calls_total", labels) or 0.0
+
+
+def told_of(what: str, labels: dict[str, str] | None = None) -> float:
+    return value_of(f"bourse_brokers_{what}", labels) or 0.0
+
+
+async def test_jobs_and_children_are_counted(sdk: Path, tmp_path: Path) -> None:
+    outcomes = ("ok", "invalid_answer", "timeout")
+    asked = {"broker": "zerodha", "call": "portfolio"}
+    before = [*map(told_of_portfolios, outcomes), told_of("children_started_total"), told_of("children_killed_total")]
+    took = told_of("call_seconds_count", asked)
+    async with ready(tmp_path, at_most=1) as nursery:
+        await do(nursery, "big")
+        await refused(nursery, "nonsense")
+        sleeping = asyncio.create_task(refused(nursery, "sleep", seconds=1.0))
+        waiting = asyncio.create_task(refused(nursery, "big", seconds=0.3))
+        async with asyncio.timeout(5):
+            while (nursery.children, nursery.waiting) != (1, 1):
+                await asyncio.sleep(0.01)
+        await asyncio.gather(sleeping, waiting)
+        assert (nursery.children, nursery.waiting) == (0, 0)
+    after = [*map(told_of_portfolios, outcomes), told_of("children_started_total"), told_of("children_killed_total")]
+    # The one that waited for a place never had a child.
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 1, 2, 3, 1]
+    assert told_of("call_seconds_count", asked) == took + 4
+
+
+async def test_a_forkserver_that_ends_is_counted(sdk: Path, tmp_path: Path) -> None:
+    before = told_of("forkservers_lost_total")
+    async with ready(tmp_path) as nursery:
+        assert nursery.forkserver_pid is not None
+        os.kill(nursery.forkserver_pid, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while told_of("forkservers_lost_total") == before:
+                await asyncio.sleep(0.01)
+    assert told_of("forkservers_lost_total") == before + 1
+
+
+def test_each_job_is_told_by_its_broker_and_what_is_asked() -> None:
+    names = {f"{vendor}_{question}" for vendor, questions in QUESTIONS.items() for question in questions}
+    assert names == set(JOBS)
 
 
 async def test_waiting_for_a_place_counts_against_the_deadline(sdk: Path, tmp_path: Path) -> None:

@@ -33,10 +33,11 @@ from brokers.providers.session_events import BusSessionEvents
 from brokers.settings import Settings
 from chassis.bus import EVENTS, Bus
 from chassis.clock import ManualClock
+from chassis.metrics import value_of
 from chassis.rpc_client import reason_of, retry_after_of
 from chassis.settings import ProcessSettings
 from chassis.tasks import running
-from chassis.testing import NatsServer, free_port, python_module, stop_process
+from chassis.testing import NatsServer, free_port, promised_metrics, python_module, stop_process, told_metrics
 from upstreams.breeze_accounts import BreezeAccount
 from upstreams.faults import Fault
 from upstreams.instruments import BY_KEY
@@ -217,6 +218,30 @@ async def test_before_any_activation_nothing_is_valid(suite: Suite) -> None:
     async with refused(grpc.StatusCode.INVALID_ARGUMENT, "TOO_MANY_INSTRUMENTS"):
         await suite.ask(ZERODHA, *["NSE:TCS"] * 501)
     assert suite.vendors.kite.journal.requests == []
+
+
+async def test_the_readme_names_what_a_running_service_tells_and_it_moves(suite: Suite) -> None:
+    assert told_metrics("bourse_brokers_") == promised_metrics(Path(__file__).parents[2] / "README.md")
+    asked = {"broker": "zerodha", "call": "session", "outcome": "ok"}
+    opened = value_of("bourse_brokers_calls_total", asked) or 0.0
+    assert value_of("bourse_brokers_session_active", {"broker": "zerodha"}) == 0
+    assert value_of("bourse_brokers_session_remaining_seconds", {"broker": "zerodha"}) is None
+    assert value_of("bourse_brokers_feed_state", {"state": "off"}) == 1
+    assert value_of("bourse_brokers_tick_age_seconds") is None
+    await suite.start_market()
+    await suite.open_zerodha()
+    assert value_of("bourse_brokers_calls_total", asked) == opened + 1
+    assert value_of("bourse_brokers_session_active", {"broker": "zerodha"}) == 1
+    assert value_of("bourse_brokers_session_active", {"broker": "icici"}) == 0
+    assert 0 < (value_of("bourse_brokers_session_remaining_seconds", {"broker": "zerodha"}) or 0.0) <= 86_400
+    async with asyncio.timeout(WAIT_SECONDS):
+        while value_of("bourse_brokers_ticker_links_connected") != 1:
+            await asyncio.sleep(0.02)
+    assert value_of("bourse_brokers_ticker_links") == 1
+    assert (value_of("bourse_brokers_ticker_instruments") or 0.0) > 0
+    assert value_of("bourse_brokers_feed_state", {"state": "off"}) == 0
+    for use in ("syncs", "quotes"):
+        assert value_of("bourse_brokers_resting", {"broker": "zerodha", "use": use}) == 0
 
 
 async def test_zerodhas_session_is_opened_and_told_of(suite: Suite, nats: NatsServer) -> None:

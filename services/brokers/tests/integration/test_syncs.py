@@ -23,6 +23,7 @@ from bourse.portfolio.v1 import syncs_pb2 as portfolio_pb2
 from bourse.portfolio.v1 import syncs_pb2_grpc as portfolio_grpc
 from brokers.app import build
 from brokers.settings import Settings
+from chassis.metrics import value_of
 from chassis.rpc_client import reason_of
 from chassis.testing import free_port
 from upstreams import payloads
@@ -190,7 +191,11 @@ async def refusal(call: Any) -> tuple[str, str, str]:
 
 async def test_zerodha_is_synced_and_logged_out(suite: Suite) -> None:
     account = suite.kite_account()
+    counted = {"broker": "zerodha", "outcome": "ok"}
+    before = value_of("bourse_brokers_syncs_total", counted) or 0.0
     done = await suite.sync_kite(account, user="asha")
+    assert value_of("bourse_brokers_syncs_total", counted) == before + 1
+    assert (value_of("bourse_brokers_syncs_running"), value_of("bourse_brokers_syncs_waiting")) == (0, 0)
     assert (done.holdings_count, done.positions_count, done.net_positions_count) == (1, 2, 1)
     assert done.broker == brokers_pb2.BROKER_ZERODHA
     assert not done.is_simulated

@@ -228,9 +228,11 @@ async def test_a_failing_broker_is_left_alone_for_a_while(kite: Exchange) -> Non
     with pytest.raises(BrokerUnavailable) as refused:
         await kite.desk.quotes(["NSE:TCS"])
     assert refused.value.retry_after_seconds == pytest.approx(REST_SECONDS - 1.1)
+    assert kite.desk.is_resting
     assert len(kite.vendor.calls) == 3
     kite.vendor.failure = None
     await kite.clock.advance(REST_SECONDS)
+    assert not kite.desk.is_resting
     assert prices(await kite.desk.quotes(["NSE:TCS"])) == {"NSE:TCS": 4.0}
 
 

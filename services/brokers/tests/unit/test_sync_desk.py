@@ -161,6 +161,7 @@ async def test_a_broker_that_lets_several_wait_in_a_row_rests(setting: Setting) 
         await setting.desk.sync(order())
     assert caught.value.retry_after_seconds == 15
     assert len(setting.broker.asked) == 3
+    assert [setting.desk.is_resting(broker) for broker in (Broker.ZERODHA, Broker.ICICI)] == [True, False]
     # Neither the other broker nor the sandbox has to do with it.
     await setting.desk.sync(order(broker=Broker.ICICI))
     await setting.desk.sync(order(is_simulated=True))

@@ -82,6 +82,11 @@ class BrokerDesk:
         self._boarding: list[_Flight] = []
         self._flights: dict[str, asyncio.Task[Mapping[str, BrokerQuote]]] = {}
 
+    @property
+    def is_resting(self) -> bool:
+        """Say whether the broker is left alone because it kept failing."""
+        return self._breaker.wait_seconds() > 0
+
     async def quotes(self, instruments: Sequence[str]) -> Mapping[str, BrokerQuote]:
         """Return the prices of those the broker knows; those beyond its budget are left out while there are others.
 

@@ -53,6 +53,10 @@ class SyncDesk:
         # The sandbox's failures are not the broker's.
         self._breakers: defaultdict[tuple[Broker, bool], CircuitBreaker] = defaultdict(lambda: CircuitBreaker(clock))
 
+    def is_resting(self, broker: Broker) -> bool:
+        """Say whether a broker, not its sandbox, is left alone because it kept people waiting."""
+        return self._breakers[broker, False].wait_seconds() > 0
+
     async def sync(self, order: SyncOrder) -> Sync:
         """Sync a user with a broker; whoever leaves takes the sync along, and a failed one changes nothing.
 

@@ -17,8 +17,13 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from brokers.domain.feed_watch import LinkReport
 from brokers.domain.secrets import Secret
 from chassis.clock import Clock
+from chassis.metrics import counter
 
 log = logging.getLogger(__name__)
+
+_CONNECTIONS = counter("bourse_brokers_ticker_connections", "Connections to Kite's ticker that were made.")
+_LOSSES = counter("bourse_brokers_ticker_losses", "Connections to Kite's ticker that were lost or refused.", ["cause"])
+_REFUSED, _LOST, _FAILED = (_LOSSES.labels(cause) for cause in ("refused", "lost", "failed"))
 
 TOKENS_PER_MESSAGE = 500
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
@@ -118,6 +123,11 @@ class KiteLink:
         self._is_to_reconnect = True
 
     @property
+    def subscribed(self) -> int:
+        """Return how many instruments are subscribed to; none while it is not connected."""
+        return 0 if self._connected_at is None else len(self._tokens)
+
+    @property
     def report(self) -> LinkReport:
         """Return how the connection stands."""
         return LinkReport(self._connected_at, self._last_price_at)
@@ -140,13 +150,16 @@ class KiteLink:
         try:
             await self._converse()
         except InvalidStatus as error:
+            _REFUSED.inc()
             status = error.response.status_code
             if status in REFUSALS:
                 raise TokenRefused(status) from None
             log.warning("kite refused the connection", extra={"status": status})
         except (WebSocketException, OSError, LinkSilent) as error:
+            _LOST.inc()
             log.warning("kite link lost", extra={"cause": type(error).__name__})
         except Exception:
+            _FAILED.inc()
             log.exception("kite link failed")
         finally:
             self._connected_at = None
@@ -168,6 +181,7 @@ class KiteLink:
         async with opening as socket:
             await self._subscribe(socket)
             self._connected_at = self._clock.now()
+            _CONNECTIONS.inc()
             self._is_to_reconnect = False
             log.info("kite link connected", extra={"instruments": len(self._tokens)})
             while not self._is_to_reconnect:

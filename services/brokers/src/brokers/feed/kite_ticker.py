@@ -57,6 +57,7 @@ class KiteTicker:
 
     Attributes:
         malformed_frames: how many messages could not be read; only the first is logged.
+        received_ticks: how many prices came.
     """
 
     def __init__(
@@ -77,6 +78,22 @@ class KiteTicker:
         self._task: asyncio.Task[None] | None = None
         self._last_tick_at: datetime | None = None
         self.malformed_frames = 0
+        self.received_ticks = 0
+
+    @property
+    def links(self) -> int:
+        """Return how many connections there should be."""
+        return len(self._links)
+
+    @property
+    def connected_links(self) -> int:
+        """Return how many connections there are."""
+        return sum(link.report.connected_at is not None for link in self._links)
+
+    @property
+    def subscribed(self) -> int:
+        """Return how many instruments are subscribed to over the connections there are."""
+        return sum(link.subscribed for link in self._links)
 
     @property
     def status(self) -> FeedStatus:
@@ -163,6 +180,7 @@ class KiteTicker:
         if not ticks:
             return False
         self._last_tick_at = received_at
+        self.received_ticks += len(ticks)
         self._publisher.offer(ticks, self._freshness(received_at))
         return True
 

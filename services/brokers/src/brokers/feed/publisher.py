@@ -57,6 +57,11 @@ class TickPublisher:
         self.dropped_ticks = 0
 
     @property
+    def waiting_ticks(self) -> int:
+        """Return how many ticks wait for the next slice."""
+        return self._waiting_ticks
+
+    @property
     def epoch(self) -> int:
         """Return what tells this start of the publisher from others: microseconds since 1970."""
         return self._epoch

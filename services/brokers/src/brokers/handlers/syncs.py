@@ -12,6 +12,7 @@ from brokers.domain.errors import CredentialsMalformed
 from brokers.domain.secrets import Secret
 from brokers.domain.sync_desk import SyncDesk
 from brokers.domain.syncs import SyncOrder
+from brokers.handlers.outcomes import counting
 from brokers.messages import sync_message
 
 
@@ -33,15 +34,17 @@ class SyncService(syncs_pb2_grpc.SyncServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> syncs_pb2.SyncZerodhaResponse:
         """Sync holdings and positions from Zerodha."""
-        credentials = {
-            CredentialField.API_KEY: credential(CredentialField.API_KEY, request.api_key),
-            CredentialField.REQUEST_TOKEN: credential(CredentialField.REQUEST_TOKEN, request.request_token),
-            **_proof(request),
-        }
-        order = self._order(request.user_id, Broker.ZERODHA, credentials)
-        # gRPC keeps the message until the call ends, which is long after a child has used what it holds.
-        request.Clear()
-        return syncs_pb2.SyncZerodhaResponse(sync=sync_message(await self._desk.sync(order)))
+        with counting(Broker.ZERODHA):
+            credentials = {
+                CredentialField.API_KEY: credential(CredentialField.API_KEY, request.api_key),
+                CredentialField.REQUEST_TOKEN: credential(CredentialField.REQUEST_TOKEN, request.request_token),
+                **_proof(request),
+            }
+            order = self._order(request.user_id, Broker.ZERODHA, credentials)
+            # gRPC keeps the message until the call ends, which is long after a child has used what it holds.
+            request.Clear()
+            sync = await self._desk.sync(order)
+        return syncs_pb2.SyncZerodhaResponse(sync=sync_message(sync))
 
     async def SyncIcici(  # the contract's name
         self,
@@ -49,14 +52,16 @@ class SyncService(syncs_pb2_grpc.SyncServiceServicer):
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> syncs_pb2.SyncIciciResponse:
         """Sync holdings and positions from ICICI Direct."""
-        credentials = {
-            CredentialField.API_KEY: credential(CredentialField.API_KEY, request.api_key),
-            CredentialField.API_SECRET: credential(CredentialField.API_SECRET, request.api_secret),
-            CredentialField.API_SESSION: credential(CredentialField.API_SESSION, request.api_session),
-        }
-        order = self._order(request.user_id, Broker.ICICI, credentials)
-        request.Clear()  # as above
-        return syncs_pb2.SyncIciciResponse(sync=sync_message(await self._desk.sync(order)))
+        with counting(Broker.ICICI):
+            credentials = {
+                CredentialField.API_KEY: credential(CredentialField.API_KEY, request.api_key),
+                CredentialField.API_SECRET: credential(CredentialField.API_SECRET, request.api_secret),
+                CredentialField.API_SESSION: credential(CredentialField.API_SESSION, request.api_session),
+            }
+            order = self._order(request.user_id, Broker.ICICI, credentials)
+            request.Clear()  # as above
+            sync = await self._desk.sync(order)
+        return syncs_pb2.SyncIciciResponse(sync=sync_message(sync))
 
     def _order(self, user_id: str, broker: Broker, credentials: Mapping[CredentialField, Secret]) -> SyncOrder:
         if not user_id:

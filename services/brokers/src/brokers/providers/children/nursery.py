@@ -7,12 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from brokers.domain.brokers import Broker
 from brokers.domain.secrets import Secret
 from brokers.providers.children.folders import ChildFolders
 from brokers.providers.children.isolation import clean_environment
@@ -27,6 +28,7 @@ from brokers.providers.children.wire import (
     pack_control,
     unpack_control,
 )
+from chassis.metrics import SECONDS, counter, histogram
 from chassis.tasks import running
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,32 @@ LONGEST_PAUSE_SECONDS = 30.0
 MAX_HELLO_BYTES = 64
 BIG_ANSWER_BYTES = 256 * 1024
 FORKSERVER = "brokers.providers.children.forkserver"
+
+_BROKERS = {"kite": Broker.ZERODHA, "breeze": Broker.ICICI}
+# What each broker is asked, which are the names of `jobs.JOBS`; the service loads no job.
+QUESTIONS = {
+    "kite": ("portfolio", "session", "quotes", "instruments"),
+    "breeze": ("portfolio", "session", "quotes", "security_master"),
+}
+_ANSWERED = "ok"
+_CALLS = counter("bourse_brokers_calls", "Questions asked of brokers.", ["broker", "call", "outcome"])
+_CALL_SECONDS = histogram(
+    "bourse_brokers_call_seconds",
+    "Questions asked of brokers, waiting for a free child included.",
+    ["broker", "call"],
+    bounds=(*SECONDS, 60.0),
+)
+_CHILDREN = counter("bourse_brokers_children_started", "Children forked.")
+_KILLED = counter(
+    "bourse_brokers_children_killed", "Children that had not answered when their time or caller was gone."
+)
+_FORKSERVERS_LOST = counter("bourse_brokers_forkservers_lost", "Forkservers that ended while they were needed.")
+
+# A counter that is not there before its first event shows no increase with it.
+for vendor, questions in QUESTIONS.items():
+    for question in questions:
+        for outcome in (_ANSWERED, *Refusal):
+            _CALLS.labels(_BROKERS[vendor].value, question, outcome)
 
 
 class PreloadFailed(RuntimeError):
@@ -72,6 +100,11 @@ class _Server:
         self._numbers = count(1)
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
+
+    @property
+    def children(self) -> int:
+        """Return how many children there are."""
+        return len(self._children)
 
     async def until_ready(self) -> None:
         """Wait until it has loaded the SDKs.
@@ -112,6 +145,7 @@ class _Server:
         except OSError:
             self._forget(child.number)
             raise
+        _CHILDREN.inc()
         return child
 
     async def end(self, child: _Child) -> None:
@@ -157,6 +191,7 @@ class Nursery:
         """
         self._base = run_dir / "children"
         self._slots = asyncio.Semaphore(at_most)
+        self._waiting = 0
         self._server: _Server | None = None
         self._changed = asyncio.Condition()
         self._is_broken = False
@@ -178,6 +213,16 @@ class Nursery:
         return self._server is not None
 
     @property
+    def children(self) -> int:
+        """Return how many children run."""
+        return 0 if self._server is None else self._server.children
+
+    @property
+    def waiting(self) -> int:
+        """Return how many jobs wait for a free place."""
+        return self._waiting
+
+    @property
     def forkserver_pid(self) -> int | None:
         """Return the forkserver's process id; None while there is none."""
         return None if self._server is None else self._server.process.pid
@@ -196,16 +241,28 @@ class Nursery:
         Raises:
             ChildRefused: the job brought no answer.
         """
-        started = asyncio.get_running_loop().time()
+        with _counted(job):
+            try:
+                async with asyncio.timeout(deadline_seconds) as deadline, self._place():
+                    server = await self._ready_server()
+                    left = (deadline.when() or 0.0) - asyncio.get_running_loop().time()
+                    task = {"job": job, "parameters": dict(parameters), "deadline_seconds": left}
+                    answer = await _converse(server, task, secrets)
+                    return await asyncio.to_thread(_read, answer) if len(answer) > BIG_ANSWER_BYTES else _read(answer)
+            except TimeoutError:
+                raise ChildRefused(Refusal.TIMEOUT) from None
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        self._waiting += 1
         try:
-            async with asyncio.timeout(deadline_seconds), self._slots:
-                server = await self._ready_server()
-                left = deadline_seconds - (asyncio.get_running_loop().time() - started)
-                task = {"job": job, "parameters": dict(parameters), "deadline_seconds": left}
-                answer = await _converse(server, task, secrets)
-                return await asyncio.to_thread(_read, answer) if len(answer) > BIG_ANSWER_BYTES else _read(answer)
-        except TimeoutError:
-            raise ChildRefused(Refusal.TIMEOUT) from None
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _ready_server(self) -> _Server:
         async with self._changed:
@@ -233,6 +290,7 @@ class Nursery:
             log.info("children ready", extra={"forkserver": server.process.pid})
             await self._set(server, is_broken=False)
             await server.until_gone()
+            _FORKSERVERS_LOST.inc()
             log.warning("forkserver gone", extra={"forkserver": server.process.pid})
         except Exception as error:  # noqa: BLE001  # whatever breaks one forkserver, the next is tried
             log.error("children cannot be forked", extra={"problem": str(error) or type(error).__name__})  # noqa: TRY400
@@ -274,6 +332,19 @@ def _start(folders: ChildFolders) -> _Server:
     return _Server(process, ours, folders)
 
 
+@contextmanager
+def _counted(job: str) -> Iterator[None]:
+    vendor, _, question = job.partition("_")
+    asked = _BROKERS[vendor].value, question
+    with _CALL_SECONDS.labels(*asked).time():
+        try:
+            yield
+        except ChildRefused as refused:
+            _CALLS.labels(*asked, refused.kind.value).inc()
+            raise
+    _CALLS.labels(*asked, _ANSWERED).inc()
+
+
 async def _converse(server: _Server, task: dict[str, JSON], secrets: Mapping[str, Secret]) -> bytes:
     """Have a child forked, give it its job once it is closed off, and return what it answers."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -294,6 +365,9 @@ async def _converse(server: _Server, task: dict[str, JSON], secrets: Mapping[str
         raise ChildRefused(Refusal.INVALID_ANSWER) from None
     except (asyncio.IncompleteReadError, ConnectionError):
         raise ChildRefused(Refusal.UNAVAILABLE) from None
+    except asyncio.CancelledError:
+        _KILLED.inc()
+        raise
     finally:
         writer.close()
         # Its answer was its last word: killing it is only quicker than waiting for its end.
