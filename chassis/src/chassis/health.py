@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
 from chassis.metrics import reading
-from chassis.tasks import running
+from chassis.tasks import end, running
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +69,20 @@ def _status(*, holds: bool) -> "health_pb2.HealthCheckResponse.ServingStatus":
     return health_pb2.HealthCheckResponse.SERVING if holds else health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+async def _outcome_of(check: Check) -> bool | Exception:
+    try:
+        return await check()
+    except Exception as error:  # noqa: BLE001  # whatever a check raises means that it does not hold
+        return error
+
+
 class Health:
     """Evaluates its checks twice a second and tells the gRPC health service what they say."""
 
     def __init__(self) -> None:
         self._checks: dict[str, _NamedCheck] = {}
         self._states: dict[str, bool] = {OVERALL: False}
+        self._tasks: set[asyncio.Task[bool | Exception]] = set()
         self.servicer = _Servicer(lambda: self.states)
 
     def add(self, name: str, check: Check, *, critical: bool = True) -> None:
@@ -106,8 +114,11 @@ class Health:
         await self.evaluate()
         await self.servicer.set(ACCEPTING, _status(holds=True))
         with reading("bourse_check", "Whether a health check holds: 1 or 0.", self._readings, labels=["check"]):
-            async with running(self._watch()):
-                yield
+            try:
+                async with running(self._watch()):
+                    yield
+            finally:
+                await end(*self._tasks)
 
     async def stop_serving(self) -> None:
         """Say NOT_SERVING to everyone who asks or watches from now on."""
@@ -123,13 +134,16 @@ class Health:
         return {(name,): float(holds) for name, holds in self._states.items() if name != OVERALL}
 
     async def _holds(self, name: str, check: Check) -> bool:
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-                return await check()
-        except Exception as error:  # noqa: BLE001  # whatever a check raises means that it does not hold
-            if self._states.get(name, True):
-                log.warning("health check failed", extra={"check": name, "error": type(error).__name__})
-            return False
+        task = asyncio.create_task(_outcome_of(check), name=f"check {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.wait({task}, timeout=CHECK_TIMEOUT_SECONDS)
+        # Its end is not waited for: a driver may take seconds to take leave of a server that says nothing.
+        outcome = task.result() if task.done() and not task.cancelled() else TimeoutError()
+        task.cancel()
+        if isinstance(outcome, Exception) and self._states.get(name, True):
+            log.warning("health check failed", extra={"check": name, "error": type(outcome).__name__})
+        return outcome is True
 
     async def _publish(self, name: str, *, holds: bool) -> None:
         if holds != self._states.get(name):

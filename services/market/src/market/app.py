@@ -94,7 +94,8 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         prices = await enter(open_prices(world))
         desks = await _open_desks(world, prices, stack)
         await desks.snapshot.wait_until_warm(FIRST_SNAPSHOT_SECONDS)
-        health.add("database", world.database.is_answering)
+        # Prices and most answers do without it, and every replica would be taken out of service at once.
+        health.add("database", world.database.is_answering, critical=False)
         if prices.feed is not None:
             health.add("feed", prices.feed, critical=prices.is_feed_ours)
         health.add("nats", world.bus.is_answering, critical=False)
