@@ -160,7 +160,7 @@ async def build(settings: Settings, clock: Clock | None = None) -> AsyncIterator
         admission = Admission(settings.gateway_max_in_flight)
         await stack.enter_async_context(admission.watching())
         limits = Limits(settings, clock)
-        stack.push_async_callback(limits.close)
+        await stack.enter_async_context(limits.running())
         page = HealthPage(
             services=services,
             cache=cache,

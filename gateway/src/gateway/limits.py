@@ -6,19 +6,21 @@ and while Redis is away, each process counts for itself: a limiter never fails a
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from pydantic import SecretStr
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from chassis.clock import Clock
 from chassis.metrics import counter
 from chassis.redis_pool import redis_pool
+from chassis.tasks import running
 from gateway.errors import RateLimited, whole_seconds
 from gateway.settings import Settings
 from gateway.wire import SAFE_METHODS, Header, Incoming
@@ -26,6 +28,7 @@ from gateway.wire import SAFE_METHODS, Header, Incoming
 log = logging.getLogger(__name__)
 
 REDIS_REST_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 MAX_REDIS_CONNECTIONS = 64
 MAX_COUNTED_CALLERS = 100_000
 MAX_LOCAL_CALLERS = 10_000
@@ -106,6 +109,17 @@ class Limiter:
         self.redis_failures = 0
         self.is_shared = self._shared is not None
 
+    async def look(self) -> None:
+        """Ask Redis for a sign of life, unless it has failed just now: counts may be shared though nobody counts."""
+        if self._pool is None or self._clock.monotonic() < self._resting_until:
+            return
+        try:
+            await Redis(connection_pool=self._pool).ping()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._note_failure(error)
+        else:
+            self.is_shared = True
+
     async def close(self) -> None:
         """Close the connections to Redis."""
         if self._pool is not None:
@@ -130,9 +144,10 @@ class Limiter:
 
     def _note_failure(self, error: Exception) -> None:
         self.redis_failures += 1
-        self.is_shared = False
         self._resting_until = self._clock.monotonic() + REDIS_REST_SECONDS
-        log.warning("limits are counted locally", extra={"error": type(error).__name__})
+        if self.is_shared:
+            log.warning("limits are counted locally", extra={"error": type(error).__name__})
+        self.is_shared = False
 
     def _bounded(self, item: RateLimitItem, key: str) -> str:
         # The library's memory walks over all its callers with every call: a flood of addresses must not slow it down.
@@ -157,6 +172,7 @@ class Limits:
     """Which limit a request falls under, and whether it may pass."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._clock = clock
         self._limiter = Limiter(settings.redis_url, clock)
         sync = parse(settings.gateway_limit_sync)
         recovery = parse(settings.gateway_limit_recovery)
@@ -201,9 +217,14 @@ class Limits:
         """Return how often Redis could not be asked."""
         return self._limiter.redis_failures
 
-    async def close(self) -> None:
-        """Close what is open."""
-        await self._limiter.close()
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look whether Redis is there until the block is left; then close what is open."""
+        try:
+            async with running(self._watch()):
+                yield
+        finally:
+            await self._limiter.close()
 
     async def admit(self, incoming: Incoming) -> None:
         """Count one request that is not ready-made, and note on it what its answer says about limits.
@@ -225,6 +246,15 @@ class Limits:
         if not is_within:
             raise standing.refusal(name)
         incoming.limit_headers = standing.headers()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._limiter.look()
+            except Exception:
+                # The outermost frame of a task that must outlive any one failure.
+                log.exception("limits not looked at")
+            await self._clock.sleep(LOOK_SECONDS)
 
     def _of_user(self, operation: tuple[str, str]) -> tuple[str, RateLimitItem]:
         method, path = operation

@@ -50,9 +50,12 @@ def readings(
         ),
     }
     counters: dict[str, tuple[str, Callable[[], Values]]] = {
-        "bourse_board_ticks": ("Ticks that the board took in.", lambda: board.ticks),
+        "bourse_board_ticks": ("Ticks that came.", lambda: board.ticks),
         "bourse_board_holes": ("Gaps in what publishers sent.", lambda: board.holes),
-        "bourse_board_refused": ("Ticks without a sound price, or without a place.", lambda: board.refused),
+        "bourse_board_refused": (
+            "Ticks without a sound price, or without a place.",
+            lambda: board.refused,
+        ),
         "bourse_stream_frames_sent": ("Parts of streams that were sent.", lambda: streams.frames_sent),
         "bourse_limits_redis_failures": ("Times that Redis could not be asked.", lambda: limits.redis_failures),
     }
