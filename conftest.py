@@ -31,13 +31,24 @@ class _Loop(asyncio.SelectorEventLoop):
     """
 
     def close(self) -> None:
-        transports = [] if self.is_closed() else list(getattr(self, "_transports", {}).values())
-        for transport in transports:
-            if transport.is_closing():
-                transport.abort()
-        if transports:
+        closing = [] if self.is_closed() else [each for each in self._left_behind() if each.is_closing()]
+        for transport in closing:
+            transport.abort()
+        # A loop that is closed while its thread runs another one cannot be run again.
+        if closing and not _is_a_loop_running():
             self.run_until_complete(asyncio.sleep(0))
         super().close()
+
+    def _left_behind(self) -> list[asyncio.WriteTransport]:
+        return list(getattr(self, "_transports", {}).values())
+
+
+def _is_a_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
