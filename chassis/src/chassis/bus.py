@@ -200,7 +200,7 @@ class Bus:
         if not self.is_ready:
             raise BusUnavailable
         try:
-            await self._client.publish(subject, payload)
+            await self._client.publish(subject, payload, headers=_trace_header() or None)
         except (nats.errors.Error, OSError) as error:
             raise BusUnavailable from error
 

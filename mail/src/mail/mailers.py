@@ -16,6 +16,7 @@ import aiosmtplib
 
 from chassis.errors import Code, ServiceError
 from chassis.metrics import counter, histogram
+from chassis.tracing import SpanKind, span
 from mail.messages import Letter, compose, mailbox_of
 from mail.settings import MailSettings, SmtpServer, parse_smtp_url
 
@@ -102,7 +103,7 @@ class SmtpMailer:
 
     async def send(self, letter: Letter) -> None:
         """Hand a letter to the server and wait until it says that it has it."""
-        with _counted():
+        with _counted(), span("mail send", SpanKind.CLIENT):
             await self._send(letter)
 
     async def _send(self, letter: Letter) -> None:
@@ -162,7 +163,7 @@ class FolderMailer:
 
     async def send(self, letter: Letter) -> None:
         """Write a letter and wait until it is on the disk."""
-        with _counted():
+        with _counted(), span("mail write", SpanKind.CLIENT):
             await self._send(letter)
 
     async def _send(self, letter: Letter) -> None:

@@ -32,6 +32,7 @@ class TickBatch:
         instruments: the instrument of each tick, `EXCHANGE:SYMBOL`.
         prices: the price of each tick.
         offsets_microseconds: when each price was made, after `base_at`.
+        trace_parent: the trace that it came in; None when that is not recorded.
     """
 
     position: Position
@@ -45,6 +46,7 @@ class TickBatch:
     instruments: Sequence[str]
     prices: Sequence[float]
     offsets_microseconds: Sequence[int]
+    trace_parent: str | None = None
 
     def time_of(self, tick: int) -> datetime:
         """Return when the price of a tick was made."""

@@ -63,6 +63,7 @@ class Candidate:
         before: the tick of the same instrument evaluated before this one; None when it is not known.
         crossed_during_gap: whether the tick was in the stream already when it began to be followed: it came while
             nobody evaluated ticks.
+        trace_parent: the trace that the tick came in; None when that is not recorded.
     """
 
     alert_id: int
@@ -77,6 +78,7 @@ class Candidate:
     lease: Lease
     before: EvaluatedTick | None = None
     crossed_during_gap: bool = False
+    trace_parent: str | None = None
 
 
 class _Evidence(NamedTuple):
@@ -429,4 +431,5 @@ def _candidate(crossing: Crossing, batch: TickBatch, evidence: _Evidence) -> Can
         lease=evidence.lease,
         before=evidence.before,
         crossed_during_gap=evidence.is_in_gap,
+        trace_parent=batch.trace_parent,
     )

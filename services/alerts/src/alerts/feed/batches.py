@@ -29,13 +29,16 @@ class BatchUnreadable(ValueError):
         super().__init__(f"the batch cannot be read: {problem}")
 
 
-def read_batch(payload: bytes, position: Position, *, shard: int | None = None) -> TickBatch:
+def read_batch(
+    payload: bytes, position: Position, *, shard: int | None = None, trace_parent: str | None = None
+) -> TickBatch:
     """Read a `TickBatch` message as columns; its prices are not looked at.
 
     Args:
         payload: the message.
         position: where it stands in the stream.
         shard: the one it has to be of; None when any will do.
+        trace_parent: the trace that it came in.
 
     Raises:
         BatchUnreadable: it is no such message, or what it says of itself cannot be.
@@ -65,6 +68,7 @@ def read_batch(payload: bytes, position: Position, *, shard: int | None = None) 
         instruments=instruments,
         prices=prices,
         offsets_microseconds=offsets,
+        trace_parent=trace_parent,
     )
 
 

@@ -28,6 +28,7 @@ from alerts.feed.stream import TickStream
 from chassis.bus import TICKS, Bus
 from chassis.clock import Clock
 from chassis.errors import BusUnavailable, DatabaseUnavailable
+from chassis.tracing import TRACE_PARENT
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,8 @@ class _Session:
         if self._evaluated_at is not None:
             watch.advance(Mark(self.position, self._evaluated_at))
         try:
-            batch = read_batch(message.data, position, shard=watch.lease.shard)
+            parent = message.headers.get(TRACE_PARENT) if message.headers else None
+            batch = read_batch(message.data, position, shard=watch.lease.shard, trace_parent=parent)
             watch.evaluate(batch)
             self._tally.batches += 1
             self._tally.ticks += len(batch.prices)

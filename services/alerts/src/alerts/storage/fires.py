@@ -22,6 +22,7 @@ from alerts.storage.tables import ALERTS, ARMED, FIRED, FIRES, OUTBOX
 from chassis.database import Database
 from chassis.metrics import counter, histogram
 from chassis.outbox import OutboxEvent, enqueue
+from chassis.tracing import SpanKind, parent_here, span
 
 _FIRED = counter("bourse_alerts_fired", "Fires committed.", ["crossed_during_gap"])
 _FIRED_IN_GAP, _FIRED_IN_TIME = _FIRED.labels("yes"), _FIRED.labels("no")
@@ -90,11 +91,19 @@ class Fires:
                 receipts = [_receipt_of(alert, candidate, committed_at) for alert, candidate in fired]
                 await connection.execute(insert(FIRES), receipts)
                 await connection.execute(_FIRE, {"reached_ids": [alert.id for alert, _ in fired]})
-                events = [self._event_of(alert, candidate, committed_at) for alert, candidate in fired]
+                events = [self._told(alert, candidate, committed_at) for alert, candidate in fired]
                 await enqueue(connection, OUTBOX, events)
         ENDED_BY_TICK.inc(len(decision.ended))
         _count_fires(fired, committed_at + timedelta(seconds=perf_counter() - began_at))
         return [alert for alert, _ in fired]
+
+    def _told(self, alert: Alert, candidate: Candidate, committed_at: datetime) -> OutboxEvent:
+        """Return the event of a fire, in the trace that its tick came in."""
+        event = self._event_of(alert, candidate, committed_at)
+        if candidate.trace_parent is None:
+            return event
+        with span("alert fire", SpanKind.INTERNAL, parent=candidate.trace_parent):
+            return replace(event, trace_parent=parent_here())
 
     async def list_of(self, user_id: str, *, limit: int, after: FireCursor | None) -> Sequence[Fire]:
         """Return a user's fires, newest first, those behind a place in that order.

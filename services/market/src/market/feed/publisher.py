@@ -12,6 +12,7 @@ from chassis.bus import Bus
 from chassis.clock import Clock
 from chassis.errors import BusUnavailable
 from chassis.metrics import counter
+from chassis.tracing import SpanKind, span
 from market.domain.ports import Leadership
 from market.domain.quotes import Freshness
 from market.domain.ticks import SHARDS, Tick, shard_of
@@ -90,7 +91,7 @@ class TickPublisher:
                 self._note_drop(len(batch.ticks), NOT_LEADING)
                 continue
             try:
-                await self._bus.publish(_subject(shard), batch.SerializeToString())
+                await self._send(shard, batch)
             except BusUnavailable:
                 self._note_drop(len(batch.ticks), NO_BUS)
             else:
@@ -118,11 +119,15 @@ class TickPublisher:
             for batch in batches:
                 if not self._leads(batch):
                     return False
-                await self._bus.publish(_subject(batch.shard), batch.SerializeToString())
+                await self._send(batch.shard, batch)
             await self._bus.client.flush(timeout=FLUSH_TIMEOUT_SECONDS)  # type: ignore[arg-type]  # any number will do
         except (BusUnavailable, nats.errors.Error, OSError, TimeoutError):
             return False
         return True
+
+    async def _send(self, shard: int, batch: ticks_pb2.TickBatch) -> None:
+        with span("ticks publish", SpanKind.PRODUCER, parent=None):
+            await self._bus.publish(_subject(shard), batch.SerializeToString())
 
     def _leads(self, batch: ticks_pb2.TickBatch) -> bool:
         return self._leadership.is_leading and self._leadership.epoch == batch.epoch
