@@ -1,7 +1,7 @@
 """`make check-deploy`: what tools say about Dockerfiles, the composed file, Kubernetes objects and Prometheus' files.
 
-Nothing is started and nothing is asked over a network. A tool that is not there is a printed skip. What no tool sees is
-in `tests/deploy`.
+One process is started, on loopback and in a folder of its own, to see what it tells of itself; nothing else is asked
+over a network. A tool that is not there is a printed skip. What no tool sees is in `tests/deploy`.
 """
 
 import os
@@ -10,16 +10,26 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from chassis.testing import free_port, stop_process
 
 ROOT = Path(__file__).parents[1]
 PASSWORDS = ROOT / "scripts" / "compose_env.py"
 MONITORING = ROOT / "deploy" / "monitoring"
+KUBERNETES_CONFIGURATION = ROOT / "deploy" / "k8s" / "components" / "prometheus" / "prometheus.yml"
 OVERLAYS = sorted(path.parent for path in (ROOT / "deploy" / "k8s" / "overlays").glob("*/kustomization.yaml"))
 DOCKERFILES = sorted([ROOT / "gateway" / "Dockerfile", *ROOT.glob("services/*/Dockerfile")])
 TOOL_SECONDS = 300
+START_SECONDS = 60
+LOOK_SECONDS = 0.2
+# It has a database and an outbox, and needs nobody to start.
+TELLING = "auth"
 # Policies that do not fit, and why.
 REFUSED_POLICIES = {
     "CKV_K8S_14": "local runs what was built last; tests/deploy wants tags of what is released",
@@ -46,14 +56,23 @@ def tool(name: str) -> str:
     return found
 
 
+def ran(*command: str | Path, told: bytes | None = None) -> "subprocess.CompletedProcess[bytes]":
+    """Run a tool, with `told` on its standard input."""
+    return subprocess.run(  # noqa: S603  # a tool by its full path
+        command, cwd=ROOT, input=told, capture_output=True, check=False, timeout=TOOL_SECONDS
+    )
+
+
+def was_content(done: "subprocess.CompletedProcess[bytes]") -> bool:
+    """Say whether a tool was content; what it said is shown when it was not."""
+    if done.returncode != 0:
+        print((done.stdout + done.stderr).decode(errors="replace"), end="")
+    return done.returncode == 0
+
+
 def passes(*command: str | Path) -> bool:
     """Run a tool and say whether it was content; what it says is shown when it was not."""
-    done = subprocess.run(  # noqa: S603  # a tool by its full path
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TOOL_SECONDS
-    )
-    if done.returncode != 0:
-        print(done.stdout + done.stderr, end="")
-    return done.returncode == 0
+    return was_content(ran(*command))
 
 
 @contextmanager
@@ -108,12 +127,70 @@ def check_policies() -> bool:
 
 
 def check_prometheus() -> bool:
-    """Let Prometheus read its configuration, and the rules that are there."""
+    """Let Prometheus read its configuration for compose, and the rules that it names."""
+    return passes(tool("promtool"), "check", "config", MONITORING / "prometheus.yml")
+
+
+def check_prometheus_in_kubernetes() -> bool:
+    """Let Prometheus read its configuration for Kubernetes, whose rules are only in the container.
+
+    Raises:
+        ToolMissing: promtool was built without Kubernetes, as Debian's is.
+    """
+    done = ran(tool("promtool"), "check", "config", "--syntax-only", KUBERNETES_CONFIGURATION)
+    if b"kubernetes_sd_configs not found" in done.stdout + done.stderr:
+        raise ToolMissing("promtool that knows Kubernetes")
+    return was_content(done)
+
+
+def check_rules() -> bool:
+    """Let each alert fire and be silent in the tests beside the rules."""
     promtool = tool("promtool")
-    rules = sorted(MONITORING.glob("rules/*.yml"))
-    return passes(promtool, "check", "config", MONITORING / "prometheus.yml") and (
-        not rules or passes(promtool, "check", "rules", *rules)
+    return passes(promtool, "check", "rules", MONITORING / "rules.yml") and passes(
+        promtool, "test", "rules", MONITORING / "rules_test.yml"
     )
+
+
+def check_metrics() -> bool:
+    """Hold what a process tells of itself against Prometheus' format and manners."""
+    promtool = tool("promtool")
+    with page_of_metrics() as page:
+        return was_content(ran(promtool, "check", "metrics", told=page))
+
+
+@contextmanager
+def page_of_metrics() -> Iterator[bytes]:
+    """Start a process, and give what it answers at /metrics.
+
+    Raises:
+        SystemExit: it did not answer in time.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"127.0.0.1:{free_port()}"
+        settings = {"METRICS_ADDRESS": address, f"{TELLING.upper()}_ADDRESS": f"127.0.0.1:{free_port()}"}
+        # Nobody is there; it starts all the same.
+        settings |= {"NATS_URL": f"nats://127.0.0.1:{free_port()}", "RUN_DIR": folder}
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
+        process = subprocess.Popen(  # noqa: S603  # our own
+            [sys.executable, "-m", TELLING], env=kept | settings, cwd=folder, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield fetched(f"http://{address}/metrics", process)
+        finally:
+            stop_process(process)
+
+
+def fetched(url: str, process: "subprocess.Popen[bytes]") -> bytes:
+    """Return what an address answers, once it does."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with build_opener(ProxyHandler({})).open(url, timeout=TOOL_SECONDS) as answer:
+                body: bytes = answer.read()
+                return body
+        except (URLError, OSError):
+            time.sleep(LOOK_SECONDS)
+    raise SystemExit(f"check-deploy: {TELLING} does not tell its metrics")
 
 
 CHECKS: dict[str, Callable[[], bool]] = {
@@ -121,7 +198,10 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "docker-compose.yml (docker compose config)": check_compose,
     "Kubernetes schemas (kubectl kustomize, kubernetes-validate)": check_schemas,
     "Kubernetes policies (kubectl kustomize, checkov)": check_policies,
-    "Prometheus (promtool)": check_prometheus,
+    "Prometheus' configuration for compose (promtool check config)": check_prometheus,
+    "Prometheus' configuration for Kubernetes (promtool check config)": check_prometheus_in_kubernetes,
+    "rules and their tests (promtool check rules, test rules)": check_rules,
+    f"metrics of {TELLING} (promtool check metrics)": check_metrics,
 }
 
 
