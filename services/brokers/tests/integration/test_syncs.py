@@ -23,6 +23,7 @@ from bourse.portfolio.v1 import syncs_pb2 as portfolio_pb2
 from bourse.portfolio.v1 import syncs_pb2_grpc as portfolio_grpc
 from brokers.app import build
 from brokers.settings import Settings
+from chassis.health import ACCEPTING
 from chassis.metrics import value_of
 from chassis.rpc_client import reason_of
 from chassis.testing import free_port
@@ -119,7 +120,8 @@ class Suite:
 async def portfolio_serving(portfolio: FakePortfolio, address: str) -> AsyncIterator[Any]:
     server = grpc.aio.server()
     health = health_aio.HealthServicer()
-    await health.set("", health_pb2.HealthCheckResponse.SERVING)
+    for name in ("", ACCEPTING):
+        await health.set(name, health_pb2.HealthCheckResponse.SERVING)
     portfolio_grpc.add_SyncedPortfolioServiceServicer_to_server(portfolio, server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     server.add_insecure_port(address)
