@@ -2,12 +2,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from chassis.clock import ManualClock
 from chassis.database import Database, ensure_schema
+from chassis.testing import free_port
 from market.domain.adjustments import Adjustment
 from market.domain.answer_desk import AnswerDesk
 from market.domain.bars import DailyBars
@@ -108,3 +111,32 @@ async def test_bars_are_kept_as_they_were_paid(replicas: list[tuple[HistoryDesk,
     before = (SPLIT.ex_date - date(2023, 5, 1)).days
     assert paid[:before] == [2 * close for close in told[:before]]
     assert paid[before:] == told[before:]
+
+
+async def test_without_its_database_the_past_is_asked_of_the_source_and_told_all_the_same(tmp_path: Path) -> None:
+    clock, calendar, source = ManualClock(EVENING), EveryDay(), Yahoo()
+    nobody = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/nothing"
+    async with Database.open(nobody) as away, Database.open(f"sqlite+aiosqlite:///{tmp_path}/market.sqlite3") as back:
+        await ensure_schema(back, "market")
+        store = Moved(DailyBarStore(away))
+        answers = AnswerDesk([source], clock, lives=Lives(calendar, clock))
+        library = DailyLibrary(answers, [source], store=store, calendar=calendar, clock=clock)
+        desk = HistoryDesk(InstrumentDirectory([TCS]), answers, library)
+
+        without = await closes(desk, "2024-01-01")
+
+        assert len(without) == (TODAY - date(2024, 1, 1)).days + 1
+        assert source.asked == [(date(2024, 1, 1), TODAY)]
+        store.to = DailyBarStore(back)
+        assert await closes(desk, "2024-01-01") == without
+        assert await store.coverages(TCS.id)
+
+
+class Moved:
+    """A store that is elsewhere from some moment on."""
+
+    def __init__(self, to: DailyBarStore) -> None:
+        self.to = to
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.to, name)

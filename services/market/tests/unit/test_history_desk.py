@@ -155,8 +155,11 @@ class FakeStore:
         self.covered: dict[tuple[str, str], Coverage] = {}
         self.appended = 0
         self.cannot_write = False
+        self.is_away = False
 
     async def coverages(self, instrument: str) -> Mapping[str, Coverage]:
+        if self.is_away:
+            raise DatabaseUnavailable
         return {source: each for (about, source), each in self.covered.items() if about == instrument}
 
     async def append(self, source: str, raw: RawHistory, coverage: Coverage) -> None:
@@ -413,13 +416,22 @@ async def test_a_reader_who_leaves_cancels_nobody(room: Room) -> None:
     assert len(room.source.asked) == 1
 
 
-async def test_what_could_not_be_stored_is_stored_when_it_is_asked_for_again(room: Room) -> None:
+async def test_what_could_not_be_stored_is_told_and_stored_when_it_is_asked_for_again(room: Room) -> None:
     room.store.cannot_write = True
-    with pytest.raises(DatabaseUnavailable):
-        await room.bars()
+    assert (await room.bars()).last_session == TODAY
+    assert room.store.appended == 0
+    asked = len(room.source.asked)
     room.store.cannot_write = False
     assert (await room.bars()).last_session == TODAY
-    assert len(room.source.asked) == 1
+    assert room.store.appended == 1
+    assert len(room.source.asked) == asked
+
+
+async def test_without_a_store_a_source_without_a_bar_knows_nothing(room: Room) -> None:
+    room.store.is_away = True
+    room.books.last_traded = date(2001, 1, 1)
+    with pytest.raises(NoAnswer):
+        await room.bars()
 
 
 async def test_what_is_under_way_is_ended_on_closing(room: Room) -> None:

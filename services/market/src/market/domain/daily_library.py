@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from chassis.clock import Clock
+from chassis.errors import DatabaseUnavailable
 from chassis.tasks import end
 from market.domain.adjustments import unadjusted
 from market.domain.answer_desk import AnswerDesk
@@ -60,7 +61,8 @@ class DailyLibrary:
     Each source's bars are kept apart. The first in order that has the span wanted answers from the store; when none
     has, the sources are asked in order for what they have not said yet. The newest part is asked for again after an
     hour at the earliest, and only when a session has finished that is not known. While sources fail, what one of them
-    said within seven days stands in, marked stale. What a simulated source says is not kept.
+    said within seven days stands in, marked stale. What a simulated source says is not kept, and while the store is
+    away the sources are asked each time for all that is wanted.
 
     Args:
         desk: asks the sources.
@@ -100,16 +102,18 @@ class DailyLibrary:
             CapabilityMissing: no source has daily history.
             NoAnswer: none knows the instrument.
             SourcesUnavailable: no source answers, and none has said enough before.
-            DatabaseUnavailable: the store did not answer.
         """
         if any(each.is_simulated for each in self._sources):
-            return await self._made_up(instrument, first)
+            return await self._unkept(instrument, first)
         key = f"{instrument.id}:{first}:{last}"
 
         async def read(_: Sequence[str]) -> Mapping[str, Answer[RawHistory]]:
             return {key: await self._read(instrument, first, last)}
 
-        return (await self._flights.fetch([key], read))[key]
+        try:
+            return (await self._flights.fetch([key], read))[key]
+        except DatabaseUnavailable:
+            return await self._unkept(instrument, first)
 
     def today(self, instrument: Instrument) -> date:
         """Return the date where an instrument trades."""
@@ -119,11 +123,16 @@ class DailyLibrary:
         """End the questions that are under way."""
         await end(*self._flights.under_way)
 
-    async def _made_up(self, instrument: Instrument, first: date) -> Answer[RawHistory]:
+    async def _unkept(self, instrument: Instrument, first: date) -> Answer[RawHistory]:
         async def ask(source: Any) -> RawHistory:
-            return unadjusted(await source.daily_history(instrument, first, self.today(instrument)))
+            raw = unadjusted(await source.daily_history(instrument, first, self.today(instrument)))
+            if not len(raw.bars):
+                raise NothingKnown
+            return raw
 
-        answer: Answer[RawHistory] = await self._deliveries.one(f"{instrument.id}:{first}", ask, instrument=instrument)
+        # The desk remembers what it was told, and what is to be kept comes in another form.
+        key = f"unkept:{instrument.id}:{first}"
+        answer: Answer[RawHistory] = await self._deliveries.one(key, ask, instrument=instrument)
         return answer
 
     async def _read(self, instrument: Instrument, first: date, last: date | None) -> Answer[RawHistory]:
