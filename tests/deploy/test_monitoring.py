@@ -1,5 +1,6 @@
 """What promtool cannot see of rules and dashboards: that what they ask for is told, and what they point to is there."""
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]  # nobody else here needs its stubs
 
+from chassis.bus import EVENTS, TICKS
 from harness.monitoring import (
     FOREIGN,
     MONITORING,
     ROOT,
+    SOURCES,
     dashboards,
     expressions_of,
     names_in,
@@ -23,6 +26,7 @@ from harness.monitoring import (
 )
 
 HANDBOOK = "docs/operations.md"
+HANDBOOK_LINES = (ROOT / HANDBOOK).read_text().splitlines()
 SEVERITIES = {"critical", "warning"}
 
 
@@ -161,3 +165,39 @@ def test_prometheus_can_read_what_a_dashboard_shows(name: str, tmp_path: Path) -
     rules_file.write_text(yaml.safe_dump({"groups": [{"name": name, "rules": made}]}))
     checked = subprocess.run([promtool, "check", "rules", rules_file], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+# The handbook
+
+
+@pytest.mark.parametrize("service", ["auth", "market", "portfolio", "alerts"])
+def test_the_handbook_names_every_table(service: str) -> None:
+    tables = importlib.import_module(f"{service}.storage.tables").METADATA.tables
+    row = next(line for line in HANDBOOK_LINES if line.startswith(f"| `{service}` | `"))
+    named = set(re.findall(r"`(\w+)`", row.split("|")[2]))
+    assert named == set(tables)
+
+
+def test_the_handbook_names_every_subject_and_stream() -> None:
+    text = "\n".join(HANDBOOK_LINES)
+    sources = [path.read_text() for folder in SOURCES for root in ROOT.glob(folder) for path in root.rglob("*.py")]
+    subjects = {found for source in sources for found in re.findall(r'"((?:events|control)\.\w+\.\w+)"', source)}
+    assert len(subjects) >= 8
+    assert not {subject for subject in subjects if f"`{subject}`" not in text}
+    for stream in (EVENTS, TICKS):
+        assert stream.subjects
+        assert stream.max_bytes
+        assert f"| `{stream.name}` | `{stream.subjects[0]}` |" in text
+        assert f"{stream.max_bytes // 2**20} MiB" in text
+
+
+def test_the_handbook_names_what_can_be_set() -> None:
+    documented = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    used = {
+        name
+        for line in HANDBOOK_LINES
+        for name in re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", line)
+        if not name.startswith(("OTEL_TRACES", "GRPC_TLS_"))
+    }
+    assert len(used) > 20
+    assert used <= documented | {"DEADLINE_EXCEEDED"}
