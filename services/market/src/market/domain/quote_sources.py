@@ -189,7 +189,9 @@ class QuoteSources:
             SourcesUnavailable: there is no quote at all, because sources fail.
         """
         found = self._reusable(instruments)
-        if await self._look_up([each for each in instruments if each.id not in found]):
+        if missing := [each for each in instruments if each.id not in found]:
+            await self._look_up(missing)
+            # Meanwhile another question may have been answered as well.
             found = self._reusable(instruments)
         unanswered: set[str] = set()
         failures: list[SourceFailed] = []
@@ -245,14 +247,14 @@ class QuoteSources:
         }
         await self._shared.keep(answers, ttl_seconds=self._keep_seconds)
 
-    async def _look_up(self, instruments: Iterable[Instrument]) -> bool:
-        """Take over what other replicas were answered; say whether there was anything."""
+    async def _look_up(self, instruments: Iterable[Instrument]) -> None:
+        """Take over what other replicas were answered."""
         now = self._clock.monotonic()
         due = {each.id: each for each in instruments if now >= self._look_again_at.get(each.id, now)}
         if self._shared is None or not due:
-            return False
+            return
         shared = self._shared
-        return bool(await self._reads.fetch(due, lambda missing: self._read(shared, [due[each] for each in missing])))
+        await self._reads.fetch(due, lambda missing: self._read(shared, [due[each] for each in missing]))
 
     async def _read(self, shared: SharedShelf[Quote], instruments: Sequence[Instrument]) -> Mapping[str, Quote]:
         by_id = {each.id: each for each in instruments}
