@@ -12,6 +12,7 @@ from bourse.auth.v1 import events_pb2, keys_pb2
 from chassis.clock import ManualClock
 from gateway.errors import AuthRequired, TokenExpired, TokenRevoked
 from gateway.security import (
+    CLOCK_SKEW_SECONDS,
     KEYS_MIN_AGE_SECONDS,
     REVOCATIONS_REREAD_SECONDS,
     SETTLING_SECONDS,
@@ -155,6 +156,31 @@ async def test_anything_else_is_no_token(parts: Parts, make: Callable[[Parts], s
 async def test_an_expired_token_says_so(parts: Parts) -> None:
     with pytest.raises(TokenExpired):
         await parts.verifier.verify(parts.auth.mint(exp=int(time.time()) - 60))
+
+
+async def test_a_token_of_an_auth_whose_clock_is_some_seconds_ahead_is_taken(parts: Parts) -> None:
+    soon = int(time.time()) + CLOCK_SKEW_SECONDS - 2
+    assert (await parts.verifier.verify(parts.auth.mint("42", iat=soon, nbf=soon))).user_id == "42"
+    later = int(time.time()) + CLOCK_SKEW_SECONDS + 30
+    with pytest.raises(AuthRequired):
+        await parts.verifier.verify(parts.auth.mint("42", iat=later, nbf=later))
+
+
+async def test_a_clock_that_differs_prolongs_no_token(parts: Parts) -> None:
+    with pytest.raises(TokenExpired):
+        await parts.verifier.verify(parts.auth.mint(exp=int(time.time()) - 2))
+
+
+async def test_a_gateway_whose_clock_is_set_back_keeps_to_what_was_revoked(parts: Parts) -> None:
+    token = parts.auth.mint("42", jti="t-1")
+    parts.auth.revocations = [parts.revoke(token_id="t-1")]
+    await parts.clock.advance(REVOCATIONS_REREAD_SECONDS)
+    await parts.trust.look()
+    parts.clock._start -= timedelta(hours=1)
+    await parts.trust.look()
+
+    with pytest.raises(TokenRevoked):
+        await parts.verifier.verify(token)
 
 
 async def test_a_remembered_token_expires_on_time(parts: Parts) -> None:
