@@ -22,7 +22,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving_http(app: Any, host: str, port: int, *, grace_seconds: float, **options: Any) -> AsyncIterator[int]:
+async def serving_http(
+    app: Any, host: str, port: int, *, grace_seconds: float, accepts: int = 1, **options: Any
+) -> AsyncIterator[int]:
     """Serve an ASGI application and yield the port; on leaving, give running requests `grace_seconds`.
 
     Args:
@@ -30,6 +32,8 @@ async def serving_http(app: Any, host: str, port: int, *, grace_seconds: float, 
         host: the address to listen on.
         port: the port to listen on; 0 leaves it to the system.
         grace_seconds: how long running requests may take once the block is left.
+        accepts: how many connections may be taken in one turn of the event loop. uvloop takes one for each listener
+            (libuv since 1.45, libuv/libuv#3696), so that who comes anew waits many turns of a busy loop.
         options: what else uvicorn is configured with.
 
     Raises:
@@ -48,11 +52,13 @@ async def serving_http(app: Any, host: str, port: int, *, grace_seconds: float, 
             **options,
         )
     )
-    running = asyncio.create_task(server.serve(sockets=[listener]), name="http server")
+    port_bound = listener.getsockname()[1]
+    listeners = [listener, *(listener.dup() for _ in range(accepts - 1))]
+    running = asyncio.create_task(server.serve(sockets=listeners), name="http server")
     try:
         while not server.started and not running.done():  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(START_POLL_SECONDS)
-        yield listener.getsockname()[1]
+        yield port_bound
     finally:
         server.should_exit = True
         await running

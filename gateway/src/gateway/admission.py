@@ -26,9 +26,9 @@ ALWAYS_ADMITTED = frozenset({"/livez", "/readyz", "/api/health"})
 
 LOOK_SECONDS = 0.05
 MAX_LAG_SECONDS = 0.05
-SHRINKING = 0.8
-GROWING = 0.02
-LEAST_PLACES = 16
+SHRINKING = 0.7
+GROWING = 0.01
+LEAST_PLACES = 32
 
 SHED = counter("bourse_http_shed", "Requests refused at once because others are being worked on.", ["why"])
 
@@ -125,11 +125,14 @@ class Place:
         """
         if self._is_held or not self._is_counted:
             return
-        why = self._admission.refusal(self._service)
-        if why is not None:
-            raise Overloaded(why)
+        if not self.is_to_be_had:
+            raise self.refused()
         self._admission.add(self._service, 1)
         self._is_held = True
+
+    def refused(self) -> Overloaded:
+        """Return the error for a request that gets none, and count it."""
+        return Overloaded(self._admission.refusal(self._service) or ALL_BUSY)
 
     def give_back(self) -> bool:
         """Give it back; return whether it was held."""

@@ -140,9 +140,13 @@ class Edge:
         body = _Body(incoming, receive, work.place)
         completing = _Completing(work, send, body)
         try:
+            if not work.place.is_to_be_had:
+                await self._turn_away(work, body, send)
+                return
             # A trace begins here: what a client says of one of its own is not to be relied on.
             with work, span(work.name, SpanKind.SERVER, parent=None):
-                await self._admitted(work, body, completing, send)
+                work.place.take()
+                await self._answer(incoming, body, completing)
         except ApiError as error:
             await self._refuse(error, completing, send)
         except Exception:
@@ -150,14 +154,14 @@ class Edge:
             log.exception("request failed", extra={"path": incoming.scope["path"]})
             await self._refuse(Unexpected(), completing, send)
 
-    async def _admitted(self, work: "_Work", receive: Receive, completing: "_Completing", send: Send) -> None:
-        finished = None if work.place.is_to_be_had else self._at_hand_for_anybody(work.incoming)
-        if finished is not None:
-            work.answered(finished.status)
-            await send_finished(finished, send)
-            return
-        work.place.take()
-        await self._answer(work.incoming, receive, completing)
+    async def _turn_away(self, work: "_Work", body: "_Body", send: Send) -> None:
+        """Answer without a place: with what is ready, else with the refusal, which must cost next to nothing."""
+        finished = self._at_hand_for_anybody(work.incoming)
+        if finished is None:
+            finished = finished_error(work.place.refused(), work.incoming)
+            await body.end()
+        work.answered(finished.status)
+        await send_finished(finished, send)
 
     def _at_hand_for_anybody(self, incoming: Incoming) -> Finished | None:
         """Return what is ready, though its path or its caller has not been seen before."""
@@ -277,6 +281,8 @@ class _Body:
 
     async def end(self) -> None:
         """Read what is left, within bounds, and forget it."""
+        if not self._has_rest:
+            return
         allowance = MAX_REST_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_REST_SECONDS):

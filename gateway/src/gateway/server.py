@@ -8,6 +8,7 @@ from gateway.settings import Settings
 from gateway.wire import Application
 
 KEEP_ALIVE_SECONDS = 30
+ACCEPTS = 16
 
 
 def serving(app: Application, settings: Settings) -> AbstractAsyncContextManager[int]:
@@ -21,6 +22,7 @@ def serving(app: Application, settings: Settings) -> AbstractAsyncContextManager
         settings.gateway_host,
         settings.gateway_port,
         grace_seconds=settings.shutdown_grace_seconds,
+        accepts=ACCEPTS,
         http=BoundedHttpProtocol,
         access_log=settings.gateway_access_log,
         proxy_headers=bool(settings.gateway_trusted_proxies),
