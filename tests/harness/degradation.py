@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,9 +21,9 @@ from harness.processes import RunningSuite
 
 # The longest of: a call's RPC_DEADLINE_SECONDS (5), a vendor's call inside it, and what a laden machine takes besides.
 LONGEST_SECONDS = 12.0
-TOLD_SECONDS = 10.0
-WELL_SECONDS = 45.0
-LOOKS_AGAIN_SECONDS = 3.0
+# The aim is two seconds, and what it took is printed; on a laden machine it takes what it takes.
+TOLD_SECONDS = 20.0
+WELL_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 LOOK_TIMEOUT_SECONDS = 1.0
 SYMBOLS = "NSE:TCS,NSE:INFY"
@@ -30,7 +31,7 @@ OK = frozenset({200, 201})
 AWAY = frozenset({503, 504})
 REFUSED = frozenset({503})
 ENVELOPE = {"error", "message", "code", "request_id"}
-PUBLIC = frozenset({"kept", "snapshot", "prices", "search", "history", "profile", "health"})
+PUBLIC = frozenset({"kept", "snapshot", "prices", "search", "history", "profile", "health", "alive"})
 OWN = frozenset({"login", "me", "lists", "stocks", "alert", "alerts"})
 
 
@@ -60,27 +61,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """The suite, its servers' real addresses, and the proxies before them."""
+    """A running suite, and what faults came to so far."""
 
     suite: RunningSuite
-    nats: FaultProxy
-    postgres: FaultProxy
-    redis: FaultProxy
-    nats_url: str
-    postgres_port: int
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def proxies(self) -> Mapping[str, FaultProxy]:
-        return {"NATS": self.nats, "PostgreSQL": self.postgres, "Redis": self.redis}
-
-    def direct(self, database_url: str) -> str:
-        """Return a database's address past the proxy."""
-        return database_url.replace(f":{self.postgres.port}/", f":{self.postgres_port}/")
-
-    def heal(self) -> None:
-        for proxy in self.proxies.values():
-            proxy.let_pass()
+    rows: list[Row] = field(default_factory=list, kw_only=True)
 
     def metrics_address(self, name: str) -> str:
         address = self.suite.processes[name].plan.metrics_address
@@ -88,17 +72,37 @@ class Stand:
         return address
 
 
+@dataclass(frozen=True, slots=True)
+class ProxiedStand(Stand):
+    """A suite on servers, the real addresses of these, and the proxies before them."""
+
+    nats: FaultProxy
+    postgres: FaultProxy
+    redis: FaultProxy
+    nats_url: str
+    postgres_port: int
+
+    def direct(self, database_url: str) -> str:
+        """Return a database's address past the proxy."""
+        return database_url.replace(f":{self.postgres.port}/", f":{self.postgres_port}/")
+
+    def heal(self) -> None:
+        for proxy in (self.nats, self.postgres, self.redis):
+            proxy.let_pass()
+
+
 @contextmanager
-def suite_behind_proxies(folder: Path, environment: Mapping[str, str]) -> Iterator[Stand]:
+def suite_behind_proxies(folder: Path, environment: Mapping[str, str]) -> Iterator[ProxiedStand]:
     """Run the whole suite on PostgreSQL, Valkey and NATS, each behind a proxy; it must end by itself."""
     with ExitStack() as stack:
         server = stack.enter_context(postgres_server())
-        postgres = _before(stack, server.port)
-        redis = _before(stack, int(stack.enter_context(valkey_server(folder)).rpartition(":")[2].partition("/")[0]))
+        postgres = proxy_before(stack, server.port)
+        valkey = urlsplit(stack.enter_context(valkey_server(folder)))
+        redis = proxy_before(stack, valkey.port or 0)
         nats_server = NatsServer(folder, free_port())
         nats_server.start()
         stack.callback(nats_server.stop)
-        nats = _before(stack, nats_server.port)
+        nats = proxy_before(stack, nats_server.port)
         addresses = {
             f"{name.upper()}_DATABASE_URL": server.create_database().replace(f":{server.port}/", f":{postgres.port}/")
             for name in DATABASES
@@ -107,14 +111,15 @@ def suite_behind_proxies(folder: Path, environment: Mapping[str, str]) -> Iterat
         suite = RunningSuite.planned(folder, own, nats=NatsBehindProxy(nats_server, nats))
         stack.callback(suite.stop_all)
         suite.start_all()
-        stand = Stand(suite, nats, postgres, redis, nats_url=nats_server.url, postgres_port=server.port)
+        stand = ProxiedStand(suite, nats, postgres, redis, nats_url=nats_server.url, postgres_port=server.port)
         yield stand
         stand.heal()
         codes = suite.stop_all()
         assert set(codes.values()) <= {0}, f"not ended cleanly: {codes}"
 
 
-def _before(stack: ExitStack, port: int) -> FaultProxy:
+def proxy_before(stack: ExitStack, port: int) -> FaultProxy:
+    """Start a proxy before a port until the stack is left."""
     proxy = FaultProxy(port)
     proxy.start()
     stack.callback(proxy.stop)
@@ -239,9 +244,6 @@ class Course:
         within = self.prober.since(self.began_at, self.healed_at)
         return [outcome for outcome in within if kind in {None, outcome.kind}]
 
-    def after_good(self, kind: str) -> list[Outcome]:
-        return [outcome for outcome in self.prober.since(self.well_at) if outcome.kind == kind]
-
 
 @asynccontextmanager
 async def course_of(stand: Stand, fault: Fault) -> AsyncIterator[Course]:
@@ -262,7 +264,7 @@ async def course_of(stand: Stand, fault: Fault) -> AsyncIterator[Course]:
                 told = await _told(operator, fault, began_at)
                 await asyncio.sleep(max(0.0, began_at + fault.seconds - time.monotonic()))
                 for sign in fault.signs:
-                    await told_after(operator, sign, time.monotonic(), within=LOOKS_AGAIN_SECONDS)
+                    await told_after(operator, sign, time.monotonic())
             finally:
                 healed_at = time.monotonic()
                 await asyncio.to_thread(fault.heal)
@@ -304,7 +306,7 @@ async def _made(client: httpx.AsyncClient, path: str, account: Account) -> dict[
 def check_answers(fault: Fault, course: Course) -> None:
     """Every request ends inside its deadline, with an answer that this fault allows, and every refusal says when."""
     prober = course.prober
-    slow = [outcome for outcome in prober.outcomes if outcome.seconds > LONGEST_SECONDS]
+    slow = prober.slower_than(LONGEST_SECONDS)
     assert not slow, f"{fault.name}: {slow[:3]}"
     for outcome in prober.since(course.began_at, course.well_at):
         if outcome.is_good:

@@ -14,7 +14,7 @@ import httpx
 
 from harness.clients import PASSWORD, Account
 
-PAUSE_SECONDS = 0.3
+PAUSE_SECONDS = 0.5
 # Longer than any answer may take, so that one that takes too long is seen to.
 PATIENCE_SECONDS = 30.0
 STREAM_PAUSE_SECONDS = 0.5
@@ -66,6 +66,10 @@ class Heard:
     at: float
 
 
+# Needs nothing but the gateway's turn on the processor: what it waits for, everything waits for.
+ALIVE = Question("alive", lambda _: "/livez")
+
+
 class Prober:
     """Asks each kind of question in turn with itself, side by side with the other kinds, and listens to the stream."""
 
@@ -99,6 +103,18 @@ class Prober:
     def since(self, began_at: float, until: float = float("inf")) -> list[Outcome]:
         """Return what was asked within a time."""
         return [outcome for outcome in self.outcomes if began_at <= outcome.began_at < until]
+
+    def slower_than(self, seconds: float) -> list[Outcome]:
+        """Return what took longer, not counting for how long the machine itself stood still meanwhile."""
+        return [outcome for outcome in self.outcomes if outcome.seconds > seconds + self._stall_during(outcome)]
+
+    def _stall_during(self, outcome: Outcome) -> float:
+        within = (
+            alive.seconds
+            for alive in self.outcomes
+            if alive.kind == ALIVE.kind and alive.began_at < outcome.ended_at and alive.ended_at > outcome.began_at
+        )
+        return sum(within)
 
     def last(self, kind: str) -> Outcome | None:
         return next((outcome for outcome in reversed(self.outcomes) if outcome.kind == kind), None)
@@ -232,4 +248,5 @@ def questions_for(account: Account, *, portfolio_id: int, watchlist_id: int) -> 
         ),
         Question("alerts", path("/api/alerts/me"), account=account),
         Question("health", path("/api/health")),
+        ALIVE,
     ]
