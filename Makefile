@@ -27,10 +27,12 @@ run: $(STAMPS)/members ## serve everything at http://127.0.0.1:8000 (GATEWAY_POR
 sandbox: $(STAMPS)/members ## play both brokers with made-up accounts and print how to sync them (SANDBOX_PORT)
 	@exec $(BIN)/python scripts/sandbox.py
 
-# What no member can test alone runs whole suites, which have the machine to themselves and are not slowed by measuring.
+# What no member can test alone runs whole suites, which have the machine to themselves and are not slowed by measuring;
+# these do not.
+LIGHT_TESTS := $(addprefix tests/,architecture deploy harness upstreams)
 test: $(STAMPS)/dev ## pass all tests: SQLite, then PostgreSQL, Redis and a separate NATS
-	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile chassis mail gateway services suite
-	$(BIN)/pytest tests
+	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile chassis mail gateway services suite $(LIGHT_TESTS)
+	$(BIN)/pytest tests $(LIGHT_TESTS:%=--ignore %)
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --fail-under=100 --include='*/domain/*'
 
