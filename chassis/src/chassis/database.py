@@ -25,7 +25,9 @@ from chassis.metrics import counter, histogram, reading
 log = logging.getLogger(__name__)
 
 POOL_SIZE = 10
-POOL_TIMEOUT_SECONDS = 3
+# A read that got no connection is tried three times within its caller's five seconds, and then refused, not late.
+POOL_TIMEOUT_SECONDS = 1
+SQLITE_POOL_TIMEOUT_SECONDS = 3
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_SECONDS = 10
 # A process that is stopped, or whose machine is gone, must not keep rows locked for longer than this.
@@ -193,7 +195,7 @@ def _create_sqlite_engine(address: str, path: str | None) -> AsyncEngine:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_async_engine(
-        address, pool_size=4, max_overflow=0, pool_timeout=POOL_TIMEOUT_SECONDS, hide_parameters=True
+        address, pool_size=4, max_overflow=0, pool_timeout=SQLITE_POOL_TIMEOUT_SECONDS, hide_parameters=True
     )
 
     @event.listens_for(engine.sync_engine, "connect")
