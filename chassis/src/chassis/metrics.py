@@ -16,6 +16,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+__all__ = ["SECONDS", "Counter", "Histogram", "Values", "counter", "exposition", "histogram", "reading", "value_of"]
+
 log = logging.getLogger(__name__)
 
 # From a cached answer to the longest call a client waits for.

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Counter
-
 from auth.domain.sessions import RefreshTokenReused
 from chassis.errors import Code, ServiceError
-from chassis.metrics import counter
+from chassis.metrics import Counter, counter
 
 OK, REFUSED, THROTTLED, UNAVAILABLE, REUSED = "ok", "refused", "throttled", "unavailable", "reused"
 METHODS = ("password", "google")

@@ -4,10 +4,8 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from prometheus_client import Counter
-
 from chassis.errors import Code, ServiceError
-from chassis.metrics import counter
+from chassis.metrics import Counter, counter
 from portfolio.domain.prices import Pricing
 from portfolio.domain.quotes import Freshness
 
