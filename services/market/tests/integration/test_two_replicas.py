@@ -86,9 +86,9 @@ class Heard:
         for arrival in self.arrivals:
             by_turn[arrival.batch.epoch].append(arrival.batch)
         for batches in by_turn.values():
-            assert len({batch.publisher_id for batch in batches}) == 1
-            for shard in {batch.shard for batch in batches}:
-                sequences = [batch.sequence for batch in batches if batch.shard == shard]
+            assert len({batch.publisher_id.partition(".")[0] for batch in batches}) == 1
+            for publisher in {(batch.publisher_id, batch.shard) for batch in batches}:
+                sequences = [each.sequence for each in batches if (each.publisher_id, each.shard) == publisher]
                 assert sequences == sorted(set(sequences))
         made = [[made_at(batch) for batch in by_turn[epoch]] for epoch in sorted(by_turn)]
         assert all(max(earlier) < min(later) for earlier, later in pairwise(made))
