@@ -14,6 +14,7 @@ from chassis.tasks import running
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+GRACE_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 75
 AT_ONCE = 16
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -53,7 +54,7 @@ async def observable(settings: ProcessSettings, failing: Failing) -> AsyncIterat
                 page,
                 host.strip("[]"),
                 int(port),
-                grace_seconds=0.0,
+                grace_seconds=GRACE_SECONDS,
                 access_log=False,
                 limit_concurrency=AT_ONCE,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
