@@ -28,12 +28,14 @@ class Question:
     Attributes:
         body: None for GET.
         account: whose token goes along.
+        good: the statuses of the answer that is wanted.
     """
 
     kind: str
     path: Callable[[int], str]
     body: Callable[[int], Mapping[str, Any]] | None = None
     account: Account | None = None
+    good: frozenset[int] = OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,11 @@ class Outcome:
     status: int | None
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    good: frozenset[int] = OK
 
     @property
     def is_good(self) -> bool:
-        return self.status in OK
+        return self.status in self.good
 
     @property
     def ended_at(self) -> float:
@@ -190,7 +193,8 @@ async def _ask(client: httpx.AsyncClient, question: Question, number: int) -> Ou
     client.cookies.clear()
     body = answer.json() if answer.headers.get("content-type", "").startswith("application/json") else None
     seconds = time.monotonic() - began_at
-    return Outcome(question.kind, number, began_at, seconds, answer.status_code, body, answer.headers)
+    status = answer.status_code
+    return Outcome(question.kind, number, began_at, seconds, status, body, headers=answer.headers, good=question.good)
 
 
 def summary_of(outcomes: Iterable[Outcome]) -> str:
