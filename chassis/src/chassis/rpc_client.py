@@ -130,6 +130,8 @@ def open_channel(
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),
+        # Shared with a channel that was closed, a connection can still be waiting for a server that has long been back.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
