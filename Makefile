@@ -31,7 +31,7 @@ sandbox: $(STAMPS)/members ## play both brokers with made-up accounts and print 
 # these do not.
 LIGHT_TESTS := $(addprefix tests/,architecture deploy harness upstreams)
 test: $(STAMPS)/dev ## pass all tests: SQLite, then PostgreSQL, Redis and a separate NATS
-	$(BIN)/pytest --cov --cov-report= --numprocesses 2 --dist loadfile chassis mail gateway services suite $(LIGHT_TESTS)
+	$(BIN)/pytest --cov --cov-report= --numprocesses 3 --dist loadfile chassis mail gateway services suite $(LIGHT_TESTS)
 	$(BIN)/pytest tests $(LIGHT_TESTS:%=--ignore %)
 	@$(BIN)/coverage report --fail-under=90
 	@$(BIN)/coverage report --fail-under=100 --include='*/domain/*'

@@ -50,6 +50,11 @@ class _Servicer(health_aio.HealthServicer):  # type: ignore[misc]
             watch.cancel()
             self._watches.discard(watch)
 
+    async def wait_until_unwatched(self, seconds: float) -> None:
+        """Wait until nobody watches any more, for so long at most."""
+        if self._watches:
+            await asyncio.wait(self._watches, timeout=seconds)
+
     def end_watches(self) -> None:
         """End what would otherwise last as long as its callers."""
         for watch in self._watches:

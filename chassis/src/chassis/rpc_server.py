@@ -28,7 +28,7 @@ REQUEST_ID_KEY = "x-request-id"
 MAX_CONCURRENT_RPCS = 2_000
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 MAX_METADATA_LENGTH = 64
-LEAVE_SECONDS = 0.25
+LEAVE_SECONDS = 0.1
 CONNECTION_AGE_SECONDS = 120
 # No call takes as long: what is under way on a connection that has come of age ends on it.
 CONNECTION_GRACE_SECONDS = 120
@@ -188,7 +188,7 @@ async def serving(
     finally:
         await health.stop_serving()
         # Who watches goes elsewhere: gRPC cancels what is still on its way when it stops.
-        await asyncio.sleep(min(LEAVE_SECONDS, settings.shutdown_grace_seconds / 10))
+        await health.servicer.wait_until_unwatched(min(LEAVE_SECONDS, settings.shutdown_grace_seconds / 10))
         health.servicer.end_watches()
         await server.stop(settings.shutdown_grace_seconds)
 
