@@ -254,6 +254,7 @@ async def assert_redis_is_used_again(course: Course) -> None:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.long
 async def test_without_redis_everything_goes_on_and_a_metric_says_that_limits_are_counted_apart(
     stand: ProxiedStand,
 ) -> None:
@@ -288,6 +289,7 @@ def hanging(stand: ProxiedStand, name: str, seconds: float = 8) -> Fault:
     )
 
 
+@pytest.mark.long
 async def test_a_hanging_portfolio_costs_portfolios_alone_and_nobody_waits_for_ever(stand: ProxiedStand) -> None:
     async with course_of(stand, hanging(stand, "portfolio")):
         pass
