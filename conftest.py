@@ -13,6 +13,8 @@ import pytest
 
 # Servers are started beside open channels, and gRPC's own handlers of a fork can wait for ever.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+# A tenth of it is waited for callers to leave a server that stops, and thousands are stopped here.
+os.environ.setdefault("SHUTDOWN_GRACE_SECONDS", "0.3")
 
 import chassis
 import gateway

@@ -296,7 +296,9 @@ def strict_gateway(suite: RunningSuite, tmp_path_factory: pytest.TempPathFactory
     (port,) = choose_ports(folder, 1, is_free=is_port_free)
     planned = suite.processes["gateway"].plan
     limits = {f"GATEWAY_LIMIT_{name}": f"{LIMIT}/minute" for name in LIMITED}
-    environment = {**planned.environment, **limits, "GATEWAY_PORT": str(port)}
+    # Operators ask the first one at its address.
+    inherited = {name: value for name, value in planned.environment.items() if name != "METRICS_ADDRESS"}
+    environment = {**inherited, **limits, "GATEWAY_PORT": str(port)}
     gateway = Process(replace(planned, environment=environment, address=f"{HOST}:{port}"), folder / "gateway.log")
     gateway.start()
     try:

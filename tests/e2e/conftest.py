@@ -6,7 +6,13 @@ from harness.backends import BACKENDS, EMBEDDED, SERVERS, UNLIMITED, running_sui
 from harness.processes import RunningSuite
 
 KILLED = "test_nothing_acknowledged_is_lost_when_a_service_is_killed"
-KILLED_IN_LONG_RUNS = ((EMBEDDED, "auth"), (EMBEDDED, "market"), (SERVERS, "alerts"), (SERVERS, "gateway"))
+KILLED_IN_LONG_RUNS = (
+    (EMBEDDED, "auth"),
+    (EMBEDDED, "market"),
+    (SERVERS, "alerts"),
+    (SERVERS, "gateway"),
+    (SERVERS, "market"),
+)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
