@@ -167,6 +167,9 @@ async def serving(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            # Callers ping while they have calls, and they always have one: they watch whether calls are accepted.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ("grpc.http2.max_ping_strikes", 0),
             # Callers look names up again when a connection ends: that is how they find replicas that came later.
             ("grpc.max_connection_age_ms", CONNECTION_AGE_SECONDS * 1_000),
             ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_SECONDS * 1_000),
