@@ -13,6 +13,8 @@ KILLED_IN_LONG_RUNS = (
     (SERVERS, "gateway"),
     (SERVERS, "market"),
 )
+# Each boots a suite of its own; what differs between the backends in them is storage, which the members test on both.
+ON_ONE_BACKEND = ("test_sync_kill.py", "test_replay.py", "test_canary.py")
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -25,7 +27,8 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to `make long` each service's second backend in the test of kills, which takes half a minute."""
+    """Leave to `make long` most second backends of what takes half a minute on each."""
     for item in items:
-        if any(f"{KILLED}[{backend}-{victim}]" in item.name for backend, victim in KILLED_IN_LONG_RUNS):
+        is_second_kill = any(f"{KILLED}[{backend}-{victim}]" in item.name for backend, victim in KILLED_IN_LONG_RUNS)
+        if is_second_kill or (item.path.name in ON_ONE_BACKEND and f"[{SERVERS}" in item.name):
             item.add_marker("long")
