@@ -61,7 +61,8 @@ class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
 asyncio.set_event_loop_policy(_LoopPolicy())
 
 # How fast a machine is, is no matter of tests. Examples are drawn anew in each run, and kept when they fail.
-hypothesis.settings.register_profile("bourse", deadline=None)
+# As many as the budget of CI allows; each run draws others.
+hypothesis.settings.register_profile("bourse", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("bourse")
 
 

@@ -9,7 +9,9 @@ KILLED = "test_nothing_acknowledged_is_lost_when_a_service_is_killed"
 KILLED_IN_LONG_RUNS = (
     (EMBEDDED, "auth"),
     (EMBEDDED, "market"),
+    (EMBEDDED, "alerts"),
     (SERVERS, "alerts"),
+    (SERVERS, "auth"),
     (SERVERS, "gateway"),
     (SERVERS, "market"),
 )
@@ -27,7 +29,7 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to `make long` most second backends of what takes half a minute on each."""
+    """Leave to `make long` most second backends of what takes half a minute, and kills that members test as well."""
     for item in items:
         is_second_kill = any(f"{KILLED}[{backend}-{victim}]" in item.name for backend, victim in KILLED_IN_LONG_RUNS)
         if is_second_kill or (item.path.name in ON_ONE_BACKEND and f"[{SERVERS}" in item.name):
