@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 POOL_SIZE = 10
 # A read that got no connection is tried three times within its caller's five seconds, and then refused, not late.
-POOL_TIMEOUT_SECONDS = 1
+POOL_TIMEOUT_SECONDS = 1.5
 SQLITE_POOL_TIMEOUT_SECONDS = 3
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_SECONDS = 10
