@@ -1,5 +1,4 @@
 import asyncio
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -123,12 +122,11 @@ async def test_a_server_that_hangs_is_told_and_heard_again_once_it_goes_on(nats:
         async with asyncio.timeout(10):
             await bus.wait_until_ready()
             assert await bus.is_answering()
-            assert nats._process is not None
-            nats._process.send_signal(signal.SIGSTOP)
+            nats.hang()
             assert not await bus.is_answering()
             assert bus.is_ready
             assert not bus.is_heard
-            nats._process.send_signal(signal.SIGCONT)
+            nats.go_on()
             assert await bus.is_answering()
             assert bus.is_heard
             # What the server is asked next, the reader still hears.

@@ -7,6 +7,7 @@ import pwd
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -100,6 +101,17 @@ class NatsServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def hang(self) -> None:
+        """Stop it where it is, connections and all, until `go_on`; returns once no thread of it runs."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def go_on(self) -> None:
+        """Let it run again after `hang`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End it in peace."""
