@@ -1,3 +1,4 @@
+import asyncio
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -91,6 +92,30 @@ async def test_a_transaction_that_raises_changes_nothing(database_url: str, pack
             await insert_and_fail()
         async with database.reading() as connection:
             assert (await connection.execute(select(func.count()).select_from(NUMBERS))).scalar_one() == 0
+
+
+async def test_a_transaction_that_is_cancelled_twice_leaves_nothing_that_waits_for_ever(tmp_path: Path) -> None:
+    slow = text(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000000) SELECT max(x) FROM n"
+    )
+    async with Database.open(f"sqlite+aiosqlite:///{tmp_path / 'test.sqlite3'}") as database:
+
+        async def count() -> None:
+            async with database.transaction() as connection:
+                await connection.execute(slow)
+
+        before = asyncio.all_tasks()
+        for after_first, after_second in ((0.05, 0.05), (0.05, 0), (0, 0.05), (0, 0)):
+            task = asyncio.create_task(count())
+            for wait in (after_first, after_second):
+                await asyncio.sleep(wait)
+                task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        async with asyncio.timeout(10):
+            while asyncio.all_tasks() - before:
+                await asyncio.sleep(0.01)
+        assert await database.is_answering()
 
 
 async def test_text_a_database_refuses_is_not_taken_for_an_outage(postgres: PostgresServer) -> None:

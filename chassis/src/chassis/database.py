@@ -8,12 +8,15 @@ import asyncio
 import importlib.util
 import logging
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import Connection, DateTime, Dialect, MetaData, TypeDecorator, event, exc, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -191,11 +194,42 @@ def _create_engine(address: str, application_name: str) -> AsyncEngine:
     )
 
 
+class _SqliteConnection(aiosqlite.Connection):
+    """aiosqlite's connection, whose close ends though it is stopped meanwhile.
+
+    SQLAlchemy closes the connection of a cancelled task in a task of its own, and stops it when it is cancelled again.
+    The library's close then waits for a second answer of a thread that has ended, and a process that wants to end
+    waits with it. This can go when aiosqlite's `stop` may be called twice.
+    """
+
+    def stop(self) -> "asyncio.Future[None] | None":
+        """End the thread; once."""
+        return super().stop() if self._running else None
+
+    async def close(self) -> None:
+        """Close the file and end the thread, unless that is done."""
+        if self._running:
+            await super().close()
+
+
+async def _connect_to_sqlite(path: str) -> aiosqlite.Connection:
+    connect = partial(sqlite3.connect, path, check_same_thread=False)
+    connection = _SqliteConnection(connect, iter_chunk_size=64)
+    # A process that ends does not wait for it: what was acknowledged is on the disk.
+    connection._thread.daemon = True  # noqa: SLF001  # SQLAlchemy does so with the connections it makes itself
+    return await connection
+
+
 def _create_sqlite_engine(address: str, path: str | None) -> AsyncEngine:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = create_async_engine(
-        address, pool_size=4, max_overflow=0, pool_timeout=SQLITE_POOL_TIMEOUT_SECONDS, hide_parameters=True
+        address,
+        async_creator=partial(_connect_to_sqlite, path or ":memory:"),
+        pool_size=4,
+        max_overflow=0,
+        pool_timeout=SQLITE_POOL_TIMEOUT_SECONDS,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
