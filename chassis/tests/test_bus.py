@@ -27,6 +27,15 @@ async def test_a_subscription_made_before_the_connection_receives(nats: NatsServ
     await bus.close()
 
 
+async def test_of_several_addresses_one_that_answers_is_enough(nats: NatsServer) -> None:
+    bus = Bus(f"nats://127.0.0.1:{free_port()},{nats.url}", name="test", streams=(EVENTS,))
+    bus.start()
+    async with asyncio.timeout(10):
+        await bus.wait_until_ready()
+        await bus.publish_event("events.a.b", b"one", message_id="1")
+    await bus.close()
+
+
 async def test_a_subscription_made_while_it_connects_receives_once(
     nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

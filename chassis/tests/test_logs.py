@@ -25,6 +25,8 @@ def restored_handlers() -> object:
         "request_token='HIDDEN'",
         "token eyJHIDDEN.eyJHIDDEN.HIDDEN",
         "nats://HIDDEN@127.0.0.1:4222",
+        "nats://user:HIDDEN,HIDDEN@127.0.0.1:4222,nats://user:HIDDEN@127.0.0.2:4222",
+        "nats://127.0.0.1:4222,nats://user:HIDDEN@127.0.0.2:4222",
         "postgresql://user:HIDDEN/HIDDEN@127.0.0.1/auth",
         "ICICI_ADMIN_SECRET=HIDDEN",
         "{'new_password': 'HIDDEN and \\'HIDDEN'}",

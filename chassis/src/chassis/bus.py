@@ -261,7 +261,8 @@ class Bus:
 
     async def _connect(self) -> None:
         await self._client.connect(
-            self._url,
+            # As NATS's own tools have it: the servers of a cluster, with commas between them.
+            self._url.split(","),
             name=self._name,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # any number of seconds will do

@@ -33,6 +33,7 @@ class ProcessSettings(BaseSettings):
     """What is common to all processes.
 
     Attributes:
+        nats_url: `nats://user:password@host:port`; a cluster's servers with commas between them.
         otel_exporter_otlp_endpoint: where spans go by OTLP over gRPC, as `http://host:4317`; unset records none.
         metrics_address: where `/metrics`, `/livez` and `/readyz` are answered, `host:port`; unset answers nowhere.
     """
