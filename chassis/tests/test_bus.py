@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import ClusterInfo, PeerInfo
 
-from chassis.bus import EVENTS, TICKS, Bus
+from chassis.bus import EVENTS, TICKS, Bus, speaks_for_all
 from chassis.errors import BusUnavailable
 from chassis.testing import NatsServer, free_port
 
@@ -105,6 +106,30 @@ async def test_a_lost_server_is_noticed_and_found_again(nats: NatsServer) -> Non
         await ready.wait()
         assert (await bus.stream_position("TICKS")).created_at != before.created_at
     await bus.close()
+
+
+HEARD = PeerInfo(name="b", current=True, active=900_000_000)
+SILENT = PeerInfo(name="c", current=True, active=3_100_000_000)
+OFFLINE = PeerInfo(name="c", offline=True, active=0)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "speaks"),
+    [
+        (None, True),
+        (ClusterInfo(leader="a"), True),
+        (ClusterInfo(leader="a", replicas=[HEARD, HEARD]), True),
+        (ClusterInfo(leader="a", replicas=[HEARD, SILENT]), True),
+        (ClusterInfo(leader="a", replicas=[PeerInfo(name="b"), OFFLINE]), True),
+        (ClusterInfo(leader=None, replicas=[HEARD, HEARD]), False),
+        (ClusterInfo(leader="", replicas=[HEARD, HEARD]), False),
+        (ClusterInfo(leader="a", replicas=[SILENT, SILENT]), False),
+        (ClusterInfo(leader="a", replicas=[OFFLINE, SILENT]), False),
+        (ClusterInfo(leader="a", replicas=[SILENT]), False),
+    ],
+)
+def test_who_was_cut_off_from_the_others_does_not_speak_for_a_stream(cluster: ClusterInfo | None, speaks: bool) -> None:
+    assert speaks_for_all(cluster) is speaks
 
 
 async def test_a_server_that_was_never_there_keeps_nobody_waiting(tmp_path: Path) -> None:

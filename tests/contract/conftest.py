@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -8,11 +9,13 @@ import pytest
 from contract.vendors import Vendors, running_vendors
 from harness.backends import BACKENDS, UNLIMITED, running_suite
 from harness.clients import Account, gateway_client, register
+from harness.compose_suite import COMPOSED, backends_asked, composed_suite, is_composed
 from harness.processes import RunningSuite
 
 FOLDER = Path(__file__).parent
 # What these ask about is decided before any database is asked: one backend shows it.
 GATEWAYS_OWN = ("test_bad_input.py", "test_fuzzing.py", "test_http.py")
+ASK_A_SUITE = {"suite", "sourced"}
 RUNNING = pytest.StashKey[ExitStack]()
 
 
@@ -23,11 +26,22 @@ def vendors() -> Iterator[Vendors]:
         yield vendors
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+@pytest.fixture(scope="session")
+def composed(tmp_path_factory: pytest.TempPathFactory, vendors: Vendors) -> Iterator[RunningSuite]:
+    """The composed containers, with as much of `RunningSuite` as is asked for here."""
+    environment = {**vendors.environment, "GATEWAY_LIMIT_SYNC": "1000000/minute"}
+    with composed_suite(tmp_path_factory.mktemp("composed"), environment) as running:
+        yield cast("RunningSuite", running)
+
+
+@pytest.fixture(scope="session", params=backends_asked())
 def suite(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, vendors: Vendors
 ) -> Iterator[RunningSuite]:
     """The whole suite, booted once a backend for all files of this folder."""
+    if request.param == COMPOSED:
+        yield request.getfixturevalue("composed")
+        return
     environment = {**UNLIMITED, **vendors.environment, "GATEWAY_LIMIT_SYNC": "1000000/minute"}
     with ExitStack() as running:
         request.config.stash[RUNNING] = running
@@ -35,11 +49,18 @@ def suite(
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to `make long` what would ask the gateway alone for the same a second time."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to `make long` what would ask the gateway alone for the same a second time.
+
+    Of the composed containers only those tests tell that ask them.
+    """
     for item in items:
         if item.path.name in GATEWAYS_OWN and f"[{BACKENDS[1]}" in item.name:
             item.add_marker("long")
+    if is_composed():
+        elsewhere = [item for item in items if not ASK_A_SUITE & set(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
 
 
 @pytest.hookimpl(trylast=True)

@@ -24,12 +24,12 @@ from contract.documents import (
     read_error,
     strictly_parsed,
 )
-from harness.backends import EMBEDDED
 from harness.clients import PASSWORD, Account, new_email
+from harness.compose_suite import backends_asked
 from harness.processes import RunningSuite
 
 # All of it ends at the gateway, which does not know what the services stand on.
-pytestmark = pytest.mark.parametrize("suite", [EMBEDDED], indirect=True)
+pytestmark = pytest.mark.parametrize("suite", backends_asked()[:1], indirect=True)
 
 ANSWER_SECONDS = 5.0
 MAX_BODY_BYTES = 1024 * 1024

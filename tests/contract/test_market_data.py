@@ -28,6 +28,7 @@ from contract.market_documents import (
 )
 from harness.backends import EMBEDDED, UNLIMITED, running_suite
 from harness.clients import gateway_client
+from harness.compose_suite import is_composed
 from harness.processes import RunningSuite
 from upstreams.egress import egress
 from upstreams.fmp import fmp_server
@@ -47,10 +48,16 @@ def source(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def sourced(source: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
+def sourced(
+    source: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningSuite]:
     """The whole suite on one source."""
     folder = tmp_path_factory.mktemp(source)
-    if source == "sample":
+    if is_composed():
+        if source != "sample":
+            pytest.skip("one market is composed, on one source")
+        yield request.getfixturevalue("composed")
+    elif source == "sample":
         with running_suite(EMBEDDED, folder, UNLIMITED) as suite:
             yield suite
     elif source == "yahoo":

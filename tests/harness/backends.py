@@ -1,6 +1,6 @@
 """What the suite stands on: embedded parts, or PostgreSQL, Valkey and a NATS of their own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,13 +32,20 @@ UNLIMITED = {
 
 
 @contextmanager
-def running_suite(backend: str, folder: Path, environment: Mapping[str, str]) -> Iterator[RunningSuite]:
-    """Run the whole suite on a backend until the block is left; every process must have ended by itself then."""
+def running_suite(
+    backend: str, folder: Path, environment: Mapping[str, str], *, replicated: Sequence[str] = ()
+) -> Iterator[RunningSuite]:
+    """Run the whole suite on a backend until the block is left; every process must have ended by itself then.
+
+    Of what is `replicated` there are two processes.
+    """
     with ExitStack() as stack:
         if backend == EMBEDDED:
             suite = RunningSuite.planned(folder, environment)
         else:
             suite = _on_servers(stack, folder, environment)
+        for name in replicated:
+            suite.add_replica(name)
         stack.callback(_end_leftovers, suite)
         suite.start_all()
         yield suite

@@ -16,7 +16,7 @@ from chassis.testing import NatsServer, free_port, postgres_server, valkey_serve
 from harness.backends import DATABASES, UNLIMITED
 from harness.clients import Account, gateway_client, register
 from harness.fault_proxy import FaultProxy
-from harness.prober import STOCKS, Heard, Outcome, Prober, questions_for, summary_of
+from harness.prober import STOCKS, Heard, Outcome, Prober, Question, questions_for, summary_of
 from harness.processes import RunningSuite
 
 # The longest of: a call's RPC_DEADLINE_SECONDS (5), a vendor's call inside it, and what a laden machine takes besides.
@@ -250,9 +250,7 @@ async def course_of(stand: Stand, fault: Fault) -> AsyncIterator[Course]:
     """Let a fault come and go while everything is asked for; check what every fault has to keep to."""
     async with gateway_client(stand.suite.gateway_url) as client:
         account = await register(client)
-        portfolio_id = (await _made(client, "/api/portfolios/me", account))["id"]
-        watchlist_id = (await _made(client, "/api/watchlists/me", account))["watchlist"]["id"]
-    questions = questions_for(account, portfolio_id=portfolio_id, watchlist_id=watchlist_id)
+        questions, portfolio_id = await questions_of(client, account)
     prober = Prober(stand.suite.gateway_url, questions, symbols=SYMBOLS)
     operator = Operator(stand)
     try:
@@ -294,6 +292,13 @@ def _note(stand: Stand, fault: Fault, course: Course, told: Mapping[str, float],
     well = f"answers {answers_after:.1f}, health {healthy_after:.1f}"
     stand.rows.append(Row(fault.name, summary_of(course.during()), words, well))
     print("|", " | ".join((fault.name, summary_of(course.during()), words, well)), "|")  # noqa: T201  # shown by -s
+
+
+async def questions_of(client: httpx.AsyncClient, account: Account) -> tuple[list[Question], int]:
+    """Make what a user asks for, and return the questions and the portfolio's id."""
+    portfolio_id = (await _made(client, "/api/portfolios/me", account))["id"]
+    watchlist_id = (await _made(client, "/api/watchlists/me", account))["watchlist"]["id"]
+    return questions_for(account, portfolio_id=portfolio_id, watchlist_id=watchlist_id), portfolio_id
 
 
 async def _made(client: httpx.AsyncClient, path: str, account: Account) -> dict[str, Any]:

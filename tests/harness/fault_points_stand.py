@@ -1,6 +1,7 @@
 """Replicas of alerts on a NATS and a database of their own, ended at fault points while prices take their course."""
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -26,13 +27,15 @@ from nats.aio.client import Client
 
 from alerts.testing import SmallAuth, SmallMarket
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
+from chassis.bus import speaks_for_all
 from chassis.database import Database, ensure_schema
 from chassis.errors import DatabaseUnavailable
-from chassis.testing import NatsServer, free_port, stop_process
-from harness.alert_oracle import ArmedAlert, Batch, Death, HeldBatch, Oracle, Place, Records, Verdict, held_batches
+from chassis.testing import NatsServer, free_port, nats_server, stop_process
+from harness.alert_oracle import Batch, Death, HeldBatch, Oracle, Place, Records, Verdict, held_batches
 from harness.alert_oracle_course import INSTRUMENTS, INSTRUMENTS_PER_SHARD, Course, Feed, lay, seed_rows, shard_of
 from harness.alert_oracle_records import Tables, read_stream
 from harness.clients import fired_events
+from harness.nats_cluster import NatsCluster
 from upstreams.smtp import Offers, RunningSmtp, smtp_server
 
 TESTS = Path(__file__).parents[1]
@@ -53,8 +56,11 @@ Standing = tuple[datetime, int] | None
 
 PROCESS, NATS, DATABASE, BOTH = "process", "nats", "database", "process_and_nats"
 STOPPED = "stopped_process"
+NODE = "node_of_a_cluster"
 # Longer than a lease, so that somebody else has the shards when a stopped process goes on.
 STOPPED_SECONDS = 9.0
+# Longer than clients need to notice, and servers to choose another leader.
+CUT_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ class Scenario:
     Attributes:
         point: where somebody dies.
         victim: who does: the process that has come to the point; NATS; the database's connections; or the process, and
-            NATS before it is back; or nobody, when the process only stops for longer than its leases.
+            NATS before it is back; or nobody, when the process only stops for longer than its leases. Of a cluster, the
+            server that leads a stream is cut off, once for each passage.
         replicas: how many processes there are.
         crossings: at least so many alerts are reached.
         slices: how often each instrument has a price.
@@ -208,7 +215,9 @@ class Post:
 class Stand:
     """What a scenario needs, and what is seen of it."""
 
-    def __init__(self, scenario: Scenario, server: NatsServer, client: Client, *, tables: Tables, post: Post) -> None:
+    def __init__(
+        self, scenario: Scenario, server: NatsServer | NatsCluster, client: Client, *, tables: Tables, post: Post
+    ) -> None:
         self.scenario = scenario
         self.tables = tables
         self.post = post
@@ -230,35 +239,34 @@ class Stand:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, scenario: Scenario, database_url: str, folder: Path) -> AsyncIterator[Self]:
-        """Prepare a database with alerts, and run NATS and a market; no replica runs yet."""
-        server = NatsServer(folder)
-        server.start()
-        client = await nats.connect(server.url, reconnect_time_wait=0.05, max_reconnect_attempts=-1, error_cb=_ignore)
-        try:
+    async def open(
+        cls, scenario: Scenario, database_url: str, folder: Path, *, server: NatsCluster | None = None
+    ) -> AsyncIterator[Self]:
+        """Prepare a database with alerts, and run a market, and NATS unless it is given; no replica runs yet."""
+        async with AsyncExitStack() as outer:
+            bus = server or outer.enter_context(nats_server(folder))
+            client = await outer.enter_async_context(_connected(bus.url))
             async with AsyncExitStack() as stack:
                 database = await stack.enter_async_context(Database.open(database_url))
                 await ensure_schema(database, "alerts")
                 market = f"127.0.0.1:{free_port()}"
                 await stack.enter_async_context(SmallMarket.serving(market))
                 post = await stack.enter_async_context(Post.open(folder, is_there=scenario.has_mails))
-                stand = cls(scenario, server, client, tables=Tables(database), post=post)
+                stand = cls(scenario, bus, client, tables=Tables(database), post=post)
                 stand._database_address = database_url
                 await stand._seed()
-                addresses = {"NATS_URL": server.url, "ALERTS_DATABASE_URL": database_url, "MARKET_ADDRESS": market}
+                addresses = {"NATS_URL": bus.url, "ALERTS_DATABASE_URL": database_url, "MARKET_ADDRESS": market}
                 environment = _environment(folder, {**addresses, **post.environment})
                 stand.replicas = [Replica(each, environment, folder) for each in range(scenario.replicas)]
                 stack.enter_context(stand._ending())
                 yield stand
-        finally:
-            await client.close()
-            server.stop()
 
     async def run(self) -> Outcome:
         """Let prices take their course while somebody dies, and judge it once all is quiet."""
         async with self._controlled(), self._attended():
             await self._evaluating()
-            await asyncio.gather(self._publish(), *(self._set_now_and_then() for _ in range(SETTERS)))
+            setters = (self._set_now_and_then() for _ in range(SETTERS))
+            await asyncio.gather(self._publish(), self._cut_leaders_off(), *setters)
             # What a fault has not struck yet is not waited for any longer.
             self._passages.clear()
             return await self._settle()
@@ -305,7 +313,7 @@ class Stand:
 
     def _next_fault(self) -> list[str]:
         """Return the next process's fault; one that asks is answered again and again, at its first passages' pace."""
-        if not self._passages:
+        if not self._passages or self.scenario.victim == NODE:
             return []
         passage = self._passages[0] if self._port else self._passages.pop(0)
         return [self.scenario.point, str(passage), str(self._port)]
@@ -352,12 +360,37 @@ class Stand:
             case _:
                 await asyncio.sleep(STOPPED_SECONDS)
 
+    async def _cut_leaders_off(self) -> None:
+        """Cut off who leads the one stream, then who leads the other, each until it has caught up again."""
+        if not isinstance(self._server, NatsCluster):
+            return
+        for _, stream in zip(self.scenario.passages, itertools.cycle(("TICKS", "EVENTS")), strict=False):
+            node = int((await self._leader_of(stream)).rpartition("-")[2])
+            await asyncio.to_thread(self._server.cut, node)
+            await asyncio.sleep(CUT_SECONDS)
+            await asyncio.to_thread(self._server.heal, node)
+            self._strikes += 1
+            for each in ("TICKS", "EVENTS"):
+                await self._leader_of(each)
+
+    async def _leader_of(self, name: str) -> str:
+        """Return who leads a stream, once all its copies are whole."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
+                cluster = (await self._client.jetstream(timeout=2).stream_info(name)).cluster
+                if cluster is not None and cluster.leader and all(each.current for each in cluster.replicas or ()):
+                    return cluster.leader
+            assert time.monotonic() < deadline, f"the copies of {name} do not become whole"
+            await asyncio.sleep(0.2)
+
     async def _kill_nats(self) -> None:
         """Read what the stream of ticks holds, which nobody adds to meanwhile, and end its server."""
         async with self.feed.pause:
             created_at, held = await self._read_stream()
             self._deaths_of_nats.append((created_at, await self.tables.evaluated_at()))
             self._lives.append((created_at, held))
+            assert isinstance(self._server, NatsServer)
             await asyncio.to_thread(self._server.kill)
             # Nothing is published into a connection that is not known to be dead yet.
             while self._client.is_connected:
@@ -429,7 +462,9 @@ class Stand:
             stream = await self._client.jetstream(timeout=1).stream_info("TICKS")
         except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
             return None
-        return None if stream.created is None else (stream.created, stream.state.last_seq)
+        if stream.created is None or not speaks_for_all(stream.cluster):
+            return None
+        return stream.created, stream.state.last_seq
 
     async def _settle(self) -> Outcome:
         """Wait until an alert of each shard, set behind everything, has fired and been told of; then judge."""
@@ -502,13 +537,13 @@ class Stand:
             untold=wanted - letters.keys() if self.post.is_there else set(),
             told_too_much={each for each, copies in letters.items() if len(set(copies)) > 1 or each not in wanted},
             mails=sum(map(len, letters.values())),
-            misplaced=[str(alert) for alert in self._misplaced(records, held, ordinals)],
+            misplaced=list(self._misplaced(records, held, ordinals)),
         )
 
     def _misplaced(
         self, records: Records, held: Sequence[HeldBatch], ordinals: Mapping[datetime, int]
-    ) -> Iterator[ArmedAlert]:
-        """Yield alerts armed in front of what was there already, or behind what is not recorded as passing them by."""
+    ) -> Iterator[str]:
+        """Name alerts armed in front of what was there already, or behind what is not recorded as passing them by."""
         late = [interval for interval in records.intervals if interval.reason == "not_armed"]
         for alert in records.alerts:
             before, after = self.acknowledged.get(alert.id, (None, None))
@@ -520,7 +555,18 @@ class Stand:
             missed = [each for each in passed if each.shard == shard_of(alert.instrument)]
             are_recorded = all(any(interval.covers(each) for interval in late) for each in missed)
             if alert.armed < earliest or not are_recorded:
-                yield alert
+                yield f"{alert}, asked for behind {earliest}, acknowledged at {latest}, {len(missed)} batches between"
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Client]:
+    client = await nats.connect(
+        url.split(","), reconnect_time_wait=0.05, max_reconnect_attempts=-1, ping_interval=2, error_cb=_ignore
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def _ignore(_: Exception) -> None:

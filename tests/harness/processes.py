@@ -5,12 +5,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import httpx
 
-from suite.plan import Plan, ProcessPlan, plan_suite, ports_wanted, read_procfile
+from chassis.testing import free_port
+from suite.plan import Plan, ProcessPlan, Role, plan_suite, ports_wanted, read_procfile
 from suite.ports import choose_ports, is_port_free
 from suite.probes import is_healthy
 from suite.run_dir import write_nats_config
@@ -91,6 +94,26 @@ class RunningSuite:
         write_nats_config(plan)
         return cls(plan, settings, folder, nats=nats)
 
+    def add_replica(self, name: str) -> None:
+        """Plan a second process of a service or the gateway, before the start; who calls the first one calls both."""
+        first = self.processes[name].plan
+        address, metrics_address = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        own = {"METRICS_ADDRESS": metrics_address, f"{name.upper()}_ADDRESS": address}
+        if first.role is Role.GATEWAY:
+            own["GATEWAY_PORT"] = address.rpartition(":")[2]
+        for process in self.processes.values():
+            if process.plan.name != name:
+                process.environment[f"{name.upper()}_ADDRESS"] = f"ipv4:{first.address},{address}"
+        environment = MappingProxyType({**self.processes[name].environment, **own})
+        plan = replace(
+            first,
+            name=second(name),
+            environment=environment,
+            address=address,
+            metrics_address=metrics_address,
+        )
+        self.processes[plan.name] = Process(plan, self.processes[name].log.with_stem(plan.name))
+
     @property
     def gateway_url(self) -> str:
         return self.plan.gateway_url
@@ -103,7 +126,7 @@ class RunningSuite:
         for process in self.processes.values():
             process.start()
         self.wait_until_healthy(*self.processes)
-        self._wait_until_all_hold()
+        self.wait_until_all_hold()
 
     def start(self, name: str) -> None:
         """Start a process that is gone, where it was, and wait until it serves again."""
@@ -135,7 +158,7 @@ class RunningSuite:
                 assert time.monotonic() < deadline, f"{name} is not healthy:\n{self.log_of(name)[-4000:]}"
                 time.sleep(0.05)
 
-    def _wait_until_all_hold(self) -> None:
+    def wait_until_all_hold(self) -> None:
         """Wait until each process has found the others too, which takes a moment more than serving."""
         deadline = time.monotonic() + START_SECONDS
         with httpx.Client(base_url=self.gateway_url, timeout=5) as client:
@@ -167,6 +190,11 @@ class RunningSuite:
             for process in running:
                 codes[process.plan.name] = _exit_code_of(process)
         return codes
+
+
+def second(name: str) -> str:
+    """Return what a service's second replica is called."""
+    return f"{name}-2"
 
 
 def _exit_code_of(process: Process) -> int:

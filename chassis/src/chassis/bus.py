@@ -16,7 +16,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+from nats.js.api import ClusterInfo, DiscardPolicy, StorageType, StreamConfig
 
 from chassis.errors import BusUnavailable
 from chassis.metrics import counter, histogram, reading
@@ -32,6 +32,8 @@ PING_INTERVAL_SECONDS = 2
 REQUEST_TIMEOUT_SECONDS = 2.0
 CLOSE_TIMEOUT_SECONDS = 2.0
 PROBE_SECONDS = 0.5
+# Servers hear of one another every second.
+PEER_SILENCE_SECONDS = 3.0
 MEBIBYTE = 1024 * 1024
 
 EVENTS_PUBLISHED = counter("bourse_events_published", "Events that JetStream has stored or refused.", ["outcome"])
@@ -67,11 +69,32 @@ MessageHandler = Callable[[Msg], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """A place in one incarnation of a stream: what was stored up to and including `sequence`."""
+    """A place in one incarnation of a stream: what was stored up to and including `last_sequence`.
+
+    Attributes:
+        leader: the server of a cluster that says so; None where there is one server.
+    """
 
     created_at: datetime
     first_sequence: int
     last_sequence: int
+    leader: str | None = None
+
+
+def speaks_for_all(cluster: ClusterInfo | None) -> bool:
+    """Say whether a server's answer about a stream is that of who leads its copies.
+
+    A server that was cut off from the others answers too, with what it held then: while it has not noticed, as the
+    leader that it was; afterwards, until another is chosen, without one.
+
+    Args:
+        cluster: what the answer says of the copies; None where there is one server.
+    """
+    if cluster is None:
+        return True
+    others = cluster.replicas or []
+    heard = [each for each in others if not each.offline and (each.active or 0) <= PEER_SILENCE_SECONDS * 1e9]
+    return bool(cluster.leader) and 2 * (len(heard) + 1) > len(others) + 1
 
 
 class _Client(Client):
@@ -235,7 +258,8 @@ class Bus:
         """Ask where a stream stands.
 
         Raises:
-            BusUnavailable: there is no connection, no answer in time, or no such stream.
+            BusUnavailable: there is no connection, no answer in time, or no such stream; or, of a stream with copies,
+                nobody who has heard of most of them lately has answered.
         """
         if not self.is_ready:
             raise BusUnavailable
@@ -243,9 +267,10 @@ class Bus:
             info = await self.jetstream.stream_info(stream)
         except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
             raise BusUnavailable from error
-        if info.created is None:
+        if info.created is None or not speaks_for_all(info.cluster):
             raise BusUnavailable
-        return StreamPosition(info.created, info.state.first_seq, info.state.last_seq)
+        leader = None if info.cluster is None else info.cluster.leader
+        return StreamPosition(info.created, info.state.first_seq, info.state.last_seq, leader)
 
     async def close(self) -> None:
         """Flush what is waiting and close, within two seconds, whatever the server does."""

@@ -5,12 +5,16 @@ import os
 from dataclasses import replace
 
 import nats
+from nats.errors import Error
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig, StreamInfo
 from nats.js.errors import BadRequestError
 
 from chassis.bus import EVENTS, TICKS
 
 COPIES = 3
 WAIT_SECONDS = 120
+RETRY_SECONDS = 1
 
 
 async def main() -> None:
@@ -19,13 +23,26 @@ async def main() -> None:
         client = await nats.connect(os.environ["NATS_URL"], max_reconnect_attempts=-1)
         stream_manager = client.jetstream(timeout=10)
         for stream in (EVENTS, TICKS):
-            wanted = replace(stream, num_replicas=COPIES)
-            try:
-                made = await stream_manager.add_stream(wanted)
-            except BadRequestError:
-                made = await stream_manager.update_stream(wanted)
+            made = await make(stream_manager, replace(stream, num_replicas=COPIES))
             print(made.config.name, made.config.num_replicas)
         await client.close()
+
+
+async def make(stream_manager: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
+    """Make or change one, as soon as the servers have agreed on who leads them and have room for it."""
+    while True:
+        try:
+            return await make_once(stream_manager, wanted)
+        except (Error, TimeoutError):
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def make_once(stream_manager: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
+    """Make or change one."""
+    try:
+        return await stream_manager.add_stream(wanted)
+    except BadRequestError:
+        return await stream_manager.update_stream(wanted)
 
 
 asyncio.run(main())

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +15,9 @@ from chassis.errors import BusUnavailable
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 1.0
+# For a moment after it was cut off, a leader that was replaced meanwhile leads on, with what the stream held then.
+PROBATION_SECONDS = 1.0
+FORGOTTEN_SECONDS = 4.0
 
 
 class StreamNumbers(Protocol):
@@ -23,18 +28,37 @@ class StreamNumbers(Protocol):
         ...
 
 
+class Leadership:
+    """Believes a leader of the stream's copies who has led without a break for a while."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._name: str | None = None
+        self._since = 0.0
+        self._heard_at = 0.0
+
+    def is_believed(self, name: str) -> bool:
+        """Take note of an answer, and say whether who gave it is believed."""
+        now = self._monotonic()
+        if name != self._name or now - self._heard_at > FORGOTTEN_SECONDS:
+            self._name, self._since = name, now
+        self._heard_at = now
+        return now - self._since >= PROBATION_SECONDS
+
+
 class TickStream:
     """Asks NATS about the stream of ticks."""
 
     def __init__(self, bus: Bus, numbers: StreamNumbers) -> None:
         self._bus = bus
         self._numbers = numbers
+        self._leadership = Leadership()
 
     async def view(self) -> StreamView:
         """Return what the stream holds now.
 
         Raises:
-            BusUnavailable: NATS did not answer within a second.
+            BusUnavailable: NATS did not answer within a second, or its servers have just chosen who leads the stream.
             DatabaseUnavailable: the stream is new and could not be numbered.
         """
         try:
@@ -42,6 +66,8 @@ class TickStream:
                 stream = await self._bus.stream_position(str(TICKS.name))
         except TimeoutError as error:
             raise BusUnavailable from error
+        if stream.leader is not None and not self._leadership.is_believed(stream.leader):
+            raise BusUnavailable
         ordinal = await self._numbers.ordinal_of(stream.created_at)
         return StreamView(ordinal, stream.first_sequence, stream.last_sequence)
 
