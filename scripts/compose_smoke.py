@@ -4,24 +4,21 @@ A user registers, reads prices, and sets an alert that fires. Without a Docker e
 """
 
 import json
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 ROOT = Path(__file__).parents[1]
-PASSWORDS = ROOT / "scripts" / "compose_env.py"
+sys.path.insert(0, str(ROOT / "tests"))
+
+from harness.compose import DockerFailed, composed, free_port, missing_tool  # noqa: E402
+
 PROJECT = "bourse-smoke"
-UP_SECONDS = 600
 REQUEST_SECONDS = 10
 FIRE_SECONDS = 30
 POLL_SECONDS = 0.5
@@ -31,41 +28,6 @@ PRICES = "/api/portfolio/live-prices?symbols=NSE:TCS,NASDAQ:AAPL"
 
 class SmokeFailed(AssertionError):
     """Something that should have happened did not."""
-
-
-class Stack:
-    """The composed containers, with variables of their own instead of the caller's."""
-
-    def __init__(self, environment_file: Path) -> None:
-        kept = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_BUILDKIT")
-        self._environment = {name: os.environ[name] for name in kept if name in os.environ}
-        # Compose would build all images at once.
-        self._environment["COMPOSE_PARALLEL_LIMIT"] = "2"
-        self._command = ["docker", "compose", "--project-name", PROJECT, "--env-file", str(environment_file)]
-
-    def run(self, *arguments: str) -> None:
-        """Run a compose command; what it writes is shown."""
-        command = [*self._command, *arguments]
-        subprocess.run(command, cwd=ROOT, env=self._environment, check=True, timeout=UP_SECONDS)  # noqa: S603  # our own
-
-
-@contextmanager
-def running(gateway_port: int) -> Iterator[Stack]:
-    """Bring everything up and wait until all of it is healthy; take it down with its volumes, whatever happens."""
-    with tempfile.TemporaryDirectory() as folder:
-        variables = Path(folder) / "env"
-        variables.write_text(f"GATEWAY_PORT={gateway_port}\n")
-        subprocess.run([sys.executable, PASSWORDS, variables], check=True)  # noqa: S603  # our own
-        stack = Stack(variables)
-        try:
-            stack.run("up", "--build", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS))
-            yield stack
-        except BaseException:
-            stack.run("ps", "--all")
-            stack.run("logs", "--no-color", "--tail", "30")
-            raise
-        finally:
-            stack.run("down", "--volumes", "--remove-orphans", "--timeout", "20")
 
 
 class Client:
@@ -130,25 +92,6 @@ def report(step: str, *, is_so: bool, told: object = None) -> None:
     print(f"compose smoke: {step}", flush=True)
 
 
-def missing_tool() -> str | None:
-    """Say what keeps containers from being started here; None when nothing does."""
-    if shutil.which("docker") is None:
-        return "there is no docker"
-    for command, problem in ((["info"], "no Docker engine answers"), (["compose", "version"], "there is no compose")):
-        try:
-            subprocess.run(["docker", *command], check=True, capture_output=True, timeout=20)  # noqa: S603, S607  # the user's
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-            return problem
-    return None
-
-
-def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def main() -> int:
     """Return 0 when everything went as it should, or nothing could be tried; else 1."""
     if (problem := missing_tool()) is not None:
@@ -157,10 +100,10 @@ def main() -> int:
     port = free_port()
     started = time.monotonic()
     try:
-        with running(port):
+        with composed(PROJECT, {"GATEWAY_PORT": str(port)}):
             print(f"compose smoke: up and healthy after {time.monotonic() - started:.0f} s", flush=True)
             use(Client(f"http://127.0.0.1:{port}"))
-    except (SmokeFailed, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+    except (SmokeFailed, DockerFailed, subprocess.SubprocessError) as error:
         print(f"compose smoke: FAILED, {error}")
         return 1
     print("compose smoke: passed")
