@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from harness.clients import gateway_client, register
-from harness.compose import PROCESSES, STORES, DockerFailed, Project, docker
+from harness.compose import PROCESSES, STORES, DockerFailed, Project, docker, wait_until
 from harness.degradation import (
     AWAY,
     ENVELOPE,
@@ -54,10 +54,18 @@ class Disturbance:
 
 def _crash(project: Project, service: str) -> Heal:
     # What runs there dies, and with it the container: only then does its restart policy hold, not after `docker kill`.
+    started_at = _started_at(project, service)
     # The shell may die with the rest.
     with suppress(DockerFailed):
         docker("exec", project.container(service), "sh", "-c", "kill -9 -1")
-    return lambda: None
+    return lambda: wait_until(
+        lambda: _started_at(project, service) != started_at, f"{service} was started again", seconds=WELL_SECONDS
+    )
+
+
+def _started_at(project: Project, service: str) -> str:
+    started_at: str = project.inspect(service)["State"]["StartedAt"]
+    return started_at
 
 
 def _kill(project: Project, service: str) -> Heal:
@@ -225,16 +233,20 @@ def _figures(course: Course, healthy_after: float) -> tuple[str, int, str, str]:
 
 
 def refusals_in(outcomes: Collection[Outcome]) -> str:
-    """Say by kind how often which status other than a good one was answered; a client's own error by its name."""
-    by_kind: dict[str, Counter[str]] = {}
+    """Say which statuses but good ones which kinds of question were answered, and clients' own errors by name."""
+    kinds = {outcome.kind for outcome in outcomes}
+    by_status: dict[str, Counter[str]] = {}
     for outcome in outcomes:
         if not outcome.is_good:
-            by_kind.setdefault(outcome.kind, Counter())[str(outcome.status or outcome.body)] += 1
-    parts = (
-        f"{kind} {' '.join(f'{count}x{status}' for status, count in sorted(counts.items()))}"
-        for kind, counts in by_kind.items()
-    )
+            by_status.setdefault(str(outcome.status or outcome.body), Counter())[outcome.kind] += 1
+    parts = (f"{status}: {_counted(counts, kinds)}" for status, counts in sorted(by_status.items()))
     return "; ".join(parts) or "none"
+
+
+def _counted(counts: Counter[str], kinds: Collection[str]) -> str:
+    if set(counts) == set(kinds):
+        return f"everything {counts.total()}"
+    return ", ".join(f"{kind} {count}" for kind, count in sorted(counts.items()))
 
 
 def table_of(rows: Collection[Row]) -> str:
