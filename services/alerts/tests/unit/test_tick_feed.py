@@ -79,6 +79,11 @@ class FakeStream:
 
     def __init__(self) -> None:
         self.answer: StreamView | Exception = StreamView(1, 1, 0)
+        self.times_asked = 0
+
+    async def latest(self) -> Position:
+        self.times_asked += 1
+        return (await self.view()).end
 
     async def view(self) -> StreamView:
         if isinstance(self.answer, Exception):
@@ -256,6 +261,17 @@ async def test_without_shards_it_waits_for_some_and_is_not_current() -> None:
     await harness.settle()
     assert harness.bus.starts == [1]
     assert harness.feed.is_current
+    running.cancel()
+
+
+async def test_without_shards_the_stream_is_asked_now_and_then_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.feed.ticks.LOOK_EVERY_SECONDS", 0.01)
+    harness = Harness()
+    harness.watches.drop(harness.watch)
+    running = asyncio.create_task(harness.feed.run())
+    async with asyncio.timeout(10):
+        while harness.stream.times_asked < 3:
+            await asyncio.sleep(0.01)
     running.cancel()
 
 

@@ -295,8 +295,7 @@ class TickFeed:
 
     async def _follow(self) -> None:
         while not len(self._watches):
-            self._has_shards.clear()
-            await self._has_shards.wait()
+            await self._wait_for_shards()
         self._has_reconnected = False
         session = self._session = self._begin(await self._stream.view())
         try:
@@ -310,6 +309,15 @@ class TickFeed:
                     await self._look(session)
         finally:
             self._session = None
+
+    async def _wait_for_shards(self) -> None:
+        """Wait a moment for shards; what is set here meanwhile is armed at once if the stream was asked just before."""
+        self._has_shards.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                await self._has_shards.wait()
+                return
+        await self._stream.latest()
 
     def _begin(self, view: StreamView) -> _Session:
         """Return a session that reads from the earliest place that any shard has to be read from."""
