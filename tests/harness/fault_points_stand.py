@@ -125,6 +125,17 @@ class Outcome:
     told_too_much: set[str] = field(default_factory=set)
     mails: int = 0
 
+    def require_exactness(self, scenario: Scenario) -> None:
+        """Require that what fired, and was told of, is what had to: each once, and all that was acknowledged is there."""
+        assert not self.verdict.problems, "\n".join(self.verdict.problems)
+        assert not self.lost, "acknowledged alerts are gone"
+        assert not self.misplaced, "\n".join(self.misplaced)
+        assert self.events == Counter(self.told), "not every fire was told of once"
+        assert not self.untold, "a fire was not told by mail"
+        assert not self.told_too_much, "mails of one fire differ, or nobody wanted them"
+        assert self.verdict.crossings >= scenario.crossings * 9 // 10, "prices did not reach the alerts"
+        assert self.deaths, f"{scenario.point!r} was never passed"
+
     def __str__(self) -> str:
         verdict = self.verdict
         return (
