@@ -95,7 +95,7 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         await ensure_schema(database, "auth", migrate=settings.auth_migrate_on_start)
         bus = await enter(Bus.open(settings, name="auth", streams=[EVENTS]))
         relay = await enter(OutboxRelay(database, OUTBOX, bus).running())
-        attempts = await enter(WindowedAttempts.open(_windows(settings), settings.redis_url))
+        attempts = await enter(WindowedAttempts.open(_windows(settings), settings.redis_url, clock))
         parts = _Parts(
             store=AuthStore(database, announce=relay.notify),
             signer=TokenSigner(_key_source(settings, clock), clock=clock),

@@ -19,6 +19,7 @@ from bourse.auth.v1 import (
     sessions_pb2,
     sessions_pb2_grpc,
 )
+from chassis.clock import SystemClock
 from chassis.metrics import value_of
 from chassis.rpc_client import open_channel
 from chassis.testing import NatsServer, free_port, has_valkey, promised_metrics, told_metrics, valkey_server
@@ -148,5 +149,5 @@ async def test_attempts_are_shared_while_redis_is_there(tmp_path: Path, settings
         given = settings.model_copy(update={"redis_url": SecretStr(url)})
         async with build(given):
             assert value_of("bourse_auth_attempts_shared") == 1
-    async with WindowedAttempts.open({}, None) as attempts:
+    async with WindowedAttempts.open({}, None, SystemClock()) as attempts:
         assert not attempts.are_shared

@@ -12,11 +12,14 @@ from limits.errors import StorageError
 from pydantic import SecretStr
 
 from auth.domain.ports import Limit
+from chassis.clock import Clock
 from chassis.redis_pool import redis_pool
 
 log = logging.getLogger(__name__)
 
 KEY_PREFIX = "auth-attempts"
+# A Redis that does not answer is not asked again for so long: each question would cost a login its time-out.
+REST_SECONDS = 1.0
 
 
 class WindowedAttempts:
@@ -25,25 +28,28 @@ class WindowedAttempts:
     A window begins with its first attempt and is not prolonged by refused ones, so that the wait is at most a window.
     """
 
-    def __init__(self, limits: Mapping[Limit, RateLimitItem], shared: RedisStorage | None) -> None:
+    def __init__(self, limits: Mapping[Limit, RateLimitItem], shared: RedisStorage | None, clock: Clock) -> None:
         self._limits = limits
+        self._clock = clock
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._shared = None if shared is None else FixedWindowRateLimiter(shared)
         self._is_shared_away = False
+        self._resting_until = 0.0
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, limits: Mapping[Limit, RateLimitItem], redis_url: SecretStr | None
+        cls, limits: Mapping[Limit, RateLimitItem], redis_url: SecretStr | None, clock: Clock
     ) -> AsyncIterator["WindowedAttempts"]:
         """Open the counters, in Redis when there is an address for it.
 
         Args:
             limits: how many attempts a window holds, and how long it is.
             redis_url: `redis://` or `rediss://`.
+            clock: what tells how long a Redis that was away is left alone.
         """
         if redis_url is None:
-            yield cls(limits, None)
+            yield cls(limits, None, clock)
             return
         pool = redis_pool(redis_url)
         shared = RedisStorage(
@@ -54,7 +60,7 @@ class WindowedAttempts:
             connection_pool=pool,  # type: ignore[arg-type]  # documented, though not in the annotation
         )
         try:
-            yield cls(limits, shared)
+            yield cls(limits, shared, clock)
         finally:
             await pool.aclose()
 
@@ -65,7 +71,7 @@ class WindowedAttempts:
 
     async def count(self, limit: Limit, key: str) -> float | None:
         """Count one attempt; None when it is within the limit, else the seconds until the window ends."""
-        if self._shared is not None:
+        if self._shared is not None and not self._is_resting:
             try:
                 wait = await self._count_in(self._shared, limit, key)
             except StorageError as error:
@@ -79,12 +85,16 @@ class WindowedAttempts:
         """Start the count anew."""
         window = self._limits[limit]
         await self._own.clear(window, limit.value, key)
-        if self._shared is None:
+        if self._shared is None or self._is_resting:
             return
         try:
             await self._shared.clear(window, limit.value, key)
         except StorageError as error:
             self._note(is_away=True, error=error)
+
+    @property
+    def _is_resting(self) -> bool:
+        return self._clock.monotonic() < self._resting_until
 
     async def _count_in(self, counter: FixedWindowRateLimiter, limit: Limit, key: str) -> float | None:
         window = self._limits[limit]
@@ -94,6 +104,8 @@ class WindowedAttempts:
         return max(0.0, stats.reset_time - time.time())
 
     def _note(self, *, is_away: bool, error: Exception | None = None) -> None:
+        if is_away:
+            self._resting_until = self._clock.monotonic() + REST_SECONDS
         if is_away == self._is_shared_away:
             return
         self._is_shared_away = is_away
