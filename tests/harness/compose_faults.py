@@ -114,7 +114,7 @@ class Row:
         slowest: the slowest answer's seconds and kind.
         well_after: when the last answer that was not good came, and when health was good, in seconds after the end.
         complaints: what must not be.
-        logged: how many tracebacks which container has written meanwhile.
+        logged: how many records with a traceback which container has written meanwhile.
     """
 
     container: str
@@ -172,7 +172,8 @@ class Disturber:
         return began_at, healed_at
 
     def _tracebacks(self, since: float) -> str:
-        counts = {name: self.project.log_since(name, since).count("Traceback (most") for name in PROCESSES}
+        logs = {name: self.project.log_since(name, since).splitlines() for name in PROCESSES}
+        counts = {name: sum("Traceback (most" in line for line in lines) for name, lines in logs.items()}
         return ", ".join(f"{name} {count}" for name, count in counts.items() if count)
 
 
