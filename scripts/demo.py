@@ -27,6 +27,7 @@ from typing import Any
 import httpx
 import nats
 
+from chassis.bus import addresses_in
 from suite.ports import choose_ports, is_port_free
 
 EXCHANGES = {"AAPL": "NASDAQ", "FB": "NASDAQ", "GOOG": "NASDAQ", "MSFT": "NASDAQ", "IBM": "NYSE"}
@@ -245,7 +246,7 @@ async def show(client: httpx.AsyncClient, bearer: dict[str, str], screen: Screen
 
 async def play(nats_url: str) -> None:
     """Start the replay and wait for its end."""
-    bus = await nats.connect(nats_url, connect_timeout=5)
+    bus = await nats.connect(addresses_in(nats_url), connect_timeout=5)
     finished = asyncio.Event()
 
     async def finish(_: object) -> None:

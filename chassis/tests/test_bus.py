@@ -1,9 +1,11 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import ClusterInfo, PeerInfo
 
 from chassis.bus import EVENTS, TICKS, Bus, speaks_for_all
@@ -24,7 +26,8 @@ async def test_a_subscription_made_before_the_connection_receives(nats: NatsServ
         await bus.wait_until_ready()
         await bus.publish("ticks.3", b"one")
         assert await received.get() == b"one"
-    assert (await bus.stream_position("TICKS")).last_sequence == 1
+    position = await bus.stream_position("TICKS")
+    assert (position.last_sequence, position.leader) == (1, None)
     await bus.close()
 
 
@@ -130,6 +133,24 @@ OFFLINE = PeerInfo(name="c", offline=True, active=0)
 )
 def test_who_was_cut_off_from_the_others_does_not_speak_for_a_stream(cluster: ClusterInfo | None, speaks: bool) -> None:
     assert speaks_for_all(cluster) is speaks
+
+
+async def test_where_a_stream_stands_is_not_taken_from_a_server_that_was_cut_off(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = Bus(nats.url, name="test", streams=(TICKS,))
+    bus.start()
+    async with asyncio.timeout(10):
+        await bus.wait_until_ready()
+        info = await bus.jetstream.stream_info("TICKS")
+        asked = AsyncMock(return_value=info)
+        monkeypatch.setattr(JetStreamContext, "stream_info", asked)
+        info.cluster = ClusterInfo(leader=None, replicas=[HEARD, HEARD])
+        with pytest.raises(BusUnavailable):
+            await bus.stream_position("TICKS")
+        info.cluster = ClusterInfo(leader="a", replicas=[HEARD, HEARD])
+        assert (await bus.stream_position("TICKS")).leader == "a"
+    await bus.close()
 
 
 async def test_a_server_that_was_never_there_keeps_nobody_waiting(tmp_path: Path) -> None:

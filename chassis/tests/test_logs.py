@@ -26,6 +26,7 @@ def restored_handlers() -> object:
         "token eyJHIDDEN.eyJHIDDEN.HIDDEN",
         "nats://HIDDEN@127.0.0.1:4222",
         "nats://user:HIDDEN,HIDDEN@127.0.0.1:4222,nats://user:HIDDEN@127.0.0.2:4222",
+        "nats://user:HIDDEN@127.0.0.1:4222,user:HIDDEN@127.0.0.2:4222",
         "nats://127.0.0.1:4222,nats://user:HIDDEN@127.0.0.2:4222",
         "postgresql://user:HIDDEN/HIDDEN@127.0.0.1/auth",
         "ICICI_ADMIN_SECRET=HIDDEN",

@@ -66,6 +66,11 @@ class Watch:
         finally:
             await operator.close()
 
+    def require_tasks(self) -> None:
+        """Require that every process has said, every time, how many tasks it had: it has always some."""
+        for (name, what), seen in self._seen.items():
+            assert what != TASKS or min(seen) > 0, f"{name} did not tell its tasks"
+
     def slopes(self) -> dict[tuple[str, str], Slope]:
         return {key: slope_of(self._times, values) for key, values in self._seen.items()}
 
@@ -124,6 +129,7 @@ async def test_nothing_grows_at_a_steady_rate(tmp_path: Path) -> None:
             began_at = time.monotonic()
             await watch.look_for(MEASURED_SECONDS)
             asked = [outcome for prober in probers for outcome in prober.since(began_at)]
+    watch.require_tasks()
     slopes = watch.slopes()
     print(f"{len(asked) / MEASURED_SECONDS:.0f} requests/s: {summary_of(asked)}; streams {dict(streams)}")  # noqa: T201
     for (name, what), slope in slopes.items():

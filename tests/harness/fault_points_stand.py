@@ -25,9 +25,10 @@ import nats.js.errors
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from nats.aio.client import Client
 
+from alerts.feed.stream import Probation
 from alerts.testing import SmallAuth, SmallMarket
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
-from chassis.bus import speaks_for_all
+from chassis.bus import addresses_in, speaks_for_all
 from chassis.database import Database, ensure_schema
 from chassis.errors import DatabaseUnavailable
 from chassis.testing import NatsServer, free_port, nats_server, stop_process
@@ -248,6 +249,7 @@ class Stand:
         self._database_address = ""
         self._striking = asyncio.Lock()
         self._setters = 0
+        self._probation = Probation()
 
     @classmethod
     @asynccontextmanager
@@ -381,6 +383,7 @@ class Stand:
             await asyncio.to_thread(self._server.cut, node)
             await asyncio.sleep(CUT_SECONDS)
             await asyncio.to_thread(self._server.heal, node)
+            assert self._setters >= 0, "prices had come to their end before the cut"
             self._strikes += 1
             for each in ("TICKS", "EVENTS"):
                 await self._leader_of(each)
@@ -474,9 +477,13 @@ class Stand:
             stream = await self._client.jetstream(timeout=1).stream_info("TICKS")
         except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
             return None
-        if stream.created is None or not speaks_for_all(stream.cluster):
+        leader = stream.cluster.leader if stream.cluster is not None and stream.cluster.replicas else None
+        if not speaks_for_all(stream.cluster):
+            self._probation.fail()
             return None
-        return stream.created, stream.state.last_seq
+        if leader is not None and not self._probation.is_over(leader):
+            return None
+        return None if stream.created is None else (stream.created, stream.state.last_seq)
 
     async def _settle(self) -> Outcome:
         """Wait until an alert of each shard, set behind everything, has fired and been told of; then judge."""
@@ -577,7 +584,7 @@ class Stand:
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Client]:
     client = await nats.connect(
-        url.split(","), reconnect_time_wait=0.05, max_reconnect_attempts=-1, ping_interval=2, error_cb=_ignore
+        addresses_in(url), reconnect_time_wait=0.05, max_reconnect_attempts=-1, ping_interval=2, error_cb=_ignore
     )
     try:
         yield client

@@ -21,8 +21,16 @@ STREAMS_SECONDS = 150
 
 
 def can_make_networks() -> bool:
-    """Say whether this process may make network namespaces."""
-    return os.geteuid() == 0 and shutil.which("ip") is not None
+    """Say whether this process may make network namespaces; root in a container often may not."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    probe = f"bourse{os.getpid() % 10_000}-probe"
+    for action in ("add", "del"):
+        if subprocess.run(
+            ["ip", "netns", action, probe], check=False, capture_output=True, timeout=COMMAND_SECONDS
+        ).returncode:
+            return False
+    return True
 
 
 class NatsCluster:
@@ -48,7 +56,7 @@ class NatsCluster:
             self._processes.append(self._start(node))
         subprocess.run(  # our own script
             [sys.executable, SHIPPED / "streams.py"],
-            env={**os.environ, "NATS_URL": self.url.partition(",")[0]},
+            env={**os.environ, "NATS_URL": self.url},
             check=True,
             capture_output=True,
             timeout=STREAMS_SECONDS,

@@ -6,6 +6,7 @@ after one is their owner's affair (`on_ready`).
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ TICKS = StreamConfig(
     no_ack=True,
 )
 
+# A password may have commas of its own.
+_BETWEEN_ADDRESSES = re.compile(r",(?=\w+://)")
+
 Callback = Callable[[], Awaitable[None]]
 MessageHandler = Callable[[Msg], Awaitable[None]]
 
@@ -72,13 +76,18 @@ class StreamPosition:
     """A place in one incarnation of a stream: what was stored up to and including `last_sequence`.
 
     Attributes:
-        leader: the server of a cluster that says so; None where there is one server.
+        leader: the server that leads the stream's copies, which says so; None where there is one copy.
     """
 
     created_at: datetime
     first_sequence: int
     last_sequence: int
     leader: str | None = None
+
+
+def addresses_in(url: str) -> list[str]:
+    """Return the addresses of NATS_URL: one, or those of a cluster's servers with commas between them."""
+    return _BETWEEN_ADDRESSES.split(url)
 
 
 def speaks_for_all(cluster: ClusterInfo | None) -> bool:
@@ -88,7 +97,7 @@ def speaks_for_all(cluster: ClusterInfo | None) -> bool:
     leader that it was; afterwards, until another is chosen, without one.
 
     Args:
-        cluster: what the answer says of the copies; None where there is one server.
+        cluster: what the answer says of the copies; nothing, or the server alone, where there is one.
     """
     if cluster is None:
         return True
@@ -269,7 +278,7 @@ class Bus:
             raise BusUnavailable from error
         if info.created is None or not speaks_for_all(info.cluster):
             raise BusUnavailable
-        leader = None if info.cluster is None else info.cluster.leader
+        leader = info.cluster.leader if info.cluster is not None and info.cluster.replicas else None
         return StreamPosition(info.created, info.state.first_seq, info.state.last_seq, leader)
 
     async def close(self) -> None:
@@ -286,8 +295,7 @@ class Bus:
 
     async def _connect(self) -> None:
         await self._client.connect(
-            # As NATS's own tools have it: the servers of a cluster, with commas between them.
-            self._url.split(","),
+            addresses_in(self._url),
             name=self._name,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type]  # any number of seconds will do

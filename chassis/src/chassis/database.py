@@ -212,9 +212,8 @@ class _SqliteConnection(aiosqlite.Connection):
             await super().close()
 
 
-async def _connect_to_sqlite(path: str) -> aiosqlite.Connection:
-    connect = partial(sqlite3.connect, path, check_same_thread=False)
-    connection = _SqliteConnection(connect, iter_chunk_size=64)
+async def _connect_to_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    connection = _SqliteConnection(partial(sqlite3.connect, *arguments, **options), iter_chunk_size=64)
     # A process that ends does not wait for it: what was acknowledged is on the disk.
     connection._thread.daemon = True  # noqa: SLF001  # SQLAlchemy does so with the connections it makes itself
     return await connection
@@ -223,9 +222,11 @@ async def _connect_to_sqlite(path: str) -> aiosqlite.Connection:
 def _create_sqlite_engine(address: str, path: str | None) -> AsyncEngine:
     if path:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    url = make_url(address)
+    arguments, options = url.get_dialect()().create_connect_args(url)
     engine = create_async_engine(
         address,
-        async_creator=partial(_connect_to_sqlite, path or ":memory:"),
+        async_creator=partial(_connect_to_sqlite, *arguments, **options),
         pool_size=4,
         max_overflow=0,
         pool_timeout=SQLITE_POOL_TIMEOUT_SECONDS,

@@ -21,7 +21,7 @@ _SECRET = re.compile(
     """
 )
 _JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*")
-_URL_CREDENTIALS = re.compile(r"""(?<=://)(?:(?!,\w+://)[^\s"'@]){1,512}(?=@)""")
+_URL_CREDENTIALS = re.compile(r"""(?<=://)(?:(?!,\w+://)[^\s"']){1,512}(?=@)""")
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",

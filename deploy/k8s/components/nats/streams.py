@@ -10,7 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig, StreamInfo
 from nats.js.errors import BadRequestError
 
-from chassis.bus import EVENTS, TICKS
+from chassis.bus import EVENTS, TICKS, addresses_in
 
 COPIES = 3
 WAIT_SECONDS = 120
@@ -20,7 +20,7 @@ RETRY_SECONDS = 1
 async def main() -> None:
     """Wait for the servers, then make or change each stream."""
     async with asyncio.timeout(WAIT_SECONDS):
-        client = await nats.connect(os.environ["NATS_URL"], max_reconnect_attempts=-1)
+        client = await nats.connect(addresses_in(os.environ["NATS_URL"]), max_reconnect_attempts=-1)
         stream_manager = client.jetstream(timeout=10)
         for stream in (EVENTS, TICKS):
             made = await make(stream_manager, replace(stream, num_replicas=COPIES))
@@ -33,7 +33,8 @@ async def make(stream_manager: JetStreamContext, wanted: StreamConfig) -> Stream
     while True:
         try:
             return await make_once(stream_manager, wanted)
-        except (Error, TimeoutError):
+        except (Error, TimeoutError) as error:
+            print(wanted.name, "not yet:", error)
             await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -264,6 +264,19 @@ async def test_without_shards_it_waits_for_some_and_is_not_current() -> None:
     running.cancel()
 
 
+async def test_what_waits_is_armed_once_it_is_sure_where_the_stream_stands(harness: Harness) -> None:
+    harness.stream.answer = StreamView(1, 1, 7, is_settled=False)
+    harness.alerts.waiting_alerts = [WAITING]
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.alerts.waiting_alerts == [WAITING]
+    assert harness.feed.is_current
+    harness.stream.answer = StreamView(1, 1, 7)
+    harness.feed.notify_waiting()
+    await harness.settle()
+    assert harness.alerts.waiting_alerts == []
+
+
 async def test_without_shards_the_stream_is_asked_now_and_then_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alerts.feed.ticks.LOOK_EVERY_SECONDS", 0.01)
     harness = Harness()

@@ -61,11 +61,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class StreamView:
-    """What a stream of ticks holds: `first` to `last` of its `ordinal`; `first` is `last + 1` when it is empty."""
+    """What a stream of ticks holds: `first` to `last` of its `ordinal`; `first` is `last + 1` when it is empty.
+
+    Attributes:
+        is_settled: whether it is sure that it holds no more; else there may be more behind `last` already.
+    """
 
     ordinal: int
     first: int
     last: int
+    is_settled: bool = True
 
     @property
     def end(self) -> Position:

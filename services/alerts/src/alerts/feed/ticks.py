@@ -313,11 +313,10 @@ class TickFeed:
     async def _wait_for_shards(self) -> None:
         """Wait a moment for shards; what is set here meanwhile is armed at once if the stream was asked just before."""
         self._has_shards.clear()
+        await self._stream.latest()
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY_SECONDS):
                 await self._has_shards.wait()
-                return
-        await self._stream.latest()
 
     def _begin(self, view: StreamView) -> _Session:
         """Return a session that reads from the earliest place that any shard has to be read from."""
@@ -359,13 +358,13 @@ class TickFeed:
         self._looked_at = self._clock.monotonic()
         session.catch_up()
         try:
-            await self._take_up(session, view.end)
+            await self._take_up(session, view)
         except DatabaseUnavailable as error:
             # Ticks can be evaluated meanwhile, and what waits waits on.
             log.debug("alerts not taken up", extra={"reason": error.reason})
         session.require_no_end()
 
-    async def _take_up(self, session: _Session, end: Position) -> None:
+    async def _take_up(self, session: _Session, view: StreamView) -> None:
         """Watch for what was set by others, and arm what was set while the stream could not be asked."""
         async with self._watches.saving:
             waiting = await self._alerts.waiting([watch.lease.shard for watch in self._watches])
@@ -379,8 +378,8 @@ class TickFeed:
             if any([watch.take_up(alerts) for watch, alerts in by_watch.items()]):  # noqa: C419  # all take up theirs
                 self._begin_anew()
         for watch, alerts in by_watch.items():
-            if any(alert.armed is None for alert in alerts):
-                await self._arm_waiting(session, watch, end)
+            if view.is_settled and any(alert.armed is None for alert in alerts):
+                await self._arm_waiting(session, watch, view.end)
 
     async def _arm_waiting(self, session: _Session, watch: Watch, end: Position) -> None:
         """Arm what was set while the stream could not be asked; no batch is evaluated meanwhile."""
