@@ -213,13 +213,13 @@ def summary_of(outcomes: Iterable[Outcome]) -> str:
 
 # --- what is asked -----------------------------------------------------------------------------------------------
 
-FIRST_DAY = date(2024, 1, 1)
+FIRST_DAY, DAYS = date(2024, 1, 1), 600
 STOCKS = ("TCS", "INFY", "SBIN", "ITC", "WIPRO", "AXISBANK")
 US_STOCKS = ("AAPL", "MSFT", "GOOGL", "AMZN", "NVDA", "TSLA")
 
 
 def _month_of_history(number: int) -> str:
-    first = FIRST_DAY + timedelta(days=number)
+    first = FIRST_DAY + timedelta(days=number % DAYS)
     last = first + timedelta(days=30)
     return f"/api/stock/historical-light/{US_STOCKS[number % 6]}?from_date={first}&to_date={last}"
 
