@@ -1,5 +1,6 @@
 """The composed containers under a test's control, with what tests of the contract ask of `RunningSuite`."""
 
+import base64
 import json
 import os
 import subprocess
@@ -17,7 +18,6 @@ from harness.compose import (
     PROCESSES,
     STOP_SECONDS,
     STORES,
-    DockerFailed,
     Project,
     composed,
     docker,
@@ -33,12 +33,22 @@ VARIABLE = "CONTRACT_OF"
 PROJECT = "bourse-contract"
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
+# What was being written when somebody looked is seen the next time.
+OVERLAP_SECONDS = 2.0
 FOLDER_IN_CONTAINER = "/relay"
 RELAY = Path(__file__).with_name("compose_relay.py")
 # Who asks which vendors.
 ASKED_BY = {"brokers": ("KITE_ROOT_URL", "KITE_TICKER_URL", "BREEZE_ROOT_URL"), "auth": ("GOOGLE_JWKS_URL",)}
-# What lies in the containers' volumes: mails, and auth's keys.
-KEPT_FILES = {"auth": ("outbox", "auth-keys"), "portfolio": ("outbox",), "alerts": ("outbox",)}
+# Who keeps mails, and auth's keys, in its volume.
+KEEP_FILES = ("auth", "portfolio", "alerts")
+# Prints what was written in a folder since a moment, as JSON: names below the folder, and base64.
+NEW_FILES = """
+import base64, json, pathlib, sys
+folder, since = pathlib.Path("/var/lib/bourse"), float(sys.argv[1])
+paths = [path for pattern in ("outbox/*.eml", "auth-keys/*.pem") for path in folder.glob(pattern)]
+new = [path for path in paths if path.stat().st_mtime >= since]
+print(json.dumps({str(path.relative_to(folder)): base64.b64encode(path.read_bytes()).decode() for path in new}))
+"""
 # `docker compose run` in the foreground does not tell how what it ran has ended.
 GATEWAY_AGAIN = """
 container=$("$@" run --detach --no-deps --publish "127.0.0.1:$GATEWAY_PORT:8000" VARIABLES gateway) || exit
@@ -105,16 +115,19 @@ class ComposedPlan:
         self.gateway_url = gateway_url
         self._project = project
         self._folder = folder
+        self._looked_at = 0.0
 
     @property
     def run_dir(self) -> Path:
-        """Return a folder with what lies in the containers' volumes at this moment."""
-        for name, folders in KEPT_FILES.items():
-            for folder in folders:
-                # Before the first mail there is no outbox.
-                with suppress(DockerFailed):
-                    container = self._project.container(name)
-                    docker("cp", f"{container}:/var/lib/bourse/{folder}", str(self._folder))
+        """Return a folder with the mails and keys that lie in the containers' volumes at this moment."""
+        since = self._looked_at - OVERLAP_SECONDS
+        self._looked_at = time.time()
+        for name in KEEP_FILES:
+            found = docker("exec", self._project.container(name), "python", "-c", NEW_FILES, str(since))
+            for path, content in json.loads(found).items():
+                copy = self._folder / path
+                copy.parent.mkdir(exist_ok=True)
+                copy.write_bytes(base64.b64decode(content))
         return self._folder
 
 
