@@ -5,6 +5,7 @@ price reaches the alert's. The second copy of a batch holds no ticks. A tick may
 lost, or came behind a later one of its shard, or lay in a stream that died; and then a recorded interval covers it.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -273,7 +274,9 @@ class Oracle:
         if interval.reason == "sequence_jump":
             self._judge_jump(interval, verdict)
             return
-        if interval.reason != "stream_replaced" or not any(self._is_due_to(interval, death) for death in self._deaths):
+        # What came between two deaths may have been lost unread by the second.
+        spans = itertools.combinations_with_replacement(self._deaths, 2)
+        if interval.reason != "stream_replaced" or not any(self._is_due_to(interval, *span) for span in spans):
             verdict.object_to(f"{interval} is wider than its cause")
 
     def _judge_jump(self, interval: Interval, verdict: Verdict) -> None:
@@ -287,13 +290,13 @@ class Oracle:
         if needless or not has_cause:
             verdict.object_to(f"{interval} has no cause, or holds ticks that were there: {needless[:1]}")
 
-    def _is_due_to(self, interval: Interval, death: Death) -> bool:
+    def _is_due_to(self, interval: Interval, first: Death, last: Death) -> bool:
         first_behind: dict[int, datetime] = {}
         for message in self._held:
-            if message.place.stream > death.stream and interval.is_about(message.batch):
+            if message.place.stream > last.stream and interval.is_about(message.batch):
                 first_behind.setdefault(message.batch.shard, message.batch.at)
         is_over = interval.to_at <= max(first_behind.values(), default=interval.from_at)
-        return death.evaluated_at <= interval.from_at and is_over
+        return first.evaluated_at <= interval.from_at and is_over
 
 
 def _by_shard(intervals: Iterable[Interval]) -> Mapping[int, Sequence[Interval]]:

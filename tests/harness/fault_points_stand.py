@@ -43,6 +43,7 @@ TESTS = Path(__file__).parents[1]
 START_SECONDS = 40.0
 SETTLE_SECONDS = 60.0
 LAST_PRICES_SECONDS = 10.0
+MOST_UNHELD_SLICES = 20
 MAILS_SECONDS = 420.0
 DOWN_SECONDS = 0.3
 SET_SECONDS = 5.0
@@ -443,10 +444,21 @@ class Stand:
             await asyncio.sleep(0.05)
 
     async def _publish(self) -> None:
+        unheld = 0
         for number in range(self.scenario.slices):
+            unheld = 0 if await self._standing() else unheld + 1
+            if unheld > MOST_UNHELD_SLICES:
+                await self._until_held()
             await self.feed.publish(self.course.prices(number))
             await asyncio.sleep(self.scenario.slice_seconds)
         self._setters = -1
+
+    async def _until_held(self) -> None:
+        """Wait until there is a stream that keeps prices: how long a start takes must not decide what is reached."""
+        deadline = time.monotonic() + START_SECONDS
+        while await self._standing() is None:
+            assert time.monotonic() < deadline, "nobody made the stream of ticks"
+            await asyncio.sleep(0.05)
 
     async def _set_now_and_then(self) -> None:
         """Set alerts near the price, some of which are true already, as long as prices move."""
