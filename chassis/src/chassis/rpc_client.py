@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from chassis.health import ACCEPTING
 from chassis.logs import request_id
 from chassis.metrics import counter, histogram
+from chassis.rpc_credentials import client_credentials
 from chassis.rpc_server import MAX_MESSAGE_BYTES, REQUEST_ID_KEY
 from chassis.settings import ProcessSettings
 from chassis.tracing import TRACE_PARENT, SpanKind, parent_here, span
@@ -139,13 +140,9 @@ def open_channel(
         ("grpc.enable_http_proxy", 0),
     ]
     chain = [*interceptors, DeadlineInterceptor(settings.rpc_deadline_seconds)]
-    if settings.grpc_tls_certificate is None or settings.grpc_tls_key is None or settings.grpc_tls_authority is None:
+    credentials = client_credentials(settings)
+    if credentials is None:
         return grpc.aio.insecure_channel(address, options=options, interceptors=chain)
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=settings.grpc_tls_authority.read_bytes(),
-        private_key=settings.grpc_tls_key.read_bytes(),
-        certificate_chain=settings.grpc_tls_certificate.read_bytes(),
-    )
     return grpc.aio.secure_channel(address, credentials, options=options, interceptors=chain)
 
 

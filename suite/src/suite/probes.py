@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from chassis.rpc_credentials import client_credentials
 from chassis.settings import ProcessSettings
 from suite.plan import ProcessPlan, Role
 
@@ -46,13 +47,9 @@ def _serves_rpc(process: ProcessPlan, settings: ProcessSettings) -> bool:
 
 
 def _channel(address: str, settings: ProcessSettings) -> grpc.Channel:
-    if settings.grpc_tls_certificate is None or settings.grpc_tls_key is None or settings.grpc_tls_authority is None:
+    credentials = client_credentials(settings)
+    if credentials is None:
         return grpc.insecure_channel(address, options=OPTIONS)
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=settings.grpc_tls_authority.read_bytes(),
-        private_key=settings.grpc_tls_key.read_bytes(),
-        certificate_chain=settings.grpc_tls_certificate.read_bytes(),
-    )
     return grpc.secure_channel(address, credentials, options=OPTIONS)
 
 
