@@ -38,8 +38,9 @@ class Tables:
                 statement.bindparams(*(bindparam(name, type_=UtcDateTime) for name in moments)), rows
             )
 
-    async def count(self, table: str) -> int:
-        (row,) = await self.rows(f"SELECT count(*) AS n FROM {table}")
+    async def count(self, which: str) -> int:
+        """Count rows: of a table, or of those `WHERE` something holds."""
+        (row,) = await self.rows(f"SELECT count(*) AS n FROM {which}")
         return int(row.n)
 
     async def ordinals(self) -> dict[datetime, int]:

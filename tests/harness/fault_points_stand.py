@@ -530,23 +530,21 @@ class Stand:
     async def _look(self, witnesses: set[int]) -> Outcome | None:
         """Judge what there is now; None while a witness has not fired or something waits to be told."""
         try:
-            records = await self.tables.records()
-            if not witnesses <= {fire.alert_id for fire in records.fires} or await self._is_telling(records):
+            if await self._is_busy(witnesses):
                 return None
-            return await self._judge(records)
+            return await self._judge(await self.tables.records())
         except DatabaseUnavailable:
             return None
 
-    async def _is_telling(self, records: Records) -> bool:
-        """Say whether something still has to be told, by event or by mail."""
+    async def _is_busy(self, witnesses: set[int]) -> bool:
+        """Say whether something still has to fire or to be told, by event or by mail; to be asked often, it counts."""
+        ids = ", ".join(map(str, witnesses))
+        if await self.tables.count(f"fires WHERE alert_id IN ({ids})") < len(witnesses):
+            return True
         if await self.tables.count("outbox"):
             return True
-        if not self.post.is_there:
-            return False
-        settled = await self.tables.rows(
-            "SELECT alert_id FROM deliveries WHERE channel = 'email' AND state <> 'waiting'"
-        )
-        return len(settled) < len(records.fires)
+        settled = "deliveries WHERE channel = 'email' AND state <> 'waiting'"
+        return self.post.is_there and await self.tables.count(settled) < await self.tables.count("fires")
 
     async def _judge(self, records: Records) -> Outcome:
         ordinals = await self.tables.ordinals()
