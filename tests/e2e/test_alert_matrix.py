@@ -28,7 +28,7 @@ SAMPLE = [
     (SQLITE, Scenario("fire committed", NATS, passages=(2,))),
     (POSTGRESQL, Scenario("relay published all", replicas=2, passages=(2,))),
     (POSTGRESQL, Scenario("fire not committed", DATABASE, replicas=2)),
-    (POSTGRESQL, Scenario("mail sent", replicas=2, crossings=1_000, passages=(20,))),
+    (POSTGRESQL, Scenario("mail sent", replicas=2, crossings=500, passages=(10,))),
 ]
 # An SQLite file has one process, which shares with nobody.
 ALONE = [point for point in POINTS if not point.startswith(("lease ", "shard "))]
