@@ -18,7 +18,7 @@ class _Time:
         return self.now
 
 
-def test_a_leader_is_over_after_a_while() -> None:
+def test_a_leader_is_believed_after_a_while() -> None:
     time = _Time()
     probation = Probation(time)
     assert not probation.is_over("a")
@@ -30,7 +30,7 @@ def test_a_leader_is_over_after_a_while() -> None:
     assert probation.is_over("a")
 
 
-def test_of_two_who_both_say_that_they_lead_neither_is_over() -> None:
+def test_of_two_who_both_say_that_they_lead_neither_is_believed() -> None:
     time = _Time()
     probation = Probation(time)
     for name in "ababab":
