@@ -10,6 +10,7 @@ from chassis.testing import python_module
 
 SERVICE = """
 import asyncio
+import resource
 from contextlib import asynccontextmanager
 from chassis.errors import DatabaseUnavailable
 from chassis.process import run_command_line
@@ -21,7 +22,7 @@ class Settings(ProcessSettings):
 
 @asynccontextmanager
 async def build(settings):
-    print("opened", flush=True)
+    print("opened", resource.getrlimit(resource.RLIMIT_CORE), flush=True)
     if settings.demo_count == 0:
         raise RuntimeError("no parts, password=HIDDEN")
     yield
@@ -52,7 +53,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> "subprocess.Pope
 def test_a_signal_closes_what_was_opened_and_ends_with_0(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path, DEMO_TOKEN="x")
     assert process.stdout is not None
-    assert process.stdout.readline() == "opened\n"
+    assert process.stdout.readline() == "opened (0, 0)\n"
     time.sleep(0.2)
     process.send_signal(number)
     output, _ = process.communicate(timeout=20)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from chassis.errors import ServiceError
 from chassis.logs import configure_logging
 from chassis.metrics import reading
+from chassis.process_control import forbid_core_dumps
 from chassis.settings import ProcessSettings
 from chassis.tracing import exporting
 
@@ -66,6 +67,8 @@ def run_service(name: str, settings: ProcessSettings, build: Callable[[], Abstra
     The process ends with 0 after a signal and with 1, the reason logged, when it could not start or broke.
     """
     configure_logging(name, style=settings.log_format, level=settings.log_level)
+    # Passwords, keys and brokers' credentials pass through every one of them.
+    forbid_core_dumps()
     try:
         with exporting(name, settings):
             uvloop.run(_until_stopped(name, build))

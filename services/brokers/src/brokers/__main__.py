@@ -1,7 +1,6 @@
 import argparse
 
 from brokers.app import build
-from brokers.providers.children.isolation import forbid_core_dumps
 from brokers.settings import Settings
 from chassis.process import load_settings, run_service
 
@@ -13,8 +12,6 @@ def main() -> None:
     command = parser.parse_args().command
     settings = load_settings(Settings)
     if command == "serve":
-        # Credentials pass through this process too, for as long as a call takes.
-        forbid_core_dumps()
         run_service("brokers", settings, lambda: build(settings))
         return
     print("brokers has no database: there is nothing to migrate")  # noqa: T201  # the command's answer

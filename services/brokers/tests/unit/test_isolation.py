@@ -18,11 +18,13 @@ from brokers.providers.children.wire import (
     receive_frame,
     unpack_control,
 )
+from chassis import process_control
 
 
 def in_a_process(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run a script that may do to its process what a child does."""
-    source = "from brokers.providers.children.isolation import *\nimport os, resource, sys, threading\n" + script
+    imports = "from brokers.providers.children.isolation import *\nfrom chassis.process_control import *\n"
+    source = imports + "import os, resource, sys, threading\n" + script
     return subprocess.run(
         [sys.executable, "-c", source], cwd=folder, check=False, capture_output=True, text=True, timeout=30
     )
@@ -130,7 +132,7 @@ def test_threads_are_counted_where_there_is_no_proc(monkeypatch: pytest.MonkeyPa
 
 
 def test_other_systems_have_no_process_control(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "IS_LINUX", False)
+    monkeypatch.setattr(process_control, "IS_LINUX", False)
     monkeypatch.setattr("ctypes.CDLL", None)
     isolation.die_with_parent(os.getppid())
 

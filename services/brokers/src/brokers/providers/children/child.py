@@ -11,7 +11,6 @@ from brokers.providers.children.isolation import (
     bound_memory,
     die_with_parent,
     fall_silent,
-    forbid_core_dumps,
     forbid_files,
     settle_in,
 )
@@ -19,6 +18,7 @@ from brokers.providers.children.jobs import JOBS
 from brokers.providers.children.refusals import ChildRefused, Refusal
 from brokers.providers.children.transport import guard_requests
 from brokers.providers.children.wire import JSON, MAX_ANSWER_BYTES, MAX_JOB_BYTES, frame, receive_frame
+from chassis.process_control import forbid_core_dumps
 
 MEMORY_BYTES = 512 * 1024 * 1024
 CALL_TIMEOUT_SECONDS = 7.0

@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from brokers.providers.children.child import live
-from brokers.providers.children.isolation import die_with_parent, forbid_core_dumps, require_one_thread
+from brokers.providers.children.isolation import die_with_parent, require_one_thread
 from brokers.providers.children.preload import load_sdks
 from brokers.providers.children.wire import CONTROL_BYTES, Control, pack_control, unpack_control
+from chassis.process_control import forbid_core_dumps
 
 MAX_PROBLEM_BYTES = 500
 

@@ -1,6 +1,5 @@
-"""What keeps a process's memory and habits to itself: no core dumps, no debugger, no files, no sound."""
+"""What keeps a process's memory and habits to itself: no files, no sound, no life of its own."""
 
-import ctypes
 import faulthandler
 import logging
 import os
@@ -14,9 +13,9 @@ import types
 from collections.abc import Mapping
 from pathlib import Path
 
+from chassis.process_control import control_process
+
 PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
-IS_LINUX = sys.platform == "linux"
 
 # What a child needs of the environment; addresses and secrets of ours are not among it.
 _PASSED_ON = frozenset(
@@ -51,19 +50,13 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return kept | _ADDED
 
 
-def forbid_core_dumps() -> None:
-    """Let no crash and, on Linux, no debugger of the same user write this process's memory anywhere."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _process_control(PR_SET_DUMPABLE, 0)
-
-
 def die_with_parent(parent: int) -> None:
     """End with SIGKILL when the parent process ends; on Linux the kernel sees to it.
 
     Args:
         parent: the process that this one was forked from.
     """
-    _process_control(PR_SET_PDEATHSIG, signal.SIGKILL)
+    control_process(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -115,13 +108,6 @@ def settle_in(folder: Path, *, timeout_seconds: float) -> None:
     os.chdir(folder)
     tempfile.tempdir = str(folder)
     socket.setdefaulttimeout(timeout_seconds)
-
-
-def _process_control(option: int, argument: int) -> None:
-    if not IS_LINUX:
-        return
-    if ctypes.CDLL(None, use_errno=True).prctl(option, argument, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def _ignore(_: object) -> None:
