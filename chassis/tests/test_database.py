@@ -79,6 +79,17 @@ async def test_a_failing_migration_leaves_nothing_behind(database_url: str, pack
         assert await current_revision(database) == "0002"
 
 
+async def test_a_migration_may_take_longer_than_a_statement_of_a_request(
+    database_url: str, package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.database.STATEMENT_TIMEOUT_SECONDS", 1)
+    async with Database.open(database_url) as database:
+        waits = 'op.execute("SELECT pg_sleep(1.5)") if op.get_bind().dialect.name == "postgresql" else None'
+        (package / "storage" / "migrations" / "versions" / "0002_slow.py").write_text(SECOND.format(then=waits))
+        await ensure_schema(database, "demo_service")
+        assert await current_revision(database) == "0002"
+
+
 async def test_a_transaction_that_raises_changes_nothing(database_url: str, package: Path) -> None:
     async with Database.open(database_url) as database:
         await ensure_schema(database, "demo_service")

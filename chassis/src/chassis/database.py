@@ -33,6 +33,8 @@ POOL_TIMEOUT_SECONDS = 1.5
 SQLITE_POOL_TIMEOUT_SECONDS = 3
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_SECONDS = 10
+# An index of a table that has grown, or waiting for whoever migrates already.
+MIGRATION_STATEMENT_SECONDS = 3_600
 # A process that is stopped, or whose machine is gone, must not keep rows locked for longer than this.
 IDLE_IN_TRANSACTION_SECONDS = 5
 SQLITE_BUSY_TIMEOUT_MS = 4_000
@@ -92,7 +94,7 @@ class Database:
             url: the address.
             application_name: what PostgreSQL calls each of its sessions, up to 63 ASCII characters.
         """
-        database = cls(_create_engine(url, application_name))
+        database = cls(_create_engine(url, application_name, STATEMENT_TIMEOUT_SECONDS))
         documentation = "Connections of the pool that are in use, and how many it may have."
         try:
             with reading("bourse_database_connections", documentation, database._connections, labels=["state"]):
@@ -170,7 +172,7 @@ def _is_outage(error: exc.DBAPIError) -> bool:
     return state is None or state[:2] in OUTAGE_SQLSTATES
 
 
-def _create_engine(address: str, application_name: str) -> AsyncEngine:
+def _create_engine(address: str, application_name: str, statement_seconds: int) -> AsyncEngine:
     url = make_url(address)
     if url.get_backend_name() == "sqlite":
         return _create_sqlite_engine(address, url.database)
@@ -182,9 +184,9 @@ def _create_engine(address: str, application_name: str) -> AsyncEngine:
         pool_pre_ping=True,
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": STATEMENT_TIMEOUT_SECONDS,
+            "command_timeout": statement_seconds,
             "server_settings": {
-                "statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1000),
+                "statement_timeout": str(statement_seconds * 1000),
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_SECONDS * 1000),
                 "timezone": "UTC",
                 "application_name": application_name,
@@ -297,13 +299,25 @@ async def ensure_schema(database: Database, package: str, *, migrate: bool = Tru
         return
     if not migrate:
         raise SchemaBehind(package, current, head)
+    if database.engine.dialect.name == "sqlite":
+        await _migrate(database, migrations_folder(package))
+    else:
+        address = database.engine.url.render_as_string(hide_password=False)
+        patient = _create_engine(address, f"{package} migration", MIGRATION_STATEMENT_SECONDS)
+        try:
+            await _migrate(Database(patient), migrations_folder(package))
+        finally:
+            await patient.dispose()
+    log.info("schema migrated", extra={"package": package, "revision": head})
+
+
+async def _migrate(database: Database, folder: Path) -> None:
     async with database.transaction() as connection:
         if connection.dialect.name == "postgresql":
             # Alembic is imported in here, which can take long on a busy machine.
             await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        await connection.run_sync(_upgrade, migrations_folder(package))
-    log.info("schema migrated", extra={"package": package, "revision": head})
+        await connection.run_sync(_upgrade, folder)
 
 
 def _upgrade(connection: Connection, folder: Path) -> None:
