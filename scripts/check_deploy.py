@@ -36,7 +36,7 @@ REFUSED_POLICIES = {
     "CKV_K8S_15": "tags do not move, so that a restart need not wait for a registry",
     "CKV_K8S_35": "processes read their settings from the environment alone",
     "CKV_K8S_40": "70 is who owns the files in PostgreSQL's image, for a local cluster alone",
-    "CKV_K8S_43": "the digest is known where images are pushed: kustomize takes it beside the tag",
+    "CKV_K8S_43": "Jobs are named after the tag, which a digest would end; a registry can refuse to have a tag moved",
 }
 
 

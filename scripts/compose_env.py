@@ -11,26 +11,36 @@ from secrets import token_hex
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "deploy" / "compose.env.example"
-ASSIGNED = re.compile(r"^([A-Z][A-Z0-9_]*)=", re.MULTILINE)
+ASSIGNED = re.compile(r"^([A-Z][A-Z0-9_]*)=[ \t]*(\S?)", re.MULTILINE)
 
 
 def wanted() -> list[str]:
     """Return the names of the passwords, in the order of the example."""
-    return ASSIGNED.findall(EXAMPLE.read_text())
+    return [name for name, _ in ASSIGNED.findall(EXAMPLE.read_text())]
 
 
-def random_passwords(names: list[str]) -> str:
-    """Return a line for each name, with a value that is part of an address as it is."""
-    return "".join(f"{name}={token_hex(24)}\n" for name in names)
+def completed(text: str, names: list[str]) -> str:
+    """Return a file's text with a value for each name: in its line where that is empty, else in a line at the end.
+
+    Values are parts of addresses as they are.
+    """
+    for name in names:
+        line = f"{name}={token_hex(24)}"
+        text, found = re.subn(rf"^{name}=[ \t]*$", line, text, count=1, flags=re.MULTILINE)
+        if not found:
+            text += ("" if not text or text.endswith("\n") else "\n") + line + "\n"
+    return text
 
 
 def complete(path: Path) -> list[str]:
-    """Append what the file lacks, make it its owner's alone, and return the names that were added."""
+    """Add what the file lacks, make it its owner's alone, and return the names that were added."""
     present = path.read_text() if path.exists() else ""
-    missing = [name for name in wanted() if name not in ASSIGNED.findall(present)]
-    gap = "" if not present or present.endswith("\n") else "\n"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as file:
-        file.write(gap + random_passwords(missing))
+    given = {name for name, value in ASSIGNED.findall(present) if value}
+    missing = [name for name in wanted() if name not in given]
+    draft = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(completed(present, missing))
+    draft.replace(path)
     return missing
 
 

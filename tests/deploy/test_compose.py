@@ -14,7 +14,9 @@ from harness.rendered import containers, render
 ROOT = Path(__file__).parents[2]
 PROCESSES = ("gateway", "auth", "market", "portfolio", "brokers", "alerts")
 WITH_DATABASE = ("auth", "market", "portfolio", "alerts")
-PASSWORDS = set(re.findall(r"^([A-Z_]+)=", (ROOT / "deploy" / "compose.env.example").read_text(), re.MULTILINE))
+EXAMPLE = (ROOT / "deploy" / "compose.env.example").read_text()
+PASSWORDS = set(re.findall(r"^([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+TAGS = set(re.findall(r"^#([A-Z]+_TAG)=", EXAMPLE, re.MULTILINE))
 DOCUMENTED = set(re.findall(r"^#?([A-Z][A-Z0-9_]*)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 # What the image or the network settles, and files, which somebody has to mount as well.
 SETTLED = {"RUN_DIR", "METRICS_ADDRESS", "GATEWAY_HOST", "GATEWAY_PORT"}
@@ -64,7 +66,17 @@ def test_no_password_is_in_the_file_and_a_missing_one_is_named() -> None:
 
 def test_other_variables_of_the_file_are_those_of_the_examples() -> None:
     asked = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
-    assert asked - PASSWORDS - {"BOURSE_TAG"} <= DOCUMENTED
+    assert asked - PASSWORDS - TAGS <= DOCUMENTED
+
+
+def test_each_image_can_have_a_tag_of_its_own(services: Mapping[str, Service]) -> None:
+    names = {name for name in services if services[name]["image"].startswith("bourse/")}
+    assert names == {*PROCESSES, *(f"{name}-migration" for name in WITH_DATABASE)}
+    for name in names:
+        process = name.removesuffix("-migration")
+        tag = f"{process.upper()}_TAG"
+        assert services[name]["image"] == f"bourse/{process}:${{{tag}:-${{BOURSE_TAG:-latest}}}}"
+        assert tag in TAGS
 
 
 def test_containers_are_closed(services: Mapping[str, Service]) -> None:
@@ -141,3 +153,16 @@ def test_missing_passwords_are_added_and_others_kept(tmp_path: Path) -> None:
     assert set(values) == PASSWORDS | {"MARKET_PROVIDERS"}
     assert values["NATS_PASSWORD"] == "kept"
     assert len({values[name] for name in PASSWORDS}) == len(PASSWORDS)
+
+
+def test_a_copied_example_is_filled_in_and_becomes_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text(EXAMPLE)
+    path.chmod(0o644)
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "compose_env.py"), str(path)], check=True)
+    lines = path.read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    assert set(values) == PASSWORDS
+    assert all(values.values())
+    assert len(lines) == len(EXAMPLE.splitlines())
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -238,6 +238,17 @@ def test_the_secrets_of_production_are_listed_where_operators_look() -> None:
         assert all(f"`{key}`" in readme for key in keys), name
 
 
+def test_what_an_operator_has_to_change_is_said_where_operators_look() -> None:
+    readme = (ROOT / "deploy" / "README.md").read_text()
+    folders = [KUBERNETES / "overlays" / "production", KUBERNETES / "components" / "ingress"]
+    made_up = [
+        path for folder in folders for path in folder.rglob("*") if path.is_file() and "example.com" in path.read_text()
+    ]
+    assert {path.name for path in made_up} == {"mail.env", "ingress.yaml"}
+    for path in made_up:
+        assert f"`{path.name}`" in readme or f"`components/{path.parent.name}`" in readme, path
+
+
 def test_variables_of_our_processes_are_in_the_example(objects: tuple[Object, ...]) -> None:
     maps = named(objects, "ConfigMap")
     known = documented()

@@ -47,6 +47,7 @@ class NatsCluster:
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         self._password = "a-password-of-a-test"  # of servers that nobody else reaches
+        self._route_password = "another-of-a-test"
         self.url = ",".join(f"nats://bourse:{self._password}@{self._network}.{node}:4222" for node in NODES)
 
     def start(self) -> None:
@@ -110,9 +111,11 @@ class NatsCluster:
         shipped = (SHIPPED / "nats.conf").read_text()
         configuration.write_text(shipped.replace('"/data"', f'"{folder}"').replace("/tmp/", f"{folder}/"))
         routes = {
-            f"NATS_ROUTE_{each - 1}": f'"nats://server:{self._password}@{self._network}.{each}:6222"' for each in NODES
+            f"NATS_ROUTE_{each - 1}": f'"nats://server:{self._route_password}@{self._network}.{each}:6222"'
+            for each in NODES
         }
-        environment = {"POD_NAME": f"nats-{node}", "NATS_PASSWORD": f'"{self._password}"', **routes}
+        passwords = {"NATS_PASSWORD": f'"{self._password}"', "NATS_ROUTE_PASSWORD": f'"{self._route_password}"'}
+        environment = {"POD_NAME": f"nats-{node}", **passwords, **routes}
         with (folder / "nats.log").open("wb") as log:
             return subprocess.Popen(
                 ["ip", "netns", "exec", self._host(node), nats_server_binary(), "--config", str(configuration)],

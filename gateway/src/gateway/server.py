@@ -7,7 +7,8 @@ from gateway.protocol import BoundedHttpProtocol
 from gateway.settings import Settings
 from gateway.wire import Application
 
-KEEP_ALIVE_SECONDS = 30
+# Longer than proxies keep a connection that they may use again: 60 s, most often.
+KEEP_ALIVE_SECONDS = 75
 ACCEPTS = 16
 
 

@@ -1,4 +1,4 @@
-"""Makes the streams as the processes do, but with three copies; one that a process made first gets the others."""
+"""Makes the streams as the processes do, but with three copies; one that is there gets these and stays as it is."""
 
 import asyncio
 import os
@@ -39,11 +39,15 @@ async def make(stream_manager: JetStreamContext, wanted: StreamConfig) -> Stream
 
 
 async def make_once(stream_manager: JetStreamContext, wanted: StreamConfig) -> StreamInfo:
-    """Make or change one."""
+    """Make one, or give the one that is there as many copies; what an operator has set of it otherwise is kept."""
     try:
         return await stream_manager.add_stream(wanted)
     except BadRequestError:
-        return await stream_manager.update_stream(wanted)
+        present = await stream_manager.stream_info(str(wanted.name))
+    if present.config.num_replicas == wanted.num_replicas:
+        return present
+    return await stream_manager.update_stream(replace(present.config, num_replicas=wanted.num_replicas))
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -14,7 +14,7 @@ secret() { # secret NAME KEY=VALUE...
 nats=$(random) redis=$(random) auth=$(random) market=$(random) portfolio=$(random) alerts=$(random)
 database() { echo "postgresql+asyncpg://$1:$2@postgres/$1"; }
 
-secret nats "NATS_PASSWORD=$nats"
+secret nats "NATS_PASSWORD=$nats" "NATS_ROUTE_PASSWORD=$(random)"
 secret redis "REDIS_PASSWORD=$redis"
 secret connections "NATS_URL=nats://bourse:$nats@nats:4222" "REDIS_URL=redis://:$redis@redis:6379/0"
 secret postgres "POSTGRES_PASSWORD=$(random)" "AUTH_DATABASE_PASSWORD=$auth" "MARKET_DATABASE_PASSWORD=$market" \

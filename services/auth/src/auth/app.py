@@ -64,7 +64,9 @@ class KeyFileIsGiven(RuntimeError):
     """The signing key comes from outside, so that it is rotated there."""
 
     def __init__(self) -> None:
-        super().__init__("AUTH_SIGNING_KEY_FILE is set: put the new private key first in that file, the old one after")
+        super().__init__(
+            "AUTH_SIGNING_KEY_FILE is set: add the new private key to that file, and put it first once all know it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
