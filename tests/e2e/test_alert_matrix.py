@@ -95,7 +95,7 @@ async def test_what_fires_is_what_the_stream_held_whoever_dies(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("case", MATRIX, ids=name_of)
 async def test_of_10_000_crossings_each_fires_once_whoever_dies_at_whichever_step(
     case: tuple[str, Scenario], new_database: Callable[[str], str], tmp_path: Path

@@ -17,7 +17,8 @@ from harness.degradation import Operator, Stand, questions_of
 from harness.prober import STOCKS, Prober, Question, summary_of
 from harness.slopes import Slope, slope_of
 
-WARM_UP_SECONDS = float(os.environ.get("SOAK_WARM_UP_SECONDS", "300"))
+# An idle Python process still grows by half a MiB in its first ten minutes, and then ever less: heaps settle.
+WARM_UP_SECONDS = float(os.environ.get("SOAK_WARM_UP_SECONDS", "600"))
 MEASURED_SECONDS = float(os.environ.get("SOAK_SECONDS", "1200"))
 LOOK_SECONDS = 5.0
 PROBERS = 3
@@ -70,6 +71,11 @@ class Watch:
         """Require that every process has said, every time, how many tasks it had: it has always some."""
         for (name, what), seen in self._seen.items():
             assert what != TASKS or min(seen) > 0, f"{name} did not tell its tasks"
+
+    def course(self, key: tuple[str, str]) -> str:
+        """Return what was seen, each minute."""
+        every = max(1, round(60 / LOOK_SECONDS))
+        return " ".join(f"{value:.1f}" for value in self._seen[key][::every])
 
     def slopes(self) -> dict[tuple[str, str], Slope]:
         return {key: slope_of(self._times, values) for key, values in self._seen.items()}
@@ -134,6 +140,7 @@ async def test_nothing_grows_at_a_steady_rate(tmp_path: Path) -> None:
     print(f"{len(asked) / MEASURED_SECONDS:.0f} requests/s: {summary_of(asked)}; streams {dict(streams)}")  # noqa: T201
     for (name, what), slope in slopes.items():
         print(f"{name}: {what} {watch.last((name, what)):.1f}, per hour {slope}")  # noqa: T201  # shown by -s
+        print(f"  each minute: {watch.course((name, what))}")  # noqa: T201
     assert sum(not outcome.is_good for outcome in asked) <= len(asked) // 1_000
     growing = {key: str(slope) for key, slope in slopes.items() if slope.is_growth(beyond=MOST[key[1]])}
     assert not growing
