@@ -7,6 +7,8 @@ from chassis.settings import ProcessSettings
 
 KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
+# Portfolio and alerts delete what a dead token brings for a time (LATE_REQUESTS) behind the end of its account.
+LONGEST_BLIND_SECONDS = 60
 
 
 def listed(text: str) -> list[str]:
@@ -36,7 +38,7 @@ class Settings(ProcessSettings):
         gateway_stream_silence_seconds: after this long without any tick, streams are told `stale`.
         gateway_stream_drop_seconds: a client that has read nothing for so long while something waited is dropped.
         gateway_revocations_max_age_seconds: protected routes answer 503 once revocations have been out of reach,
-            over NATS and from auth, for longer.
+            over NATS and from auth, for longer; a minute at most.
     """
 
     gateway_host: str = "127.0.0.1"
@@ -79,7 +81,7 @@ class Settings(ProcessSettings):
     gateway_stream_drop_seconds: float = Field(default=30.0, gt=0, le=300)
 
     gateway_tokens_kept: int = Field(default=10_000, ge=1)
-    gateway_revocations_max_age_seconds: float = Field(default=30.0, ge=2, le=3600)
+    gateway_revocations_max_age_seconds: float = Field(default=30.0, ge=2, le=LONGEST_BLIND_SECONDS)
 
     @field_validator(
         "gateway_limit_register",

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from auth.domain.accounts import AccountNotFound, AccountUnverified, EmailTaken, grant_admin
+from auth.domain.accounts import RETURN_AFTER, AccountNotFound, AccountUnverified, EmailTaken, grant_admin
 from auth.domain.credentials import EmailInvalid, NameInvalid, PasswordTooLong, PasswordTooShort
 from auth.domain.ports import Limit
 from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
@@ -91,6 +91,17 @@ async def test_too_many_registrations_from_one_network_are_refused(auth: InMemor
     assert refused.value.code == "RESOURCE_EXHAUSTED"
 
 
+async def test_nobody_comes_back_before_others_have_forgotten_though_the_last_token_has_expired(
+    auth: InMemoryAuth,
+) -> None:
+    registered = await auth.register()
+    lifetime = auth.claims_of(registered).expires_at - auth.clock.now()
+    await auth.clock.advance(lifetime.total_seconds() - 1)
+    await auth.accounts.delete(registered.user.id)
+    (revocation,) = auth.store.state.revocations
+    assert revocation.expires_at == auth.clock.now() + RETURN_AFTER
+
+
 @pytest.mark.parametrize("user_id", ["2", "", "01", "1 ", "1\x00", "x" * 256, "१"])
 async def test_an_unknown_id_is_not_found(auth: InMemoryAuth, user_id: str) -> None:
     await auth.register()
@@ -158,7 +169,7 @@ async def test_an_account_without_sessions_is_deleted_too(auth: InMemoryAuth) ->
     auth.store.state.sessions.clear()
     await auth.accounts.delete(registered.user.id)
     (revocation,) = auth.store.state.revocations
-    assert revocation.expires_at == auth.clock.now() + VERIFIER_LEEWAY
+    assert revocation.expires_at == auth.clock.now() + RETURN_AFTER
 
 
 @pytest.mark.parametrize("user_id", ["2", "", "01", "1\x00", "x" * 256])

@@ -435,7 +435,7 @@ async def test_with_the_account_all_goes_also_what_was_told_while_portfolio_was_
         assert await kept_of(channel, "sub-9") == (0, 0, 0)
         assert await kept_of(channel, "8") == (1, 1, 1)
         # The same person signs in with Google again; the deletion is told once more.
-        await clock.advance(60)
+        await clock.advance(300)
         await fill(channel, "sub-9", clock.now())
         await tell(client, "sub-9", NOW + SECOND, "told again")
         await wait_until_heard(client, 5)

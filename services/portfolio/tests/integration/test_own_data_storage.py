@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,8 +11,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select
 
+from chassis.clock import ManualClock
 from chassis.database import Database, ensure_schema
-from portfolio.domain.accounts import AccountDeleted
+from portfolio.domain.accounts import AccountDeleted, Accounts
 from portfolio.domain.brokers import Broker
 from portfolio.domain.manual_portfolios import MAX_PORTFOLIOS, MAX_STOCKS, TooManyPortfolios, TooManyStocks
 from portfolio.domain.rows import BrokerHolding, BrokerPosition, PositionType, Sync, SyncedRows
@@ -22,6 +24,7 @@ from portfolio.domain.watchlists import MAX_WATCHLISTS, TooManyWatchlists, Watch
 from portfolio.messages.synced import synced_event
 from portfolio.storage.accounts import StoredAccounts
 from portfolio.storage.manual_portfolios import StoredManualPortfolios
+from portfolio.storage.snapshots import SnapshotsOfSessions
 from portfolio.storage.synced_rows import SyncedPortfolios
 from portfolio.storage.tables import (
     BROKER_SYNCS,
@@ -333,6 +336,40 @@ async def test_of_an_old_sync_and_a_new_one_the_old_goes(database: Database) -> 
     assert await counts_of(database) == [1, 1, 1, 1, 0, 0, 0, 0]
     (kept,) = await SyncedPortfolios(database, synced_event).rows_of("7")
     assert kept.sync.broker is Broker.ZERODHA
+
+
+@pytest.mark.parametrize(
+    ("made_after", "heard_after"),
+    [
+        # Made a second before the deletion, by a clock that is a minute ahead.
+        (timedelta(seconds=59), timedelta(minutes=1)),
+        # Let in by gateways that heard of nothing; auth told of the deletion when it was back.
+        (timedelta(seconds=20), timedelta(hours=1)),
+        (timedelta(seconds=150), timedelta(hours=1)),
+    ],
+)
+async def test_what_a_dead_token_brought_goes_with_the_account(
+    database: Database, made_after: timedelta, heard_after: timedelta
+) -> None:
+    await fill(database, "7", NOW + made_after)
+    await Accounts(StoredAccounts(database), ManualClock(NOW + heard_after)).delete("7", NOW)
+    assert await counts_of(database) == [0] * 8
+
+
+async def test_who_comes_back_as_soon_as_may_be_keeps_all_of_it(database: Database) -> None:
+    come_back_at = NOW + timedelta(minutes=4) + SECOND
+    await fill(database, "7", come_back_at)
+    await Accounts(StoredAccounts(database), ManualClock(come_back_at + SECOND)).delete("7", NOW)
+    assert await counts_of(database) == [2, 2, 2, 2, 1, 1, 1, 1]
+
+
+async def test_a_nightly_snapshot_of_rows_from_before_goes_with_them(database: Database) -> None:
+    rows = synced(NOW)
+    await SyncedPortfolios(database, synced_event).replace(rows, await snapshot_at_sync(rows))
+    nightly = replace(await snapshot_at_sync(rows), taken_at=NOW + timedelta(hours=12), is_nightly=True)
+    assert await SnapshotsOfSessions(database).save_nightly(nightly, sync_id=rows.sync.id)
+    await StoredAccounts(database).delete_account("7", through=NOW)
+    assert await counts_of(database) == [0] * 8
 
 
 async def test_a_deletion_among_writers_leaves_nothing(databases: tuple[Database, Database]) -> None:

@@ -1,6 +1,7 @@
 """Accounts: made with a password here, read and deleted here whoever vouches for them."""
 
 import logging
+from datetime import timedelta
 
 from pydantic import SecretStr
 
@@ -17,6 +18,10 @@ from chassis.clock import Clock
 from chassis.errors import Code, ServiceError
 
 log = logging.getLogger(__name__)
+
+# Nobody comes back under a deleted account's id sooner: who keeps anything of it takes what is dated up to their
+# LATE_REQUESTS behind the deletion for the old account's, by clocks that may be a minute behind ours.
+RETURN_AFTER = timedelta(minutes=5)
 
 
 class EmailTaken(ServiceError):
@@ -136,7 +141,7 @@ class Accounts:
                 raise UserNotFound
             last_expires_at = await unit.sessions.delete_of(user_id)
             await unit.users.delete(user_id, now)
-            refused_until = max(last_expires_at or now, now) + VERIFIER_LEEWAY
+            refused_until = max(now + RETURN_AFTER, (last_expires_at or now) + VERIFIER_LEEWAY)
             await unit.revocations.add([Revocation(RevocationKind.USER, user_id, refused_until)], now)
         log.info("account deleted", extra={"user_id": user_id})
 

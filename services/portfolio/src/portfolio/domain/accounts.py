@@ -7,9 +7,10 @@ from chassis.errors import Code, ServiceError
 from portfolio.domain.ports import AccountStore
 from portfolio.domain.users import require_user_id
 
-# A gateway may let a request in for a second after the account is gone, and clocks differ. Nobody signs in with Google
-# again, under the same id, and makes something new sooner than this.
-LATE_REQUESTS = timedelta(seconds=5)
+# A gateway that hears of nothing lets requests in for two minutes after the account is gone, they take a while, and
+# clocks are up to a minute apart. Nobody comes back under the same id and makes something new sooner than auth's
+# RETURN_AFTER; tests/architecture/test_deleted_accounts.py compares the two.
+LATE_REQUESTS = timedelta(minutes=4)
 
 
 class AccountDeleted(ServiceError):
