@@ -9,7 +9,7 @@ import grpc
 from nats.aio.client import Client
 
 from alerts.domain.ticks import SHARDS, shard_of
-from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc
+from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc, events_pb2
 from bourse.market.v1 import instruments_pb2, instruments_pb2_grpc, quotes_pb2, ticks_pb2
 from chassis.errors import Code, ServiceError
 from chassis.health import Health
@@ -124,6 +124,13 @@ class SmallAuth(contacts_pb2_grpc.ContactServiceServicer):
 
         async with serving(address, [register], health=Health(), settings=ProcessSettings()):
             yield
+
+
+def ended_account(user_id: str, at: datetime) -> bytes:
+    """Return the event of an account that was deleted at a time."""
+    event = events_pb2.UserDeleted(user_id=user_id)
+    event.deleted_at.FromDatetime(at)
+    return event.SerializeToString()
 
 
 class TickPublisher:

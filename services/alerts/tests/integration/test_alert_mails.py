@@ -28,10 +28,9 @@ from alerts.messages import FIRED_SUBJECT
 from alerts.providers.contacts import AuthContacts
 from alerts.settings import Settings
 from alerts.storage.tables import DELIVERIES
-from alerts.testing import SmallAuth, SmallMarket, TickPublisher
+from alerts.testing import SmallAuth, SmallMarket, TickPublisher, ended_account
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from bourse.auth.v1 import contacts_pb2, contacts_pb2_grpc
-from bourse.auth.v1 import events_pb2 as auth_events_pb2
 from chassis.database import Database
 from chassis.rpc_client import open_channel
 from chassis.testing import NatsServer, free_port, python_module, stop_process
@@ -374,8 +373,9 @@ async def test_a_deleted_account_keeps_no_deliveries(world: World) -> None:
         await world.fire("7", "8")
         for user in ("7", "8"):
             await world.mail_of(user, state="sent")
-        ended = auth_events_pb2.UserDeleted(user_id="7").SerializeToString()
-        await world.client.jetstream(timeout=2).publish("events.auth.user_deleted", ended)
+        await world.client.jetstream(timeout=2).publish(
+            "events.auth.user_deleted", ended_account("7", datetime.now(UTC))
+        )
 
         async def kept() -> set[str] | None:
             async with Database.open(world.settings.database_url) as database, database.reading() as connection:

@@ -22,9 +22,8 @@ from alerts.domain.continuity import CLOCKS_APART
 from alerts.domain.ticks import shard_of
 from alerts.settings import Settings
 from alerts.storage.tables import FIRES, NOT_EVALUATED
-from alerts.testing import SmallMarket, TickPublisher
+from alerts.testing import SmallMarket, TickPublisher, ended_account
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc, events_pb2
-from bourse.auth.v1 import events_pb2 as auth_events_pb2
 from bourse.market.v1 import quotes_pb2
 from chassis.database import Database
 from chassis.rpc_client import reason_of
@@ -490,16 +489,18 @@ async def test_what_a_deleted_account_kept_is_deleted_also_when_it_ended_meanwhi
         await caller.fired(alert)
         await caller.set("140", user="7")
         await jetstream.publish("events.auth.user_deleted", b"\xff")
-        await jetstream.publish(
-            "events.auth.user_deleted", auth_events_pb2.UserDeleted(user_id="7").SerializeToString()
-        )
+        await jetstream.publish("events.auth.user_deleted", ended_account("7", datetime.now(UTC)))
 
         async def is_gone(user: str) -> bool | None:
             kept = await caller.alerts(user) or (await caller.fires(user)).fires
             return None if kept else True
 
         await eventually(lambda: is_gone("7"))
-    await jetstream.publish("events.auth.user_deleted", auth_events_pb2.UserDeleted(user_id="8").SerializeToString())
+        assert await caller.refusal("150", user="7") == (grpc.StatusCode.NOT_FOUND, "ACCOUNT_DELETED")
+    # Told so late that somebody has come back under the id, and set an alert, which has fired.
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    await jetstream.publish("events.auth.user_deleted", ended_account("9", hour_ago))
+    await jetstream.publish("events.auth.user_deleted", ended_account("8", datetime.now(UTC)))
     async with evaluating(caller):
         await eventually(lambda: is_gone("8"))
         assert len((await caller.fires("9")).fires) == 1

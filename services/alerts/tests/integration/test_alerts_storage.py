@@ -1,37 +1,44 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, Row, Table, inspect, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.app import build, migrate
+from alerts.domain.accounts import AccountDeleted, ended_through
 from alerts.domain.alerts import Alert, AlertChanged, AlertType, FiringPrice, Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import CLOCKS_APART, NotEvaluated, PublisherShard, Reason
+from alerts.domain.deliveries import FireId
 from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.tape import EvaluatedTick
 from alerts.domain.ticks import SHARDS, shard_of
 from alerts.domain.watch import Candidate
+from alerts.feed.mails import make_policy
 from alerts.messages import fired_event
 from alerts.settings import Settings
 from alerts.storage import alerts as alerts_module
 from alerts.storage.alerts import Alerts
+from alerts.storage.deliveries import Deliveries
 from alerts.storage.fires import Fires
 from alerts.storage.leases import Leases
 from alerts.storage.progress import SavedProgress
-from alerts.storage.tables import FIRES, METADATA, NOT_EVALUATED, OUTBOX
+from alerts.storage.tables import DELIVERIES, ENDED_ACCOUNTS, FIRES, METADATA, NOT_EVALUATED, OUTBOX
 from alerts.storage.tick_streams import TickStreams
 from bourse.alerts.v1 import events_pb2
 from chassis.database import Database, SchemaBehind, ensure_schema, migrations_folder
 
 START = datetime(2026, 1, 5, 9, 15, 0, 123_456, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 Columns = dict[str, tuple[str, bool]]
 
 
@@ -72,6 +79,7 @@ def lease_of(instrument: str) -> Lease:
 
 AAPL_LEASE = lease_of("NASDAQ:AAPL")
 ALL_SHARDS = range(SHARDS)
+POLICY = make_policy(mails_per_hour=100, verified_only=False, try_seconds=5)
 
 
 def make_alert(alert_id: int = 1, *, instrument: str = "NASDAQ:AAPL", user_id: str = "7") -> Alert:
@@ -93,6 +101,10 @@ def make_candidate(alert_id: int = 1, *, generation: int = 1, price: float = 150
         mark=Mark(Position(1, 40), START),
         lease=AAPL_LEASE,
     )
+
+
+def candidate_of(alert_id: int, instrument: str, *, generation: int = 1) -> Candidate:
+    return replace(make_candidate(alert_id, generation=generation), lease=lease_of(instrument))
 
 
 def columns_of(connection: Connection) -> dict[str, Columns]:
@@ -421,11 +433,107 @@ async def test_everything_of_a_user_who_is_gone_is_deleted(alerts: Alerts, fires
     for alert_id, user_id in ((1, "7"), (2, "8")):
         await alerts.save(make_alert(alert_id, user_id=user_id), replaces=None, lease=AAPL_LEASE)
     await fires.fire([make_candidate(1), make_candidate(2)], committed_at=START)
-    assert [alert.id for alert in await alerts.delete_user("7")] == [1]
-    assert await alerts.delete_user("7") == []
+    assert [alert.id for alert in await alerts.delete_user("7", through=START + MINUTE)] == [1]
+    assert await alerts.delete_user("7", through=START + MINUTE) == []
     async with database.reading() as connection:
         assert (await connection.execute(select(FIRES.c.user_id))).scalars().all() == ["8"]
     assert await alerts.count("8") == 1
+
+
+async def rows_of(database: Database, table: Table) -> Sequence[Row[Any]]:
+    async with database.reading() as connection:
+        return (await connection.execute(select(table))).all()
+
+
+async def keys_in(database: Database, table: Table) -> set[tuple[int, int]]:
+    return {(row.alert_id, row.generation) for row in await rows_of(database, table)}
+
+
+@pytest.mark.parametrize(
+    ("set_after", "heard_after"),
+    [
+        # Set a second before the deletion, by a clock that is a minute ahead.
+        (timedelta(seconds=59), MINUTE),
+        # Let in by gateways that heard of nothing; auth told of the deletion when it was back.
+        (timedelta(seconds=20), timedelta(hours=1)),
+        (timedelta(seconds=150), timedelta(hours=1)),
+    ],
+)
+async def test_what_a_dead_token_set_goes_with_the_account(
+    alerts: Alerts, set_after: timedelta, heard_after: timedelta
+) -> None:
+    alert = replace(make_alert(), created_at=START + set_after)
+    await alerts.save(alert, replaces=None, lease=AAPL_LEASE)
+    through = ended_through(START, now=START + heard_after)
+    assert await alerts.delete_user("7", through=through) == [alert]
+    assert await alerts.list_of("7") == []
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_what_a_dead_token_sets_behind_the_deletion_is_refused(
+    alerts: Alerts, database: Database, *, is_held: bool
+) -> None:
+    lease = AAPL_LEASE if is_held else None
+    standing = replace(make_alert(), created_at=START + 2 * MINUTE)
+    await alerts.save(standing, replaces=None, lease=AAPL_LEASE)
+    await alerts.delete_user("7", through=START + MINUTE)
+    await alerts.delete_user("7", through=START)
+    # Twenty seconds after the account's end, on terms anew too.
+    new = replace(make_alert(2, instrument="NSE:TCS"), created_at=START + MINUTE)
+    again = standing.set_again(symbol="AAPL", price=Decimal(1), at=START + MINUTE)
+    for alert, replaced in ((new, None), (again, standing)):
+        with pytest.raises(AccountDeleted):
+            await alerts.save(alert, replaces=replaced, lease=lease)
+    assert await alerts.list_of("7") == [standing]
+    await alerts.save(replace(new, created_at=START + 2 * MINUTE), replaces=None, lease=lease)
+    await alerts.save(make_alert(3, user_id="8"), replaces=None, lease=lease)
+    (ended,) = await rows_of(database, ENDED_ACCOUNTS)
+    assert tuple(ended) == ("7", START + MINUTE)
+
+
+async def test_of_a_deletion_heard_late_only_what_is_from_before_goes(
+    alerts: Alerts, fires: Fires, database: Database
+) -> None:
+    # 1 and 2 were set before the end, 2 again after it, 3 after it; 1 fired after it, 2 on either side of it.
+    deliveries = Deliveries(database, POLICY, sender="a@example.com")
+    before, after = START, START + 10 * MINUTE
+    for alert_id, instrument, made_at in ((1, "NASDAQ:AAPL", before), (2, "NSE:TCS", before), (3, "NSE:INFY", after)):
+        alert = replace(make_alert(alert_id, instrument=instrument), created_at=made_at)
+        await alerts.save(alert, replaces=None, lease=lease_of(instrument))
+    await fires.fire([candidate_of(2, "NSE:TCS")], committed_at=before)
+    (fired,) = [alert for alert in await alerts.list_of("7") if alert.id == 2]
+    again = replace(fired.set_again(symbol="TCS", price=fired.price, at=after), armed=Position(1, 40))
+    await alerts.save(again, replaces=fired, lease=lease_of("NSE:TCS"))
+    candidates = [make_candidate(1), candidate_of(2, "NSE:TCS", generation=2), candidate_of(3, "NSE:INFY")]
+    assert len(await fires.fire(candidates, committed_at=after)) == 3
+    for alert_id, generation in ((1, 1), (2, 1), (2, 2), (3, 1)):
+        assert await deliveries.begin(FireId(alert_id, generation), told_at=after, now=after)
+    for gone in ({1}, set()):
+        assert {alert.id for alert in await alerts.delete_user("7", through=START + MINUTE)} == gone
+        assert {alert.id for alert in await alerts.list_of("7")} == {2, 3}
+        assert await keys_in(database, FIRES) == {(2, 2), (3, 1)}
+        assert await keys_in(database, DELIVERIES) == {(2, 2), (3, 1)}
+
+
+async def test_a_deletion_waits_for_what_is_being_set(
+    alerts: Alerts, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert, is_admitted, may_go_on = alerts_module._insert, asyncio.Event(), asyncio.Event()
+
+    async def insert_later(connection: AsyncConnection, row: dict[str, object]) -> None:
+        is_admitted.set()
+        await may_go_on.wait()
+        await insert(connection, row)
+
+    monkeypatch.setattr(alerts_module, "_insert", insert_later)
+    async with Database.open(database_url) as other:
+        saving = asyncio.ensure_future(alerts.save(make_alert(), replaces=None, lease=None))
+        await is_admitted.wait()
+        ending = asyncio.ensure_future(Alerts(other).delete_user("7", through=START + MINUTE))
+        await asyncio.wait([ending], timeout=0.3)
+        may_go_on.set()
+        await saving
+        assert [alert.id for alert in await ending] == [1]
 
 
 async def test_of_a_delete_and_a_fire_at_the_same_moment_the_fire_is_committed_first_or_never(

@@ -307,9 +307,9 @@ async def test_who_registers_an_address_again_and_again_sends_it_no_more_mails(d
         answers.append(await deliveries.admit(mail, CONTACT, now=START))
         # The account may go before it is recorded that the mail was sent.
         if number == 1:
-            await alerts.delete_user(user_id)
+            await alerts.delete_user(user_id, through=START + HOUR)
         await deliveries.settle(mail, Outcome.sent(START))
-        await alerts.delete_user(user_id)
+        await alerts.delete_user(user_id, through=START + HOUR)
     assert answers[2:] == [TOO_MANY] * 2
     assert all(isinstance(answer, MailTry) for answer in answers[:2])
 
@@ -317,7 +317,7 @@ async def test_who_registers_an_address_again_and_again_sends_it_no_more_mails(d
 async def test_of_a_deleted_account_a_digest_stays_for_an_hour(database: Database, deliveries: Deliveries) -> None:
     mail = await begin(deliveries, await fire(database))
     await deliveries.admit(mail, CONTACT, now=START)
-    await Alerts(database).delete_user("7")
+    await Alerts(database).delete_user("7", through=START + HOUR)
     await deliveries.forget_addresses(START - timedelta(seconds=1))
     query = select(ADDRESS_MAILS)
     async with database.reading() as connection:
@@ -355,7 +355,7 @@ async def test_with_the_account_go_its_deliveries_and_none_come_again(
     mine, other = await fire(database), await fire(database, alert_id=2, user_id="8")
     mail = await begin(deliveries, mine)
     await begin(deliveries, other)
-    await Alerts(database).delete_user("7")
+    await Alerts(database).delete_user("7", through=START + HOUR)
     await deliveries.settle(mail, Outcome.sent(START))
     assert await deliveries.admit(mail, CONTACT, now=START) == Outcome.skipped(DeliveryReason.ACCOUNT_GONE)
     assert await deliveries.begin(mine, told_at=TOLD_AT, now=START + LEASE) is None

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from alerts.domain.accounts import LATE_REQUESTS, AccountDeleted
 from alerts.domain.alerts import Alert, AlertChanged, AlertNotFound, AlertType
 from alerts.domain.checkpoint import Checkpoint, Mark
 from alerts.domain.desk import AlertDesk, TooManyAlerts, UserIdInvalid
@@ -39,6 +40,7 @@ class StoredAlerts:
     after_save: Callable[[], object] = no_interruption
     leases: list[Lease | None] = field(default_factory=list)
     lost: set[Lease] = field(default_factory=set)
+    ended: dict[str, datetime] = field(default_factory=dict)
 
     async def find(self, user_id: str, alert_type: AlertType, instrument: str) -> Alert | None:
         return self.rows.get((user_id, alert_type, instrument))
@@ -54,8 +56,9 @@ class StoredAlerts:
     async def delete_of(self, user_id: str, alert_type: AlertType | None) -> Sequence[Alert]:
         return self.take(lambda alert: alert.user_id == user_id and alert_type in (None, alert.type))
 
-    async def delete_user(self, user_id: str) -> Sequence[Alert]:
-        return self.take(lambda alert: alert.user_id == user_id)
+    async def delete_user(self, user_id: str, *, through: datetime) -> Sequence[Alert]:
+        self.ended[user_id] = through
+        return self.take(lambda alert: alert.user_id == user_id and alert.set_at <= through)
 
     def take(self, is_meant: Callable[[Alert], bool]) -> Sequence[Alert]:
         taken = [key for key, alert in self.rows.items() if is_meant(alert)]
@@ -78,6 +81,8 @@ class StoredAlerts:
 
     async def save(self, alert: Alert, *, replaces: Alert | None, lease: Lease | None) -> None:
         await self.before_save()  # type: ignore[misc]
+        if alert.user_id in self.ended and alert.set_at <= self.ended[alert.user_id]:
+            raise AccountDeleted
         if lease in self.lost:
             raise LeaseLost
         key = (alert.user_id, alert.type, alert.instrument)
@@ -397,8 +402,34 @@ async def test_all_alerts_or_all_of_a_type_are_deleted(
     assert await desk.desk.delete_alerts("7", alert_type) == deleted
     assert desk.watches.watched == left + 1
     assert await desk.desk.list_alerts("8") == [other]
-    assert await desk.desk.forget_user("8") == 1
+    assert await desk.desk.forget_user("8", START) == 1
     assert desk.watches.watched == left
+
+
+async def test_what_is_set_in_the_name_of_an_account_that_is_gone_is_refused_and_not_watched_for(desk: Desk) -> None:
+    assert await desk.desk.forget_user("7", START) == 0
+    await desk.clock.advance(LATE_REQUESTS.total_seconds())
+    with pytest.raises(AccountDeleted):
+        await desk.set()
+    assert (desk.watches.watched, await desk.desk.list_alerts("7")) == (0, [])
+
+
+async def test_who_comes_back_keeps_what_is_set_since_and_it_is_watched_for(desk: Desk) -> None:
+    await desk.set(symbol="msft")
+    await desk.clock.advance(LATE_REQUESTS.total_seconds() + 1)
+    kept = await desk.set(symbol="aapl")
+    assert await desk.desk.forget_user("7", START) == 1
+    assert await desk.desk.list_alerts("7") == [kept]
+    watch = desk.watches.of("NASDAQ:AAPL")
+    assert watch is not None
+    assert (desk.watches.watched, watch.watched) == (1, 1)
+    assert await desk.desk.forget_user("7", START) == 0
+    assert desk.watches.watched == 1
+
+
+async def test_an_end_in_the_future_takes_nothing_of_later_along(desk: Desk) -> None:
+    await desk.desk.forget_user("7", START + timedelta(days=1))
+    assert desk.store.ended == {"7": START + LATE_REQUESTS}
 
 
 async def test_an_alert_is_found_by_the_symbol_it_is_kept_under_when_nobody_knows_that_any_more(desk: Desk) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from zlib import crc32
 
+from alerts.domain.accounts import AccountDeleted, ended_through
 from alerts.domain.alerts import Alert, AlertChanged, AlertNotFound, AlertType
 from alerts.domain.instruments import InstrumentsUnavailable, SymbolAmbiguous, SymbolUnknown
 from alerts.domain.leases import LeaseLost
@@ -155,6 +156,7 @@ class AlertDesk:
             InstrumentsUnavailable: nobody can say what the symbol means.
             TooManyAlerts: the user has as many as one may have.
             AlertChanged: others kept setting the same alert.
+            AccountDeleted: the account is gone.
         """
         require_user_id(user_id)
         target, kept_note = parse_target(price), read_note(note)
@@ -196,6 +198,7 @@ class AlertDesk:
             InstrumentsUnavailable: nobody can say what the symbol means.
             AlertNotFound: there is none.
             AlertChanged: others kept setting the same alert.
+            AccountDeleted: the account is gone.
         """
         require_user_id(user_id)
         target, new_note = parse_target(price), read_note(note)
@@ -249,14 +252,17 @@ class AlertDesk:
         require_user_id(user_id)
         return await self._delete_all(user_id, lambda: self._store.delete_of(user_id, alert_type))
 
-    async def forget_user(self, user_id: str) -> int:
-        """Delete everything of a user who is gone, and return how many alerts there were.
+    async def forget_user(self, user_id: str, deleted_at: datetime) -> int:
+        """Delete what was set before an account was deleted, and return how many alerts; again, it changes nothing.
+
+        What a user set later, who came back under the same id, stays however late this is heard.
 
         Raises:
             UserIdInvalid: no user has such an id.
         """
         require_user_id(user_id)
-        return await self._delete_all(user_id, lambda: self._store.delete_user(user_id))
+        through = ended_through(deleted_at, now=self._clock.now())
+        return await self._delete_all(user_id, lambda: self._store.delete_user(user_id, through=through))
 
     async def finish(self) -> None:
         """Wait for what is being saved."""
@@ -335,7 +341,7 @@ class AlertDesk:
     async def _arm_here(self, watch: Watch, armed: Alert, replaced: Alert | None) -> Alert:
         try:
             await self._store.save(armed, replaces=replaced, lease=watch.lease)
-        except (AlertChanged, LeaseLost):
+        except (AlertChanged, LeaseLost, AccountDeleted):
             watch.withdraw(armed)
             raise
         except BaseException:

@@ -45,6 +45,7 @@ class AlertStore(Protocol):
         Raises:
             AlertChanged: nothing was saved, because somebody else has saved this alert meanwhile.
             LeaseLost: nothing was saved, because it is not watched for any more.
+            AccountDeleted: nothing was saved, because its owner's account ended, not before it was set.
         """
         ...
 
@@ -56,8 +57,8 @@ class AlertStore(Protocol):
         """Delete a user's alerts, of one type or all, and return them as they were in the end. Their fires stay."""
         ...
 
-    async def delete_user(self, user_id: str) -> Sequence[Alert]:
-        """Delete everything of a user, and return the alerts among it."""
+    async def delete_user(self, user_id: str, *, through: datetime) -> Sequence[Alert]:
+        """Delete what a user set up to a moment and what came of it, refuse what is set late, return the alerts."""
         ...
 
     def overdue(self, moment: datetime, *, shards: Sequence[int]) -> AsyncIterator[Sequence[Alert]]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,7 @@ from alerts.domain.leases import Lease, LeaseLost
 from alerts.domain.positions import Position
 from alerts.domain.targets import format_target
 from alerts.domain.ticks import shard_of
+from alerts.storage.accounts import end_account, require_account
 from alerts.storage.leases import held_of
 from alerts.storage.progress import count_missing, missing_row
 from alerts.storage.tables import ALERTS, ARMED, DELETED_ALERTS, DELIVERIES, EXPIRED, FIRED, FIRES, NOT_EVALUATED
@@ -29,6 +30,7 @@ ENDED_BY_SWEEP, ENDED_BY_TICK = _ENDED.labels("sweep"), _ENDED.labels("tick")
 ALERTS_PER_PORTION = 10_000
 WAITING_PER_PORTION = 1_000
 TAKEN_UP_PER_PORTION = 10_000
+IDS_PER_STATEMENT = 1_000
 
 # Written out, so that PostgreSQL recognises the conditions of the partial indexes in prepared statements, too.
 IS_ARMED = text("state = 'armed'")
@@ -93,11 +95,13 @@ class Alerts:
         Raises:
             AlertChanged: nothing was saved, because somebody else has saved this alert meanwhile.
             LeaseLost: nothing was saved, because it is not watched for any more.
+            AccountDeleted: nothing was saved, because its owner's account ended, not before it was set.
             DatabaseUnavailable: it may or may not be saved.
         """
         row = {**_row_of(alert), "is_waiting": lease is None}
         try:
             async with self._database.transaction() as connection:
+                await require_account(connection, alert.user_id, at=alert.set_at)
                 if lease is not None and not await held_of(connection, [lease]):
                     raise LeaseLost
                 if replaces is None:
@@ -132,18 +136,20 @@ class Alerts:
         async with self._database.transaction() as connection:
             return await _delete(connection, which)
 
-    async def delete_user(self, user_id: str) -> Sequence[Alert]:
-        """Delete everything of a user, and return the alerts among it.
+    async def delete_user(self, user_id: str, *, through: datetime) -> Sequence[Alert]:
+        """Delete what a user set up to a moment and what came of it, refuse what is set late, return the alerts.
+
+        What was set later, by somebody who came back under the same id, stays, and so do its fires.
 
         Raises:
             DatabaseUnavailable: all may be deleted, or nothing.
         """
+        is_of_before = func.coalesce(ALERTS.c.updated_at, ALERTS.c.created_at) <= through
         async with self._database.transaction() as connection:
+            await end_account(connection, user_id, through=through)
             # The alerts first: behind their rows' locks no fire of theirs can be under way any more.
-            deleted = await _delete(connection, ALERTS.c.user_id == user_id)
-            # Its receipt next: behind its lock nobody begins to tell of it any more.
-            await connection.execute(delete(FIRES).where(FIRES.c.user_id == user_id))
-            await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.user_id == user_id))
+            deleted = await _delete(connection, (ALERTS.c.user_id == user_id) & is_of_before)
+            await _delete_fires(connection, user_id, through, [alert.id for alert in deleted])
         return deleted
 
     async def overdue(self, moment: datetime, *, shards: Sequence[int]) -> AsyncIterator[Sequence[Alert]]:
@@ -248,6 +254,19 @@ async def _delete(connection: AsyncConnection, which: ColumnElement[bool]) -> Se
     if deleted:
         await connection.execute(insert(DELETED_ALERTS), [{"id": alert.id} for alert in deleted])
     return deleted
+
+
+async def _delete_fires(connection: AsyncConnection, user_id: str, through: datetime, alert_ids: Sequence[int]) -> None:
+    """Delete the fires committed up to a moment, those of some alerts whenever they were, and how they were told."""
+    is_theirs = FIRES.c.user_id == user_id
+    # The receipt first: behind its lock nobody begins to tell of it any more.
+    await connection.execute(delete(FIRES).where(is_theirs, FIRES.c.committed_at <= through))
+    for first in range(0, len(alert_ids), IDS_PER_STATEMENT):
+        ids = alert_ids[first : first + IDS_PER_STATEMENT]
+        await connection.execute(delete(FIRES).where(is_theirs, FIRES.c.alert_id.in_(ids)))
+    is_of_fire = (FIRES.c.alert_id == DELIVERIES.c.alert_id) & (FIRES.c.generation == DELIVERIES.c.generation)
+    has_no_fire = ~exists().where(is_of_fire)
+    await connection.execute(delete(DELIVERIES).where(DELIVERIES.c.user_id == user_id, has_no_fire))
 
 
 def _without_position(shard: int) -> Select[Any]:

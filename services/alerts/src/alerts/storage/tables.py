@@ -91,6 +91,15 @@ DELETED_ALERTS = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
 )
 
+# The accounts that ended of late: what was set in their names up to `through` is deleted, and refused from then on.
+ENDED_ACCOUNTS = Table(
+    "ended_accounts",
+    METADATA,
+    Column("user_id", String(255), primary_key=True),
+    Column("through", UtcDateTime, nullable=False),
+    Index("ended_accounts_through", "through"),
+)
+
 # One row for each arming that fired, with the tick that did it; the key says that an arming fires once.
 FIRES = Table(
     "fires",
