@@ -22,6 +22,7 @@ from alerts.domain.firing import Firing
 from alerts.domain.history import History
 from alerts.domain.ids import AlertIds
 from alerts.domain.instruments import RememberedInstruments
+from alerts.domain.leftovers import LeftoverSweep
 from alerts.domain.progress import ProgressKeeper
 from alerts.domain.shards import ShardKeeper, ShardLoader
 from alerts.domain.watches import Watches
@@ -40,6 +41,7 @@ from alerts.storage.alerts import Alerts
 from alerts.storage.deliveries import Deliveries
 from alerts.storage.fires import Fires
 from alerts.storage.leases import Leases
+from alerts.storage.leftovers import Leftovers
 from alerts.storage.progress import SavedProgress
 from alerts.storage.tables import OUTBOX
 from alerts.storage.tick_streams import TickStreams
@@ -151,8 +153,8 @@ async def _evaluating(
     )
     await keeper.begin()
     await changes.listen(on_waiting=feed.notify_waiting, on_released=keeper.look)
-    sweep = ExpirySweep(watches, alerts, clock)
-    works = (keeper.run(), keeper.run_settling(), feed.run(), firing.run(), progress.run(), sweep.run())
+    sweeps = ExpirySweep(watches, alerts, clock).run(), LeftoverSweep(watches, Leftovers(database), clock).run()
+    works = (keeper.run(), keeper.run_settling(), feed.run(), firing.run(), progress.run(), *sweeps)
     try:
         with telling_of_evaluation(feed, watches=watches, keeper=keeper, progress=progress, clock=clock):
             async with running(*works):

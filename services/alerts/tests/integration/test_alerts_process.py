@@ -21,7 +21,7 @@ from alerts.app import build
 from alerts.domain.continuity import CLOCKS_APART
 from alerts.domain.ticks import shard_of
 from alerts.settings import Settings
-from alerts.storage.tables import FIRES, NOT_EVALUATED
+from alerts.storage.tables import DELETED_ALERTS, FIRES, NOT_EVALUATED
 from alerts.testing import SmallMarket, TickPublisher, ended_account
 from bourse.alerts.v1 import alerts_pb2, alerts_pb2_grpc, events_pb2
 from bourse.market.v1 import quotes_pb2
@@ -505,6 +505,20 @@ async def test_what_a_deleted_account_kept_is_deleted_also_when_it_ended_meanwhi
         await eventually(lambda: is_gone("8"))
         assert len((await caller.fires("9")).fires) == 1
         assert await is_gone("9") is None
+
+
+async def test_what_is_over_is_swept(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.domain.leftovers.SWEEP_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr("alerts.domain.leftovers.DELETED_IDS_KEPT", timedelta(seconds=-10))
+    async with evaluating(caller):
+        await caller.set("150")
+        await caller.delete()
+
+        async def is_swept() -> bool | None:
+            return None if await caller.rows(DELETED_ALERTS) else True
+
+        await eventually(is_swept)
+        assert await caller.alerts() == []
 
 
 @pytest.fixture

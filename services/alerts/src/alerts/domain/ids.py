@@ -1,6 +1,7 @@
 """Ids of alerts: one number, later ones larger, known before the alert is in the database."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from chassis.clock import Clock
 
@@ -17,5 +18,9 @@ class AlertIds:
 
     def __call__(self) -> int:
         """Return a new id, above 0 and below 2 ** 63."""
-        milliseconds = int(self._clock.now().timestamp() * 1000)
-        return milliseconds << RANDOM_BITS | self._random_bits(RANDOM_BITS)
+        return first_id_of(self._clock.now()) | self._random_bits(RANDOM_BITS)
+
+
+def first_id_of(moment: datetime) -> int:
+    """Return the least id that is made at a moment; all that were made before are less."""
+    return int(moment.timestamp() * 1000) << RANDOM_BITS

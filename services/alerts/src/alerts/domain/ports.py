@@ -193,6 +193,29 @@ class IntervalStore(Protocol):
         ...
 
 
+class LeftoverStore(Protocol):
+    """Keeps, for a while, what is over."""
+
+    async def forget_deleted(self, before_id: int, *, limit: int) -> int:
+        """Forget ids of deleted alerts below an id, so many at most, and return how many."""
+        ...
+
+    async def forget_ended(self, before: datetime, *, limit: int) -> int:
+        """Forget accounts all of which is from before a moment, so many at most, and return how many."""
+        ...
+
+    async def forget_missing(self, shard: int, *, shown: int, kept: int, limit: int) -> int:
+        """Forget stretches of a shard that nobody is shown any more, so many at most, and return how many.
+
+        Args:
+            shard: whose.
+            shown: how many whoever asks is shown: the last recorded of those that end behind a moment.
+            kept: how many of those recorded last stay in any case, `shown` at least.
+            limit: how many go at most.
+        """
+        ...
+
+
 class ProgressStore(Protocol):
     """Keeps how far ticks were evaluated."""
 
