@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Row, Table, inspect, select
+from sqlalchemy import Connection, Row, Table, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from alerts.app import build, migrate
@@ -334,6 +334,60 @@ async def test_progress_is_read_as_it_was_saved(database: Database, leases: Leas
         3,
         "feed-1",
     )
+
+
+EPOCHS = (
+    PublisherShard("feed-1", 3, 7, 9, START, "sample", Freshness.SIMULATED),
+    PublisherShard("feed-2", 3, 6, 1, START + timedelta(seconds=1)),
+    PublisherShard("feed-1", 3, 5, 2, START + timedelta(seconds=2), "sample", Freshness.SIMULATED),
+)
+
+
+def progress_of(*seen: PublisherShard) -> Progress:
+    checkpoint = Checkpoint(began_at=START, resume=Mark(NOWHERE, START), evaluated=NOWHERE, seen=seen)
+    return Progress(Lease(3, 1), checkpoint, ())
+
+
+async def test_each_epoch_of_a_publisher_is_kept_until_it_is_forgotten(database: Database, leases: Leases) -> None:
+    saved = SavedProgress(database)
+    await saved.load([3], now=START)
+    await saved.save([progress_of(*EPOCHS)])
+    assert (await saved.load([3], now=START))[3].seen == EPOCHS
+    further = replace(EPOCHS[2], sequence=3)
+    await saved.save([progress_of(*EPOCHS[:2], further)])
+    assert (await saved.load([3], now=START))[3].seen == (*EPOCHS[:2], further)
+    await saved.save([progress_of(*EPOCHS[1:])])
+    assert (await saved.load([3], now=START))[3].seen == EPOCHS[1:]
+
+
+async def test_the_release_before_finds_one_epoch_of_each_publisher_and_leaves_the_earlier(
+    database: Database, leases: Leases
+) -> None:
+    saved = SavedProgress(database)
+    await saved.load([3], now=START)
+    await saved.save([progress_of(*EPOCHS)])
+    query = text("SELECT publisher_id, epoch FROM publisher_shards WHERE shard = 3 ORDER BY publisher_id")
+    async with database.transaction() as connection:
+        assert [tuple(row) for row in await connection.execute(query)] == [("feed-1", 5), ("feed-2", 6)]
+        # As it saves what it has seen meanwhile: for one publisher the next epoch, for another an earlier one again.
+        await connection.execute(text("DELETE FROM publisher_shards WHERE shard = 3"))
+        for epoch, publisher_id in ((8, "feed-1"), (6, "feed-2"), (7, "feed-3")):
+            row = f"('{publisher_id}', 3, {epoch}, 12, '2026-01-05 09:16:00+00:00')"
+            columns = "publisher_id, shard, epoch, sequence, last_at"
+            await connection.exec_driver_sql(f"INSERT INTO publisher_shards ({columns}) VALUES {row}")
+    at = datetime(2026, 1, 5, 9, 16, tzinfo=UTC)
+    theirs = tuple(PublisherShard(f"feed-{number}", 3, epoch, 12, at) for number, epoch in ((1, 8), (2, 6), (3, 7)))
+    assert (await saved.load([3], now=START))[3].seen == (EPOCHS[0], *theirs)
+
+
+async def test_an_epoch_that_the_release_before_went_back_to_is_read_once(database: Database, leases: Leases) -> None:
+    saved = SavedProgress(database)
+    await saved.load([3], now=START)
+    await saved.save([progress_of(*EPOCHS)])
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE publisher_shards SET epoch = 7, sequence = 30 WHERE epoch = 5"))
+    seen = (await saved.load([3], now=START))[3].seen
+    assert [(each.publisher_id, each.epoch, each.sequence) for each in seen] == [("feed-2", 6, 1), ("feed-1", 7, 30)]
 
 
 async def test_streams_are_numbered_in_the_order_they_are_first_seen(database: Database) -> None:

@@ -5,7 +5,9 @@ import pytest
 
 from alerts.domain.alerts import Freshness
 from alerts.domain.continuity import (
-    MAX_PUBLISHERS,
+    MAX_EPOCHS,
+    MAX_EPOCHS_OF_PUBLISHER,
+    Admission,
     Continuity,
     NotEvaluated,
     PublisherShard,
@@ -21,16 +23,24 @@ START = datetime(2026, 1, 5, 9, 15, tzinfo=UTC)
 EPOCH = int(START.timestamp() * 1e6) + 1
 
 
-def make_batch(sequence: int, *, epoch: int = EPOCH, shard: int = 3, publisher_id: str = "feed") -> TickBatch:
+def make_batch(
+    sequence: int,
+    *,
+    epoch: int = EPOCH,
+    shard: int = 3,
+    publisher_id: str = "feed",
+    source: str = "sample",
+    at: datetime | None = None,
+) -> TickBatch:
     return TickBatch(
         position=Position(1, sequence),
         publisher_id=publisher_id,
         epoch=epoch,
         shard=shard,
         sequence=sequence,
-        source="sample",
+        source=source,
         freshness=Freshness.SIMULATED,
-        base_at=START + timedelta(seconds=sequence),
+        base_at=at or START + timedelta(seconds=sequence),
         instruments=["NSE:TCS", "NSE:TCS"],
         prices=[100.0, 101.0],
         offsets_microseconds=[1_000, 2_000],
@@ -61,7 +71,7 @@ def test_batches_without_gaps_miss_nothing(continuity: Continuity) -> None:
 def test_a_jump_is_missing_from_the_last_tick_to_the_next(continuity: Continuity) -> None:
     _, missing = missing_before(continuity, 1, 4)
     assert missing == NotEvaluated(
-        Reason.SEQUENCE_JUMP, make_batch(1).last_at, make_batch(4).first_at, shard=3, publisher_id="feed"
+        Reason.SEQUENCE_JUMP, make_batch(1).last_at, make_batch(4).last_at, shard=3, publisher_id="feed"
     )
 
 
@@ -71,18 +81,78 @@ def test_shards_and_publishers_are_followed_apart(continuity: Continuity) -> Non
     assert continuity.admit(make_batch(1, publisher_id="other"), START).missing is None
 
 
-def test_a_new_epoch_begins_at_one(continuity: Continuity) -> None:
+def test_prices_that_had_not_changed_for_long_do_not_shorten_what_is_missing(continuity: Continuity) -> None:
+    missing_before(continuity, 100)
+    batch = make_batch(130)
+    quiet = replace(batch, base_at=START, offsets_microseconds=[0, 160_000_000])
+    missing = continuity.admit(quiet, START).missing
+    assert missing is not None
+    assert (missing.from_at, missing.to_at) == (make_batch(100).last_at, START + timedelta(seconds=160))
+
+
+def test_what_is_missing_in_front_of_older_ticks_does_not_end_before_it_begins(continuity: Continuity) -> None:
+    missing_before(continuity, 100)
+    missing = continuity.admit(make_batch(102, at=START), START).missing
+    assert missing is not None
+    assert missing.from_at == missing.to_at == make_batch(100).last_at
+
+
+@pytest.mark.parametrize("later", [EPOCH + 1, EPOCH - 600_000_000])
+def test_a_new_epoch_begins_at_one_whatever_clock_it_is_of(continuity: Continuity, later: int) -> None:
     missing_before(continuity, 1, 2)
-    assert continuity.admit(make_batch(1, epoch=EPOCH + 1), START).missing is None
-    missing = continuity.admit(make_batch(3, epoch=EPOCH + 2), START).missing
+    assert continuity.admit(make_batch(1, epoch=later), START).missing is None
+    missing = continuity.admit(make_batch(3, epoch=later), START).missing
     assert missing is not None
     assert missing.reason is Reason.SEQUENCE_JUMP
 
 
-def test_a_batch_of_an_older_epoch_is_evaluated_and_changes_nothing(continuity: Continuity) -> None:
-    missing_before(continuity, 1)
-    assert continuity.admit(make_batch(9, epoch=EPOCH - 5), START).is_new
-    assert missing_before(continuity, 2) == [None]
+def test_who_begins_without_knowing_what_became_of_all_before_leaves_a_hole_behind_the_last_that_came(
+    continuity: Continuity,
+) -> None:
+    missing_before(continuity, 1, 2)
+    assert continuity.admit(make_batch(1, publisher_id="other", source="else", at=make_batch(9).last_at), START).is_new
+    begun = make_batch(2, epoch=EPOCH + 1, at=START + timedelta(seconds=60))
+    missing = continuity.admit(begun, make_batch(9).last_at).missing
+    assert missing == NotEvaluated(Reason.SEQUENCE_JUMP, make_batch(2).last_at, begun.last_at, 3, "feed")
+    assert missing_in(continuity, 3, epoch=EPOCH + 1) is None
+
+
+def missing_in(continuity: Continuity, sequence: int, *, epoch: int) -> NotEvaluated | None:
+    return continuity.admit(make_batch(sequence, epoch=epoch), START).missing
+
+
+def test_who_takes_over_under_another_name_leaves_a_hole_behind_the_last_of_the_same_prices(
+    continuity: Continuity,
+) -> None:
+    """One and two lead in turn, each lost to the other; a third publishes other prices all the time."""
+    moment = START
+    for number, name in enumerate(["one", "two", "one"]):
+        lost_at = moment
+        moment = START + timedelta(minutes=number)
+        batch = make_batch(2, epoch=EPOCH + number, publisher_id=name, at=moment)
+        missing = continuity.admit(batch, moment - timedelta(seconds=1)).missing
+        assert missing is not None
+        if number:
+            assert (missing.from_at, missing.to_at) == (lost_at + timedelta(milliseconds=2), batch.last_at)
+        noise = make_batch(number + 1, publisher_id="third", source="else", at=moment + timedelta(seconds=59))
+        assert continuity.admit(noise, moment).missing is None
+
+
+def test_holes_of_an_epoch_below_the_last_one_are_found(continuity: Continuity) -> None:
+    """The clock was set back by ten minutes before the publisher's second start."""
+    missing_before(continuity, 1, 2)
+    earlier = EPOCH - 600_000_000
+    assert missing_in(continuity, 2, epoch=earlier) is not None
+    assert missing_in(continuity, 3, epoch=earlier) is None
+    assert missing_in(continuity, 5, epoch=earlier) is not None
+
+
+def test_repetitions_are_known_in_every_epoch(continuity: Continuity) -> None:
+    for epoch in (EPOCH, EPOCH - 5, EPOCH + 5):
+        assert continuity.admit(make_batch(1, epoch=epoch), START).is_new
+    for epoch in (EPOCH, EPOCH - 5, EPOCH + 5):
+        assert not continuity.admit(make_batch(1, epoch=epoch), START).is_new
+        assert continuity.admit(make_batch(2, epoch=epoch), START) == Admission(is_new=True)
 
 
 def test_what_was_sent_before_the_first_start_is_not_missing() -> None:
@@ -94,7 +164,7 @@ def test_what_may_have_been_sent_since_the_first_start_is_missing(continuity: Co
     # The publisher ran before: its first 499 batches may be from then, and the last of them may be lost.
     batch = make_batch(500, epoch=EPOCH - 5)
     missing = continuity.admit(batch, START).missing
-    assert missing == NotEvaluated(Reason.SEQUENCE_JUMP, START, batch.first_at, batch.shard, batch.publisher_id)
+    assert missing == NotEvaluated(Reason.SEQUENCE_JUMP, START, batch.last_at, batch.shard, batch.publisher_id)
     assert continuity.admit(make_batch(499, epoch=EPOCH - 5), START).is_new
 
 
@@ -126,16 +196,43 @@ def test_a_batch_that_was_missing_is_evaluated_when_it_comes_late_but_once(conti
 def test_it_goes_on_from_what_was_seen(continuity: Continuity) -> None:
     missing_before(continuity, 1, 2)
     seen = continuity.seen
-    assert seen == (PublisherShard("feed", 3, EPOCH, 2, make_batch(2).last_at),)
+    assert seen == (PublisherShard("feed", 3, EPOCH, 2, make_batch(2).last_at, "sample", Freshness.SIMULATED),)
     assert missing_before(Continuity(START, seen), 3) == [None]
     assert missing_before(Continuity(START, seen), 4) != [None]
 
 
+def test_it_goes_on_from_what_was_seen_without_its_origin(continuity: Continuity) -> None:
+    missing_before(continuity, 1, 2)
+    older = [replace(each, source=None, freshness=None) for each in continuity.seen]
+    assert missing_before(Continuity(START, older), 3) == [None]
+    begun = make_batch(2, epoch=EPOCH + 1)
+    missing = Continuity(START, older).admit(begun, START).missing
+    assert missing is not None
+    assert missing.from_at == make_batch(2).last_at
+
+
+def test_the_epoch_that_came_last_is_at_the_end(continuity: Continuity) -> None:
+    for epoch in (5, 3, 4, 3):
+        continuity.admit(make_batch(1, epoch=epoch, publisher_id="one"), START)
+        continuity.admit(make_batch(2, epoch=epoch, publisher_id="one"), START)
+    assert [each.epoch for each in continuity.seen] == [5, 3, 4]
+    continuity.admit(make_batch(3, epoch=3, publisher_id="one"), START)
+    assert [each.epoch for each in continuity.seen] == [5, 4, 3]
+
+
 def test_publishers_that_are_silent_longest_are_forgotten_first(continuity: Continuity) -> None:
-    for shard in range(MAX_PUBLISHERS + 1):
+    for shard in range(MAX_EPOCHS + 1):
         continuity.admit(make_batch(1, shard=shard), START)
-    assert len(continuity.seen) == MAX_PUBLISHERS
+    assert len(continuity.seen) == MAX_EPOCHS
     assert continuity.seen[0].shard == 1
+
+
+def test_one_that_starts_again_and_again_crowds_out_no_other(continuity: Continuity) -> None:
+    continuity.admit(make_batch(1, publisher_id="quiet"), START)
+    for number in range(MAX_EPOCHS + 1):
+        continuity.admit(make_batch(2, epoch=EPOCH + number), START)
+    assert [each.publisher_id for each in continuity.seen] == ["quiet", *["feed"] * MAX_EPOCHS_OF_PUBLISHER]
+    assert continuity.seen[-1].epoch == EPOCH + MAX_EPOCHS
 
 
 @pytest.mark.parametrize(

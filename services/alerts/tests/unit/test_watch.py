@@ -312,6 +312,30 @@ def test_a_batch_that_is_repeated_in_the_stream_does_not_fire_an_alert_set_in_be
     assert pending(watch) == []
 
 
+@pytest.mark.parametrize("later", [EPOCH + 1, EPOCH - 1])
+def test_a_late_repetition_from_another_epoch_does_not_fire_an_alert_set_in_between(watch: Watch, later: int) -> None:
+    """The publisher has started again meanwhile, with its clock set back or not; a crash of ours changes nothing."""
+    watch.evaluate(make_batch(1, 99.0))
+    watch.evaluate(replace(make_batch(2, 99.0, sequence_in_shard=1), epoch=later))
+    watch = Watch(watch.progress().checkpoint, LEASE)
+    watch.confirm(watch.propose(make_alert(), Position(1, 2)))
+    watch.evaluate(make_batch(3, 99.0, sequence_in_shard=1))
+    watch.evaluate(replace(make_batch(4, 99.0, sequence_in_shard=1), epoch=later))
+    assert pending(watch) == []
+    watch.evaluate(replace(make_batch(5, 99.0, sequence_in_shard=2), epoch=later))
+    assert pending(watch) == [(1, 1)]
+
+
+def test_what_a_publisher_lost_before_its_start_is_a_recorded_interval(watch: Watch) -> None:
+    """It dropped ticks to its end, so no later batch of that epoch shows the hole; the next begins at 2."""
+    watch.evaluate(make_batch(1, 101.0))
+    watch.evaluate(replace(make_batch(60, 101.0, sequence_in_shard=2), epoch=EPOCH + 1))
+    expected = NotEvaluated(
+        Reason.SEQUENCE_JUMP, START + timedelta(seconds=1), START + timedelta(seconds=60), 3, "feed"
+    )
+    assert watch.progress().missing == (expected,)
+
+
 def test_what_a_crash_left_uncommitted_is_evaluated_again(watch: Watch) -> None:
     alert = replace(make_alert(), armed=Position(1, 0))
     watch.load([alert])

@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from alerts.domain.alerts import Freshness
 from alerts.domain.positions import NOWHERE, Position
 from alerts.domain.ticks import TickBatch
 
 FIRST_STREAM = 1
 # Who set an alert elsewhere knows the time of its own last tick, and a tick is stored a moment after it was made.
 CLOCKS_APART = timedelta(seconds=1)
-MAX_PUBLISHERS = 256  # of one shard
+# Of one shard: what many publishers begin, and what one begins that is started again and again.
+MAX_EPOCHS = 256
+MAX_EPOCHS_OF_PUBLISHER = 8
 MAX_REMEMBERED_HOLES = 64
 
 
@@ -33,7 +36,7 @@ class NotEvaluated:
     Attributes:
         reason: why.
         from_at: the last moment that was evaluated, in the ticks' time.
-        to_at: the first moment that was evaluated again, in the ticks' time.
+        to_at: the moment from which all was evaluated again, in the ticks' time; never before `from_at`.
         shard: the part of the instruments it is about; None for all.
         publisher_id: whose ticks are missing; None when that is not known.
     """
@@ -100,13 +103,25 @@ def resume(evaluated: Position, stream: StreamView) -> Resumption:
 
 @dataclass(frozen=True, slots=True)
 class PublisherShard:
-    """The last batch seen of one publisher's shard."""
+    """The last batch seen of one epoch of a publisher's shard.
+
+    Attributes:
+        publisher_id: names the publisher.
+        shard: the part of the instruments it is about.
+        epoch: one start of the publisher, or one turn of it.
+        sequence: the highest there was.
+        last_at: the time of the last tick of that batch.
+        source: the source of its prices; None where that was not recorded.
+        freshness: how far they can be relied on; None where that was not recorded.
+    """
 
     publisher_id: str
     shard: int
     epoch: int
     sequence: int
     last_at: datetime
+    source: str | None = None
+    freshness: Freshness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +139,15 @@ class Admission:
 
 @dataclass(slots=True)
 class _Track:
-    epoch: int
     next_sequence: int
     last_at: datetime
+    source: str | None = None
+    freshness: Freshness | None = None
     holes: list[range] = field(default_factory=list)
+
+    def take(self, batch: TickBatch) -> None:
+        self.next_sequence, self.last_at = batch.sequence + 1, batch.last_at
+        self.source, self.freshness = batch.source, batch.freshness
 
     def miss(self, hole: range) -> None:
         self.holes.append(hole)
@@ -143,8 +163,16 @@ class _Track:
         return False
 
 
+_Key = tuple[str, int, int]  # publisher, shard, epoch
+
+
 class Continuity:
-    """Follows the sequence of every publisher and shard, and notes what is missing."""
+    """Follows the sequence of every publisher, shard and epoch, and notes what is missing.
+
+    Sequences count from 1 in each epoch. A publisher that does not know what became of all that was published before
+    an epoch leaves the first sequence out, and so makes a hole of what nobody can know. Epochs are only told apart,
+    never compared: they are times of day, and a clock that is set back makes a later one the lower.
+    """
 
     def __init__(self, began_at: datetime, seen: Iterable[PublisherShard] = ()) -> None:
         """Go on from what was seen.
@@ -152,19 +180,23 @@ class Continuity:
         Args:
             began_at: when ticks were evaluated for the first time ever; what was sent before then is not missing, for
                 there was no alert.
-            seen: what `seen` said earlier.
+            seen: what `seen` said earlier, in that order.
         """
         self._began_at = began_at
-        self._tracks = OrderedDict(
-            ((each.publisher_id, each.shard), _Track(each.epoch, each.sequence + 1, each.last_at)) for each in seen
+        self._tracks: OrderedDict[_Key, _Track] = OrderedDict(
+            (
+                (each.publisher_id, each.shard, each.epoch),
+                _Track(each.sequence + 1, each.last_at, each.source, each.freshness),
+            )
+            for each in seen
         )
 
     @property
     def seen(self) -> Sequence[PublisherShard]:
-        """Return the last batch seen of each publisher's shard."""
+        """Return the last batch seen of each epoch of a publisher's shard, those of which one came last at the end."""
         return tuple(
-            PublisherShard(publisher_id, shard, track.epoch, track.next_sequence - 1, track.last_at)
-            for (publisher_id, shard), track in self._tracks.items()
+            PublisherShard(*key, track.next_sequence - 1, track.last_at, track.source, track.freshness)
+            for key, track in self._tracks.items()
         )
 
     def admit(self, batch: TickBatch, evaluated_until: datetime) -> Admission:
@@ -174,30 +206,51 @@ class Continuity:
             batch: the next batch of the stream.
             evaluated_until: the time of the last tick of this shard, of any publisher.
         """
-        key = (batch.publisher_id, batch.shard)
+        key = (batch.publisher_id, batch.shard, batch.epoch)
         track = self._tracks.get(key) or self._first_track(batch, evaluated_until)
-        if batch.epoch > track.epoch:
-            track = _Track(batch.epoch, 1, track.last_at)
-        if batch.epoch < track.epoch:
-            return Admission(is_new=True)
         if batch.sequence < track.next_sequence:
             return Admission(is_new=track.fills_hole(batch.sequence))
         hole, since = range(track.next_sequence, batch.sequence), track.last_at
-        track.next_sequence, track.last_at = batch.sequence + 1, batch.last_at
+        track.take(batch)
         self._remember(key, track)
         if not hole:
             return Admission(is_new=True)
         track.miss(hole)
-        missing = NotEvaluated(Reason.SEQUENCE_JUMP, since, batch.first_at, batch.shard, batch.publisher_id)
+        # To the last tick of the batch: the first can be an instrument's that had not traded for long.
+        until = max(batch.last_at, since)
+        missing = NotEvaluated(Reason.SEQUENCE_JUMP, since, until, batch.shard, batch.publisher_id)
         return Admission(is_new=True, missing=missing)
 
     def _first_track(self, batch: TickBatch, evaluated_until: datetime) -> _Track:
+        since = max((track.last_at for track in self._before(batch)), default=None)
+        if since is not None:
+            return _Track(1, since)
         # Of a first batch from later nobody knows whether what is missing in front of it was sent before.
         was_sent_before = batch.first_at <= self._began_at
-        return _Track(batch.epoch, batch.sequence if was_sent_before else 1, evaluated_until)
+        return _Track(batch.sequence if was_sent_before else 1, evaluated_until)
 
-    def _remember(self, key: tuple[str, int], track: _Track) -> None:
+    def _before(self, batch: TickBatch) -> Iterable[_Track]:
+        """Yield what an epoch may go on from: earlier ones of its publisher, and of others for the same prices.
+
+        What a source says at a freshness is published by one process at a time. Another that takes over has another
+        name; what the first had lost by then lies behind the first's last batch.
+        """
+        origin = (batch.source, batch.freshness)
+        for (publisher_id, shard, _), track in self._tracks.items():
+            is_of_origin = (track.source, track.freshness) == origin
+            if shard == batch.shard and (publisher_id == batch.publisher_id or is_of_origin):
+                yield track
+
+    def _remember(self, key: _Key, track: _Track) -> None:
+        if key not in self._tracks:
+            self._make_room(key)
         self._tracks[key] = track
         self._tracks.move_to_end(key)
-        while len(self._tracks) > MAX_PUBLISHERS:
+
+    def _make_room(self, key: _Key) -> None:
+        """Forget what was silent longest: of the publisher when it has too many epochs, else of all."""
+        of_publisher = [each for each in self._tracks if each[:2] == key[:2]]
+        if len(of_publisher) >= MAX_EPOCHS_OF_PUBLISHER:
+            del self._tracks[of_publisher[0]]
+        elif len(self._tracks) >= MAX_EPOCHS:
             self._tracks.popitem(last=False)

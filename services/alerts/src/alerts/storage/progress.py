@@ -1,17 +1,25 @@
 """How far ticks were evaluated, in the database."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import Table, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alerts.domain.alerts import Freshness
 from alerts.domain.checkpoint import Checkpoint, Mark, Progress
 from alerts.domain.continuity import NotEvaluated, PublisherShard, Reason, Standing
 from alerts.domain.leases import Lease
 from alerts.domain.positions import NOWHERE, Position
 from alerts.storage.leases import held_of, is_held
-from alerts.storage.tables import ALERTS, CHECKPOINTS, NOT_EVALUATED, PUBLISHER_SHARDS, REPEATED_BATCHES
+from alerts.storage.tables import (
+    ALERTS,
+    CHECKPOINTS,
+    EARLIER_EPOCHS,
+    NOT_EVALUATED,
+    PUBLISHER_SHARDS,
+    REPEATED_BATCHES,
+)
 from chassis.database import Database
 from chassis.metrics import counter
 
@@ -47,6 +55,7 @@ class SavedProgress:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._saved_repeats: dict[int, tuple[Lease, Sequence[Position]]] = {}
+        self._saved_earlier: dict[int, tuple[Lease, Sequence[PublisherShard]]] = {}
 
     async def load(self, shards: Sequence[int], *, now: datetime) -> Mapping[int, Checkpoint]:
         """Return each shard's last checkpoint; the first time ever, one that begins now and has evaluated nothing.
@@ -76,11 +85,15 @@ class SavedProgress:
             held = await held_of(connection, (each.lease for each in progress))
             ours = sorted((each for each in progress if each.lease in held), key=lambda each: each.lease)
             changed = [each for each in ours if self._saved_repeats.get(each.lease.shard) != _repeats_of(each)]
+            begun = [each for each in ours if self._saved_earlier.get(each.lease.shard) != _earlier_of(each)]
             if ours:
                 await _save(connection, ours)
             if changed:
                 await _save_repeats(connection, changed)
+            if begun:
+                await _save_earlier(connection, begun)
         self._saved_repeats.update({each.lease.shard: _repeats_of(each) for each in changed})
+        self._saved_earlier.update({each.lease.shard: _earlier_of(each) for each in begun})
         for missing in (missing for each in ours for missing in each.missing):
             count_missing(missing.reason)
         return held
@@ -116,9 +129,7 @@ class SavedProgress:
 
 async def _read(connection: AsyncConnection, shards: Sequence[int]) -> dict[int, Checkpoint]:
     rows = (await connection.execute(select(CHECKPOINTS).where(CHECKPOINTS.c.shard.in_(shards)))).all()
-    columns = PUBLISHER_SHARDS.c
-    query = select(columns.publisher_id, columns.shard, columns.epoch, columns.sequence, columns.last_at)
-    seen = [PublisherShard(*each) for each in await connection.execute(query.where(columns.shard.in_(shards)))]
+    seen = [*await _seen_in(connection, EARLIER_EPOCHS, shards), *await _seen_in(connection, PUBLISHER_SHARDS, shards)]
     places = REPEATED_BATCHES.c
     query_repeats = select(places.shard, places.stream, places.sequence).where(places.shard.in_(shards))
     repeats = (await connection.execute(query_repeats.order_by(places.stream, places.sequence))).all()
@@ -127,11 +138,40 @@ async def _read(connection: AsyncConnection, shards: Sequence[int]) -> dict[int,
             began_at=row.began_at,
             resume=Mark(Position(row.resume_stream, row.resume_sequence), row.resume_at),
             evaluated=Position(row.evaluated_stream, row.evaluated_sequence),
-            seen=tuple(each for each in seen if each.shard == row.shard),
+            seen=_without_copies(each for each in seen if each.shard == row.shard),
             repeats=tuple(Position(each.stream, each.sequence) for each in repeats if each.shard == row.shard),
         )
         for row in rows
     }
+
+
+async def _seen_in(connection: AsyncConnection, table: Table, shards: Sequence[int]) -> Sequence[PublisherShard]:
+    """Return the epochs of a table, the last heard of at the end: what is in front is forgotten first."""
+    columns = table.c
+    rows = await connection.execute(
+        select(table).where(columns.shard.in_(shards)).order_by(columns.last_at, columns.publisher_id, columns.epoch)
+    )
+    return [
+        PublisherShard(
+            publisher_id=row.publisher_id,
+            shard=row.shard,
+            epoch=row.epoch,
+            sequence=row.sequence,
+            last_at=row.last_at,
+            source=row.source,
+            freshness=None if row.freshness is None else Freshness(row.freshness),
+        )
+        for row in rows
+    ]
+
+
+def _without_copies(seen: Iterable[PublisherShard]) -> Sequence[PublisherShard]:
+    """Return the last of each epoch: the release before knows of no earlier epochs, and may write one of them."""
+    by_epoch: dict[tuple[str, int], PublisherShard] = {}
+    for each in seen:
+        by_epoch.pop((each.publisher_id, each.epoch), None)
+        by_epoch[each.publisher_id, each.epoch] = each
+    return tuple(by_epoch.values())
 
 
 async def _save(connection: AsyncConnection, progress: Sequence[Progress]) -> None:
@@ -139,7 +179,7 @@ async def _save(connection: AsyncConnection, progress: Sequence[Progress]) -> No
     await connection.execute(_SAVE, checkpoints)
     shards = [each.lease.shard for each in progress]
     await connection.execute(delete(PUBLISHER_SHARDS).where(PUBLISHER_SHARDS.c.shard.in_(shards)))
-    seen = [_seen_row(seen) for each in progress for seen in each.checkpoint.seen]
+    seen = [_seen_row(seen) for each in progress for seen in _latest(each.checkpoint.seen)]
     if seen:
         await connection.execute(insert(PUBLISHER_SHARDS), seen)
     missing = [missing_row(missing) for each in progress for missing in each.missing]
@@ -169,6 +209,24 @@ async def _save_repeats(connection: AsyncConnection, progress: Sequence[Progress
         await connection.execute(insert(REPEATED_BATCHES), repeats)
 
 
+def _latest(seen: Sequence[PublisherShard]) -> Collection[PublisherShard]:
+    """Return the epoch in which each publisher published last, of those of one shard."""
+    return {each.publisher_id: each for each in seen}.values()
+
+
+def _earlier_of(progress: Progress) -> tuple[Lease, Sequence[PublisherShard]]:
+    latest = set(_latest(progress.checkpoint.seen))
+    return progress.lease, tuple(each for each in progress.checkpoint.seen if each not in latest)
+
+
+async def _save_earlier(connection: AsyncConnection, progress: Sequence[Progress]) -> None:
+    shards = [each.lease.shard for each in progress]
+    await connection.execute(delete(EARLIER_EPOCHS).where(EARLIER_EPOCHS.c.shard.in_(shards)))
+    earlier = [_seen_row(seen) for each in progress for seen in _earlier_of(each)[1]]
+    if earlier:
+        await connection.execute(insert(EARLIER_EPOCHS), earlier)
+
+
 def _row_of(checkpoint: Checkpoint) -> dict[str, object]:
     return {
         "resume_stream": checkpoint.resume.position.stream,
@@ -186,6 +244,8 @@ def _seen_row(seen: PublisherShard) -> dict[str, object]:
         "epoch": seen.epoch,
         "sequence": seen.sequence,
         "last_at": seen.last_at,
+        "source": seen.source,
+        "freshness": seen.freshness and seen.freshness.value,
     }
 
 

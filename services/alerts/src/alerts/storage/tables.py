@@ -228,7 +228,7 @@ REPEATED_BATCHES = Table(
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
 )
 
-# The last batch evaluated of each publisher's shard.
+# The last batch evaluated of each publisher's shard, in the epoch that it published in last.
 PUBLISHER_SHARDS = Table(
     "publisher_shards",
     METADATA,
@@ -237,6 +237,23 @@ PUBLISHER_SHARDS = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("last_at", UtcDateTime, nullable=False),
+    # Whose prices they are, and how fresh; absent where a release wrote it that did not ask.
+    Column("source", String(64)),
+    Column("freshness", String(16)),
+)
+
+# The same of the epochs that a publisher published in before that one. A table of its own, since the release before
+# reads and writes one epoch of each publisher.
+EARLIER_EPOCHS = Table(
+    "earlier_epochs",
+    METADATA,
+    Column("publisher_id", String(255), primary_key=True),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("source", String(64)),
+    Column("freshness", String(16)),
 )
 
 # Stretches of time in which ticks may have been missed.
