@@ -365,6 +365,18 @@ def test_a_replaced_stream_is_a_recorded_interval_until_its_first_tick(watch: Wa
     assert watch.progress().missing == ()
 
 
+@pytest.mark.parametrize(("last", "until"), [(70, 70), (0, 1)])
+def test_old_ticks_of_a_new_stream_do_not_shorten_the_interval_of_what_was_lost(
+    watch: Watch, last: int, until: int
+) -> None:
+    watch.evaluate(make_batch(1, 101.0))
+    watch.follow(StreamView(2, 1, 0))
+    batch = make_batch(1, 101.0, 101.0, stream=2, sequence_in_shard=2)
+    watch.evaluate(replace(batch, base_at=START, offsets_microseconds=[0, last * 1_000_000]))
+    (missing,) = watch.progress().missing
+    assert (missing.from_at, missing.to_at) == (START + timedelta(seconds=1), START + timedelta(seconds=until))
+
+
 def test_an_alert_of_the_stream_before_fires_in_the_new_one(watch: Watch) -> None:
     watch.confirm(watch.propose(make_alert(), Position(1, 500)))
     watch.follow(StreamView(2, 1, 0))

@@ -303,7 +303,8 @@ class Watch:
         before = self._evaluated
         if batch.position <= before.position:
             return
-        self._note_loss(batch.first_at)
+        # To its last tick: the first can be an instrument's that had not traded for long.
+        self._note_loss(batch.last_at)
         admission = self._admit(batch)
         if admission.missing is not None:
             self._missing.append(admission.missing)
@@ -396,7 +397,8 @@ class Watch:
             self._loss = None
 
     def _miss(self, reason: Reason, until: datetime) -> None:
-        self._missing.append(NotEvaluated(reason, self._evaluated.at, until, self.lease.shard))
+        since = self._evaluated.at
+        self._missing.append(NotEvaluated(reason, since, max(since, until), self.lease.shard))
 
     def _match(self, batch: TickBatch, mark: Mark) -> None:
         befores: dict[int, EvaluatedTick | None] = {}
