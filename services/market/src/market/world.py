@@ -80,7 +80,7 @@ async def open_world(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
         asyncio.to_thread(_read_tables),
         ensure_schema(database, "market", migrate=settings.market_migrate_on_start),
     )
-    leadership = await enter(_leadership(database, clock, settings.market_publisher_id))
+    leadership = await enter(leadership_in(database, bus, clock, name=settings.market_publisher_id))
     return World(
         settings,
         clock,
@@ -95,11 +95,12 @@ async def open_world(settings: Settings, clock: Clock, stack: AsyncExitStack) ->
 
 
 @asynccontextmanager
-async def _leadership(database: Database, clock: Clock, name: str) -> AsyncIterator[Leadership]:
+async def leadership_in(database: Database, bus: Bus, clock: Clock, *, name: str) -> AsyncIterator[Leadership]:
     """Lead where there is one process; be one of the replicas that may lead where there may be several.
 
     Args:
         database: where the lease is.
+        bus: what ticks go out by; what was on its way when it broke may be lost.
         clock: measures it.
         name: what this replica is called in the lease, beside what no other is called.
     """
@@ -107,6 +108,11 @@ async def _leadership(database: Database, clock: Clock, name: str) -> AsyncItera
         yield Alone(clock)
         return
     candidate = Candidate(f"{name}:{uuid.uuid4().hex}", Leases(database), clock)
+
+    async def note_loss() -> None:
+        candidate.note_loss()
+
+    bus.on_lost(note_loss)
     await candidate.look()
     try:
         async with running(candidate.run()):
@@ -114,6 +120,9 @@ async def _leadership(database: Database, clock: Clock, name: str) -> AsyncItera
     finally:
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
+                # An answer says that the server has read all that was handed to the connection before.
+                if not await bus.is_answering():
+                    candidate.note_loss()
                 await candidate.leave()
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("leadership not given back, it runs out", extra={"error": type(error).__name__})

@@ -36,6 +36,7 @@ from market.providers.replay.source import ReplaySource
 
 CLOCK = SystemClock()
 LEADERSHIP = Alone(CLOCK)
+LEADERSHIP.is_seamless = True
 START = datetime(2024, 1, 1, tzinfo=UTC)
 WAIT_SECONDS = 15
 
@@ -187,10 +188,15 @@ class Turn:
 
     epoch: int | None = 5
     is_leading = True
+    is_seamless = True
     takeovers = 1
 
     def __init__(self) -> None:
+        self.losses = 0
         self.waiting = asyncio.Event()
+
+    def note_loss(self) -> None:
+        self.losses += 1
 
     async def begun(self) -> int:
         while self.epoch is None:
@@ -215,6 +221,44 @@ async def test_who_may_not_lead_any_more_publishes_nothing_and_leaves_a_hole(
     await until(lambda: len(batches) == 3)
     assert [(batch.epoch, batch.sequence) for batch in batches] == [(5, 1), (5, 3), (9, 1)]
     assert (publisher.published_ticks, publisher.dropped_ticks) == (3, 2)
+    assert turn.losses == 2
+
+
+async def test_a_turn_that_does_not_know_what_was_lost_before_it_begins_with_a_hole(
+    bus: Bus, batches: list[ticks_pb2.TickBatch]
+) -> None:
+    turn = Turn()
+    publisher = publishing(bus, source="sample", freshness=Freshness.SIMULATED, leadership=turn)
+    for turn.epoch, turn.is_seamless in ((5, False), (9, True), (11, False)):
+        await publisher.publish(ticks_at(0, "NSE:TCS"))
+        await publisher.publish(ticks_at(1, "NSE:TCS"))
+    await until(lambda: len(batches) == 6)
+    assert [(batch.epoch, batch.sequence) for batch in batches] == [(5, 2), (5, 3), (9, 1), (9, 2), (11, 2), (11, 3)]
+    assert turn.losses == 0
+
+
+async def test_a_process_that_has_just_started_alone_begins_with_a_hole(
+    bus: Bus, batches: list[ticks_pb2.TickBatch]
+) -> None:
+    publisher = publishing(bus, source="sample", freshness=Freshness.SIMULATED, leadership=Alone(CLOCK))
+    await publisher.publish(ticks_at(0, "NSE:TCS", "NASDAQ:AAPL"))
+    await until(lambda: len(batches) == 2)
+    assert [batch.sequence for batch in batches] == [2, 2]
+
+
+@pytest.mark.parametrize("is_paced", [True, False])
+async def test_what_is_left_unsent_at_the_end_of_the_process_is_noted_as_lost(bus: Bus, *, is_paced: bool) -> None:
+    turn = Turn()
+    publisher = publishing(bus, source="sample", freshness=Freshness.SIMULATED, leadership=turn)
+    await publisher.publish(ticks_at(0, "NSE:TCS"))
+    send = publisher.publish if is_paced else publisher.publish_all
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bus, "publish", lambda *_: asyncio.Event().wait())
+        sending = asyncio.create_task(send(ticks_at(1, "NSE:TCS")))
+        await asyncio.sleep(0.05)
+        sending.cancel()
+        await asyncio.wait([sending])
+    assert turn.losses == 1
 
 
 async def test_what_can_wait_waits_for_its_turn_and_is_left_when_that_is_over(

@@ -13,7 +13,7 @@ from chassis.clock import ManualClock
 from chassis.errors import DatabaseUnavailable
 from chassis.tasks import running
 from market.domain.leadership import LOOK_EVERY_SECONDS, RENEW_EVERY_SECONDS, Alone, Candidate
-from market.domain.lease import HOLD_SECONDS, LEASE_SECONDS, Lease
+from market.domain.lease import HOLD_SECONDS, LEASE_SECONDS, NOT_WHOLE, Lease
 from market.domain.ticks import microseconds_of
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -59,10 +59,10 @@ class FakeLeases:
                 taken = self.lease = next_turn
         return taken
 
-    async def release(self, holder: str) -> None:
+    async def release(self, holder: str, *, is_whole: bool) -> None:
         async with self._asked():
             if self.lease.holder == holder:
-                self.lease = replace(self.lease, holder=None)
+                self.lease = replace(self.lease, holder=None if is_whole else NOT_WHOLE)
 
 
 class Elsewhere:
@@ -111,6 +111,8 @@ async def test_one_process_alone_leads_at_once_and_for_ever(clock: ManualClock) 
     assert alone.is_leading
     assert await alone.begun() == alone.epoch == microseconds_of(NOON)
     assert alone.takeovers == 1
+    alone.note_loss()
+    assert not alone.is_seamless  # what became of the process before it nobody knows
 
 
 async def test_what_nobody_holds_is_taken_at_the_first_look(first: Candidate, second: Candidate) -> None:
@@ -178,6 +180,50 @@ async def test_what_is_given_back_is_taken_at_the_next_look(
     assert second.is_leading
 
 
+async def test_who_takes_what_was_given_back_whole_knows_that_nothing_was_lost(
+    first: Candidate, second: Candidate
+) -> None:
+    assert not first.is_seamless
+    await first.look()
+    assert first.is_seamless  # nobody led before
+    await first.leave()
+    assert not first.is_seamless
+    await second.look()
+    assert second.is_seamless
+
+
+async def test_who_takes_what_was_given_back_with_a_loss_has_it_at_once_and_knows(
+    first: Candidate, second: Candidate, clock: ManualClock
+) -> None:
+    await first.look()
+    await second.look()
+    first.note_loss()
+    await first.leave()
+    await pass_by(clock, LOOK_EVERY_SECONDS, second)
+    assert (second.is_leading, second.is_seamless) == (True, False)
+    await second.leave()
+    await first.look()
+    assert first.is_seamless  # the loss was of a turn before the last
+
+
+async def test_who_takes_what_ran_out_does_not_know_what_was_lost(
+    first: Candidate, second: Candidate, clock: ManualClock
+) -> None:
+    await first.look()
+    await pass_by(clock, TAKEOVER_SECONDS, second)
+    assert (second.is_leading, second.is_seamless) == (True, False)
+    await second.look()
+    assert not second.is_seamless
+
+
+async def test_what_was_lost_between_turns_does_not_count_for_the_next(first: Candidate, second: Candidate) -> None:
+    first.note_loss()
+    await first.look()
+    await first.leave()
+    await second.look()
+    assert second.is_seamless
+
+
 async def test_epochs_grow_though_the_next_holder_s_clock_is_behind(
     first: Candidate, leases: FakeLeases, clock: ManualClock
 ) -> None:
@@ -216,7 +262,7 @@ async def test_what_breaks_is_logged_and_tried_again(
 async def test_a_lease_that_was_taken_without_hearing_of_it_is_ours(first: Candidate, leases: FakeLeases) -> None:
     leases.lease = Lease("first", 5, 0)
     await first.look()
-    assert (first.is_leading, first.epoch) == (True, 5)
+    assert (first.is_leading, first.epoch, first.is_seamless) == (True, 5, False)
 
 
 async def test_who_is_beaten_to_it_does_not_lead(

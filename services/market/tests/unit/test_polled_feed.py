@@ -104,9 +104,11 @@ def source(clock: ManualClock) -> MovingSource:
 class Turn:
     """A leadership as tests say it is."""
 
+    is_seamless = True
     takeovers = 1
 
     def __init__(self) -> None:
+        self.losses = 0
         self.epoch: int | None = 5
         self.is_leading = True
         self.waiting = asyncio.Event()
@@ -118,6 +120,9 @@ class Turn:
     def begin(self, epoch: int) -> None:
         self.epoch, self.is_leading = epoch, True
         self.waiting.set()
+
+    def note_loss(self) -> None:
+        self.losses += 1
 
     async def begun(self) -> int:
         while self.epoch is None:
@@ -253,7 +258,7 @@ async def test_without_nats_nobody_is_asked_and_no_hole_is_made(
 
 
 async def test_what_breaks_does_not_end_it(
-    feed: PolledFeed, bus: FakeBus, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    feed: PolledFeed, bus: FakeBus, clock: ManualClock, leadership: Turn, *, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with begun(feed):
         bus.failure = RuntimeError("odd")
@@ -262,6 +267,7 @@ async def test_what_breaks_does_not_end_it(
         bus.batches.clear()
         await pass_by(clock, PACE)
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == ["prices not polled"]
+    assert leadership.losses == 1
     assert [batch.publisher_id for batch in bus.batches] == ["market.fmp.live", "market.fmp.delayed"]
 
 
@@ -287,6 +293,16 @@ async def test_who_begins_to_lead_asks_at_once_as_another_publisher_than_before(
         leadership.begin(6)
         await settle()
     assert [(batch.epoch, batch.sequence) for batch in bus.batches] == [(6, 1), (6, 1)]
+    assert leadership.losses == 0
+
+
+async def test_each_publisher_of_a_turn_that_does_not_know_what_was_lost_before_it_begins_with_a_hole(
+    feed: PolledFeed, bus: FakeBus, clock: ManualClock, leadership: Turn
+) -> None:
+    leadership.is_seamless = False
+    async with begun(feed):
+        await pass_by(clock, PACE)
+    assert [(batch.epoch, batch.sequence) for batch in bus.batches] == [(5, 2), (5, 2), (5, 3), (5, 3)]
 
 
 async def test_a_new_leader_has_three_paces_for_its_first_round(

@@ -411,10 +411,14 @@ class Turn:
     """A leadership as tests say it is."""
 
     epoch: int | None = 1
+    is_seamless = True
     takeovers = 1
 
     def __init__(self, *, leads: bool) -> None:
         self.is_leading = leads
+
+    def note_loss(self) -> None:
+        """Nothing here publishes."""
 
     async def begun(self) -> int:
         return 1

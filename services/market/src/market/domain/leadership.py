@@ -23,7 +23,12 @@ class Alone:
     def __init__(self, clock: Clock) -> None:
         self.epoch = microseconds_of(clock.now())
         self.is_leading = True
+        # Nothing says how the process before this one ended: perhaps with ticks on their way.
+        self.is_seamless = False
         self.takeovers = 1
+
+    def note_loss(self) -> None:
+        """Do nothing: the process after this one cannot be told."""
 
     async def begun(self) -> int:
         """Return the epoch at once."""
@@ -48,6 +53,8 @@ class Candidate:
         self._seen: Lease | None = None
         self._seen_since = float("-inf")
         self._has_begun = asyncio.Event()
+        self._is_seamless = False
+        self._has_lost = False
         self.takeovers = 0
 
     @property
@@ -59,6 +66,15 @@ class Candidate:
     def is_leading(self) -> bool:
         """Say whether nobody else can lead now; in a turn of ours it is False while the lease could not be renewed."""
         return self._held is not None and self._clock.monotonic() < self._holds_until
+
+    @property
+    def is_seamless(self) -> bool:
+        """Say whether the turn before ours was given back by who had handed everything to NATS, or there was none."""
+        return self._held is not None and self._is_seamless
+
+    def note_loss(self) -> None:
+        """Have it remembered that ticks of this turn may be lost, so that it is not given back as whole."""
+        self._has_lost = True
 
     async def begun(self) -> int:
         """Wait until a turn has begun, and return its epoch."""
@@ -88,13 +104,13 @@ class Candidate:
             pause = RENEW_EVERY_SECONDS if has_answered and self._held is not None else LOOK_EVERY_SECONDS
 
     async def leave(self) -> None:
-        """Give back what is held, so that another can have it at once.
+        """Give back what is held, so that another can have it at once, and knows whether ticks of it may be lost.
 
         Raises:
             DatabaseUnavailable: it may have been given back or not; it runs out by itself.
         """
         self._end()
-        await self._leases.release(self._holder)
+        await self._leases.release(self._holder, is_whole=not self._has_lost)
 
     async def _renew(self, held: Lease) -> None:
         asked_at = self._clock.monotonic()
@@ -113,15 +129,16 @@ class Candidate:
         if seen.holder == self._holder:
             # It was taken in a round whose answer never came.
             held = await self._leases.renew(seen)
-        elif seen.holder is None or self._clock.monotonic() - self._seen_since >= LEASE_SECONDS:
+        elif seen.is_free or self._clock.monotonic() - self._seen_since >= LEASE_SECONDS:
             held = await self._leases.take(seen, seen.taken_by(self._holder, microseconds_of(self._clock.now())))
         else:
             return
         if held is not None:
-            self._begin(held, asked_at)
+            self._begin(held, asked_at, is_seamless=seen.is_whole)
 
-    def _begin(self, held: Lease, asked_at: float) -> None:
+    def _begin(self, held: Lease, asked_at: float, *, is_seamless: bool) -> None:
         self.takeovers += 1
+        self._is_seamless, self._has_lost = is_seamless, False
         self._hold(held, asked_at)
         self._has_begun.set()
         log.info("leadership taken", extra={"epoch": held.epoch})

@@ -35,8 +35,20 @@ class Leadership(Protocol):
         ...
 
     @property
+    def is_seamless(self) -> bool:
+        """Say whether nothing can have been lost in front of this turn: it is the first, or was given over whole.
+
+        False where that is not known, as when the turn before ran out, and outside a turn.
+        """
+        ...
+
+    @property
     def takeovers(self) -> int:
         """Return how many turns this process has had."""
+        ...
+
+    def note_loss(self) -> None:
+        """Have it remembered that ticks of this turn may be lost, so that it is not given over as whole."""
         ...
 
     async def begun(self) -> int:
@@ -71,8 +83,12 @@ class LeaseStore(Protocol):
         """
         ...
 
-    async def release(self, holder: str) -> None:
+    async def release(self, holder: str, *, is_whole: bool) -> None:
         """Give back whatever a replica holds.
+
+        Args:
+            holder: the replica.
+            is_whole: whether all that it published is known to have reached NATS.
 
         Raises:
             DatabaseUnavailable: it may have been given back or not.

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import nats.errors
 
@@ -39,7 +39,8 @@ class TickPublisher:
     """Publishes the ticks of one source while this replica leads; each is sent, none is folded into another.
 
     A batch's sequence is used up even when the batch cannot be sent, so that whoever reads sees the hole. Sequences
-    begin anew with each turn at leading, whose epoch they bear.
+    begin anew with each turn at leading, whose epoch they bear: at 1 when nothing can have been lost in front of the
+    turn, else at 2. What the turn before dropped last has no batch behind it that would show the hole.
 
     Args:
         bus: the connection to NATS.
@@ -86,17 +87,18 @@ class TickPublisher:
 
     async def publish(self, ticks: Sequence[Tick]) -> None:
         """Publish ticks, oldest first; what cannot be sent now is dropped and counted."""
-        for shard, batch in self._batches(ticks):
-            if not self._leads(batch):
-                self._note_drop(len(batch.ticks), NOT_LEADING)
-                continue
-            try:
-                await self._send(shard, batch)
-            except BusUnavailable:
-                self._note_drop(len(batch.ticks), NO_BUS)
-            else:
-                self._note_sent([batch])
-                self._is_dropping = False
+        with self._accounting():
+            for shard, batch in self._batches(ticks):
+                if not self._leads(batch):
+                    self._note_drop(len(batch.ticks), NOT_LEADING)
+                    continue
+                try:
+                    await self._send(shard, batch)
+                except BusUnavailable:
+                    self._note_drop(len(batch.ticks), NO_BUS)
+                else:
+                    self._note_sent([batch])
+                    self._is_dropping = False
 
     async def publish_all(self, ticks: Sequence[Tick]) -> bool:
         """Publish ticks, oldest first, and wait until the server has them, however long it is away.
@@ -106,13 +108,23 @@ class TickPublisher:
         """
         batches = [batch for _, batch in self._batches(ticks)]
         delay = RETRY_SECONDS
-        while not await self._has_sent(batches):
-            if self._leadership.epoch != self._epoch:
-                return False
-            await self._clock.sleep(delay)
-            delay = min(2 * delay, LONGEST_RETRY_SECONDS)
+        with self._accounting():
+            while not await self._has_sent(batches):
+                if self._leadership.epoch != self._epoch:
+                    return False
+                await self._clock.sleep(delay)
+                delay = min(2 * delay, LONGEST_RETRY_SECONDS)
         self._note_sent(batches)
         return True
+
+    @contextmanager
+    def _accounting(self) -> Iterator[None]:
+        """Note what is left unsent when sending is broken off, as by the end of the process."""
+        try:
+            yield
+        except BaseException:
+            self._leadership.note_loss()
+            raise
 
     async def _has_sent(self, batches: Sequence[ticks_pb2.TickBatch]) -> bool:
         try:
@@ -136,7 +148,8 @@ class TickPublisher:
         """Count anew in a new turn; between two, what is dropped is counted in the last."""
         epoch = self._leadership.epoch
         if epoch is not None and epoch != self._epoch:
-            self._epoch, self._sequences = epoch, [0] * SHARDS
+            before = 0 if self._leadership.is_seamless else 1
+            self._epoch, self._sequences = epoch, [before] * SHARDS
 
     def _batches(self, ticks: Sequence[Tick]) -> Sequence[tuple[int, ticks_pb2.TickBatch]]:
         self._begin_turn()
@@ -188,6 +201,7 @@ class TickPublisher:
 
     def _note_drop(self, ticks: int, reason: str) -> None:
         self.dropped_ticks += ticks
+        self._leadership.note_loss()
         TICKS_DROPPED.labels(self._source, reason).inc(ticks)
         if not self._is_dropping:
             self._is_dropping = True

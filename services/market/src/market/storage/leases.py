@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Update, select, update
 
 from chassis.database import Database
-from market.domain.lease import Lease
+from market.domain.lease import NOT_WHOLE, Lease
 from market.storage.tables import LEADER_LEASE
 
 _COLUMNS = LEADER_LEASE.c
@@ -46,13 +46,18 @@ class Leases:
             is_as_seen.values(holder=next_turn.holder, epoch=next_turn.epoch, renewals=next_turn.renewals)
         )
 
-    async def release(self, holder: str) -> None:
+    async def release(self, holder: str, *, is_whole: bool) -> None:
         """Give back whatever a replica holds.
+
+        Args:
+            holder: the replica.
+            is_whole: whether all that it published is known to have reached NATS.
 
         Raises:
             DatabaseUnavailable: it may have been given back or not.
         """
-        await self._change(update(LEADER_LEASE).where(_COLUMNS.holder == holder).values(holder=None))
+        left = None if is_whole else NOT_WHOLE
+        await self._change(update(LEADER_LEASE).where(_COLUMNS.holder == holder).values(holder=left))
 
     async def _change(self, statement: Update) -> Lease | None:
         async with self._database.transaction() as connection:
