@@ -217,7 +217,7 @@ async def test_ticks_arrive_in_order_with_everything_in_them(scene: Scene) -> No
     for batch in scene.arrivals.batches:
         assert (batch.publisher_id, batch.source, batch.freshness) == ("test", "zerodha", quotes_pb2.FRESHNESS_LIVE)
         assert {shard_of(tick.instrument) for tick in batch.ticks} == {batch.shard}
-        sequences[batch.shard] = sequences.get(batch.shard, 0) + 1
+        sequences[batch.shard] = sequences.get(batch.shard, 1) + 1
         assert batch.sequence == sequences[batch.shard]
     tick = next(tick for tick in scene.arrivals.ticks if tick.instrument == "NSE:TCS")
     batch = next(batch for batch in scene.arrivals.batches if tick in batch.ticks)
@@ -608,8 +608,8 @@ async def test_while_nats_is_away_ticks_are_dropped_and_leave_a_hole(
             await scene.send(Tick(TCS, sent))
             sent += 1
             await asyncio.sleep(0.1)
-    # Each price was a batch of its own, and those that were dropped used up their sequences.
-    assert [batch.sequence for batch in scene.arrivals.batches] == scene.arrivals.prices("NSE:TCS")
+    # Each price was a batch of its own, from sequence 2, and those that were dropped used up theirs.
+    assert [batch.sequence - 1 for batch in scene.arrivals.batches] == scene.arrivals.prices("NSE:TCS")
     assert [record.message for record in caplog.records].count("ticks dropped") == 1
 
 

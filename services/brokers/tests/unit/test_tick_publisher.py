@@ -78,7 +78,7 @@ async def test_a_slice_is_gathered_before_it_is_sent(
         publisher.offer([tick(3.0)], Freshness.LIVE)
         await clock.advance(0)
         await clock.advance(0.011)
-        assert [batch.sequence for batch in bus.batches] == [1, 2]
+        assert [batch.sequence for batch in bus.batches] == [2, 3]
     assert publisher.published_ticks == 3
 
 
@@ -86,7 +86,7 @@ async def test_a_batch_says_who_published_it_and_when(publisher: TickPublisher, 
     publisher.offer([Tick(TCS, 3842.5, AT, 3800.0, 12_000)], Freshness.LIVE)
     await publisher.publish_waiting()
     (batch,) = bus.batches
-    assert (batch.publisher_id, batch.epoch, batch.shard, batch.sequence) == ("test", AT, shard_of(TCS), 1)
+    assert (batch.publisher_id, batch.epoch, batch.shard, batch.sequence) == ("test", AT, shard_of(TCS), 2)
     assert (batch.source, batch.freshness) == ("zerodha", quotes_pb2.FRESHNESS_LIVE)
     assert batch.published_at.ToDatetime(tzinfo=UTC) == batch.base_time.ToDatetime(tzinfo=UTC) == NOON
     expected = ticks_pb2.Tick(
@@ -139,7 +139,7 @@ async def test_what_cannot_be_sent_is_dropped_counted_and_leaves_a_hole(
     publisher.offer([tick()], Freshness.LIVE)
     await publisher.publish_waiting()
     assert (publisher.dropped_ticks, publisher.published_ticks) == (4, 1)
-    assert [(batch.shard, batch.sequence) for batch in bus.batches] == [(shard_of(TCS), 3)]
+    assert [(batch.shard, batch.sequence) for batch in bus.batches] == [(shard_of(TCS), 4)]
     assert len(caplog.records) == 1
 
 
@@ -165,7 +165,22 @@ async def test_when_too_many_wait_newer_ticks_are_dropped_and_leave_a_hole(
     assert publisher.dropped_ticks == 2
     publisher.offer([tick(instrument=INFY)], Freshness.LIVE)
     await publisher.publish_waiting()
-    assert {batch.shard: batch.sequence for batch in bus.batches} == {shard_of(TCS): 2, shard_of(INFY): 2}
+    assert {batch.shard: batch.sequence for batch in bus.batches} == {shard_of(TCS): 3, shard_of(INFY): 3}
+
+
+async def test_each_start_begins_with_a_hole_in_every_shard_since_nobody_knows_what_the_last_one_lost(
+    bus: KeepingBus, clock: ManualClock
+) -> None:
+    for _ in range(2):
+        publisher = TickPublisher(cast("Bus", bus), clock, publisher_id="test")
+        publisher.offer([tick(), tick(instrument=INFY)], Freshness.LIVE)
+        await publisher.publish_waiting()
+        assert {batch.shard: batch.sequence for batch in bus.batches} == {shard_of(TCS): 2, shard_of(INFY): 2}
+        publisher.offer([tick()], Freshness.LIVE)
+        bus.is_away = True
+        await publisher.publish_waiting()
+        bus.is_away = False
+        await clock.advance(60)
 
 
 def test_an_epoch_tells_starts_apart(bus: KeepingBus, publisher: TickPublisher) -> None:

@@ -30,7 +30,9 @@ _Slice = tuple[Freshness, Sequence[Tick]]
 class TickPublisher:
     """Publishes ticks in the order in which they were offered; none is folded into another.
 
-    A batch's sequence is used up even when its ticks are dropped, so that whoever reads sees the hole.
+    A batch's sequence is used up even when its ticks are dropped, so that whoever reads sees the hole. What was dropped
+    last before the end of a process has no batch behind it that would show the hole, nor had Kite's ticks anybody to
+    take them until the next start. So each epoch begins at 2: its first hole stands for all that may be lost by then.
 
     Args:
         bus: the connection to NATS.
@@ -47,7 +49,7 @@ class TickPublisher:
         self._clock = clock
         self._publisher_id = publisher_id
         self._epoch = microseconds_of(clock.now())
-        self._sequences = [0] * SHARDS
+        self._sequences = [1] * SHARDS
         self._shards: dict[str, int] = {}
         self._waiting: deque[_Slice] = deque()
         self._waiting_ticks = 0
