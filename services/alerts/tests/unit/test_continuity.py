@@ -30,6 +30,7 @@ def make_batch(
     shard: int = 3,
     publisher_id: str = "feed",
     source: str = "sample",
+    freshness: Freshness = Freshness.SIMULATED,
     at: datetime | None = None,
 ) -> TickBatch:
     return TickBatch(
@@ -39,7 +40,7 @@ def make_batch(
         shard=shard,
         sequence=sequence,
         source=source,
-        freshness=Freshness.SIMULATED,
+        freshness=freshness,
         base_at=at or START + timedelta(seconds=sequence),
         instruments=["NSE:TCS", "NSE:TCS"],
         prices=[100.0, 101.0],
@@ -136,6 +137,21 @@ def test_who_takes_over_under_another_name_leaves_a_hole_behind_the_last_of_the_
             assert (missing.from_at, missing.to_at) == (lost_at + timedelta(milliseconds=2), batch.last_at)
         noise = make_batch(number + 1, publisher_id="third", source="else", at=moment + timedelta(seconds=59))
         assert continuity.admit(noise, moment).missing is None
+
+
+def test_who_takes_over_when_prices_are_of_another_freshness_goes_on_from_the_last_of_the_source(
+    continuity: Continuity,
+) -> None:
+    last = make_batch(1, source="zerodha", freshness=Freshness.LIVE, publisher_id="one")
+    continuity.admit(last, START)
+    noise = make_batch(1, source="yahoo", freshness=Freshness.CLOSED, publisher_id="third", at=make_batch(50).last_at)
+    continuity.admit(noise, START)
+    begun = make_batch(
+        2, source="zerodha", freshness=Freshness.CLOSED, publisher_id="two", at=START + timedelta(seconds=60)
+    )
+    missing = continuity.admit(begun, noise.last_at).missing
+    assert missing is not None
+    assert missing.from_at == last.last_at
 
 
 def test_holes_of_an_epoch_below_the_last_one_are_found(continuity: Continuity) -> None:

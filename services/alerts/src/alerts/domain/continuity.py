@@ -222,24 +222,24 @@ class Continuity:
         return Admission(is_new=True, missing=missing)
 
     def _first_track(self, batch: TickBatch, evaluated_until: datetime) -> _Track:
-        since = max((track.last_at for track in self._before(batch)), default=None)
+        since = self._last_before(batch)
         if since is not None:
             return _Track(1, since)
         # Of a first batch from later nobody knows whether what is missing in front of it was sent before.
         was_sent_before = batch.first_at <= self._began_at
         return _Track(batch.sequence if was_sent_before else 1, evaluated_until)
 
-    def _before(self, batch: TickBatch) -> Iterable[_Track]:
-        """Yield what an epoch may go on from: earlier ones of its publisher, and of others for the same prices.
+    def _last_before(self, batch: TickBatch) -> datetime | None:
+        """Return the last tick of what an epoch may go on from; None when there was none.
 
         What a source says at a freshness is published by one process at a time. Another that takes over has another
         name; what the first had lost by then lies behind the first's last batch.
         """
-        origin = (batch.source, batch.freshness)
-        for (publisher_id, shard, _), track in self._tracks.items():
-            is_of_origin = (track.source, track.freshness) == origin
-            if shard == batch.shard and (publisher_id == batch.publisher_id or is_of_origin):
-                yield track
+        tracks = [(each[0], track) for each, track in self._tracks.items() if each[1] == batch.shard]
+        own = [track for name, track in tracks if name == batch.publisher_id]
+        of_source = [track for _, track in tracks if track.source == batch.source]
+        alike = [track for track in of_source if track.freshness == batch.freshness]
+        return max((track.last_at for track in own + alike or of_source), default=None)
 
     def _remember(self, key: _Key, track: _Track) -> None:
         if key not in self._tracks:
