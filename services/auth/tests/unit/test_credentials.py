@@ -139,3 +139,14 @@ def test_a_name_is_kept(name: str) -> None:
 def test_a_name_that_is_blank_long_or_holds_controls_is_refused(name: str) -> None:
     with pytest.raises(NameInvalid):
         parse_name(name)
+
+
+def test_a_name_is_counted_in_the_form_that_is_stored() -> None:
+    assert parse_name("\u0958" * 50) == "\u0915\u093c" * 50
+    with pytest.raises(NameInvalid):
+        parse_name("\u0958" * 51)
+
+
+def test_a_name_too_long_as_written_is_not_composed() -> None:
+    with pytest.raises(NameInvalid):
+        parse_name("e\u0301" * 51)

@@ -133,15 +133,21 @@ def normalise_password(password: SecretStr) -> SecretStr:
 
 
 def parse_name(text: str) -> str:
-    """Return a display name without surrounding space.
+    """Return a display name in Unicode's composed form, without surrounding space.
 
     Raises:
-        NameInvalid: nothing is left, it is longer than 100 characters, or it holds a control character.
+        NameInvalid: nothing is left, it is longer than 100 characters as written or composed, or it holds a control
+            character.
     """
-    name = text.strip(" ")
+    written = text.strip(" ")
+    # Composing takes time in the square of the length, so what is too long already is not composed.
+    if len(written) > NAME_MAX_LENGTH:
+        raise NameInvalid
+    # Some letters of Indian scripts grow by it: U+0958 is two characters in the composed form.
+    name = unicodedata.normalize("NFC", written)
     if not 1 <= len(name) <= NAME_MAX_LENGTH or any(_is_control(character) for character in name):
         raise NameInvalid
-    return unicodedata.normalize("NFC", name)
+    return name
 
 
 def _is_control(character: str) -> bool:
