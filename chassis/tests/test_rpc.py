@@ -30,6 +30,12 @@ class Throttled(ServiceError):
         super().__init__("too many tries")
 
 
+class Wordy(ServiceError):
+    code = Code.INVALID_ARGUMENT
+    reason = "W" * 64
+    retry_after_seconds = 2.5
+
+
 class Accounts(accounts_pb2_grpc.AccountServiceServicer):
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
@@ -82,6 +88,42 @@ async def test_a_domain_error_arrives_with_code_reason_message_and_delay() -> No
     assert caught.value.details() == "too many tries"
     assert reason_of(caught.value) == "THROTTLED"
     assert retry_after_of(caught.value) == 2.5
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("x" * 3_000, "x" * 3_000),
+        ("x" * 100_000, "x" * 3_000),
+        ("%" * 100_000, "%" * 1_500),
+        ("%" * 100 + "x" * 3_000, "%" * 100 + "x" * 2_800),
+        ("%" * 1_500 + "x" * 3_000, "%" * 1_500),
+        ("\n" * 100_000, "\n" * 1_500),
+        ("é" * 100_000, "é" * 750),
+        ("x" + "\U0001f512" * 100_000, "x" + "\U0001f512" * 374),
+        ("half a pair: \ud83d", "half a pair: ?"),
+    ],
+    ids=[
+        "long",
+        "endless",
+        "percent",
+        "some percent",
+        "half percent",
+        "control",
+        "two bytes",
+        "four bytes",
+        "no bytes",
+    ],
+)
+async def test_a_message_of_any_length_arrives_cut_with_code_and_reason(message: str, told: str) -> None:
+    async def refuse() -> accounts_pb2.GetUserResponse:
+        raise Wordy(message)
+
+    async with calling(refuse) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetUser(accounts_pb2.GetUserRequest())
+    assert (caught.value.code(), reason_of(caught.value)) == (grpc.StatusCode.INVALID_ARGUMENT, "W" * 64)
+    assert caught.value.details() == told
 
 
 async def test_an_unexpected_error_tells_the_caller_nothing_of_itself() -> None:

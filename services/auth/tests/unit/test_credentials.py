@@ -51,6 +51,8 @@ def test_an_address_is_kept_as_written_but_for_its_domain() -> None:
         "a" * 65 + "@example.com",
         "a" * 250 + "@example.com",
         "a" * 1_000_000,
+        "asha@" + "".join(map(chr, range(0xE0020, 0xE0080))) + ".com",
+        '"asha"' + "\u1ab0" * 200 + "@example.com",
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:

@@ -14,6 +14,7 @@ EMAIL_MAX_LENGTH = 254
 PASSWORD_MIN_LENGTH = 8
 PASSWORD_MAX_LENGTH = 1_024
 NAME_MAX_LENGTH = 100
+MAX_CAUSE_LENGTH = 200
 
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # These reorder the text around them; the other format characters are letters' helpers in Indian scripts and stay.
@@ -27,7 +28,9 @@ class EmailInvalid(ServiceError):
     reason = "EMAIL_INVALID"
 
     def __init__(self, cause: str) -> None:
-        super().__init__(f"email is not valid: {cause}")
+        # Whoever checks the syntax names every wrong character by its name in Unicode.
+        told = cause if len(cause) <= MAX_CAUSE_LENGTH else f"{cause[:MAX_CAUSE_LENGTH]}..."
+        super().__init__(f"email is not valid: {told}")
 
 
 class PasswordTooShort(ServiceError):
