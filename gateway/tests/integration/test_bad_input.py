@@ -202,6 +202,15 @@ async def test_what_is_not_a_request_gets_the_envelope_too(running: Any, request
     assert b"connection: close" in head
 
 
+async def test_a_length_behind_thousands_of_zeros_is_that_length(running: Any) -> None:
+    path = b"/api/email/unsubscribe?token=none&list=alerts"
+    head = b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %b2\r\n\r\n" % (path, b"0" * 5_000)
+
+    answer = await exchange(running, head + b"xx")
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 async def test_a_head_that_never_ends_is_hung_up_on(running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.protocol.HEAD_TIMEOUT_SECONDS", 0.1)
 

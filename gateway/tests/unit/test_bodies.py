@@ -2,11 +2,13 @@ import json
 from decimal import Decimal
 
 import pytest
+from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.bodies import MAX_DEPTH, MAX_SEPARATORS, parse_object
-from gateway.errors import InvalidRequest
+from gateway.bodies import MAX_DEPTH, MAX_SEPARATORS, parse_object, read_bounded
+from gateway.errors import BodyTooLarge, InvalidRequest
+from gateway.wire import Message
 
 TEXT = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", codec="utf-8"), max_size=8)
 VALUES = st.recursive(
@@ -61,3 +63,21 @@ def test_nesting_up_to_the_bound_passes() -> None:
     depth = MAX_DEPTH - 1
 
     assert parse_object(b'{"a": ' + b"[" * depth + b"]" * depth + b"}")
+
+
+def declaring(length: str) -> Request:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"xx"}
+
+    return Request({"type": "http", "headers": [(b"content-length", length.encode())]}, receive)
+
+
+@pytest.mark.parametrize("length", ["2", "002", "0" * 5_000 + "2", "no number"])
+async def test_a_body_of_a_length_within_the_limit_is_read(length: str) -> None:
+    assert await read_bounded(declaring(length), 2, 5.0) == b"xx"
+
+
+@pytest.mark.parametrize("length", ["3", "003", "9" * 20, "9" * 21, "9" * 5_000, "0" * 5_000 + "9" * 5_000])
+async def test_a_body_that_is_declared_too_long_is_not_read(length: str) -> None:
+    with pytest.raises(BodyTooLarge):
+        await read_bounded(declaring(length), 2, 5.0)
