@@ -27,6 +27,8 @@ CLIENT_LEFT = 499
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+# RFC 6838 §4.2: what a name may hold.
+_JSON_TYPE = re.compile(r"application/(?:[a-z0-9][a-z0-9!#$&^_.+-]*\+)?json")
 
 
 class StrictJsonRequest(Request):
@@ -183,8 +185,8 @@ def _is_json(content_type: str) -> bool:
     media_type, _, parameters = content_type.partition(";")
     media_type = media_type.strip().lower()
     charset = parameters.lower().replace(" ", "").replace('"', "")
-    is_known = media_type == "application/json" or (media_type.startswith("application/") and "+json" in media_type)
-    return is_known and ("charset=" not in charset or "charset=utf-8" in charset)
+    is_json = _JSON_TYPE.fullmatch(media_type) is not None
+    return is_json and ("charset=" not in charset or "charset=utf-8" in charset)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -387,7 +387,7 @@ def _describe(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"Unknown field: {field}"
     if problem["type"] in NO_OBJECT:
-        return f"{field}: must be an object"
+        return f"{field}: must be an object" if field else "The body must be a JSON object"
     return f"{field}: {_in_our_words(problem)}" if field else _in_our_words(problem)
 
 

@@ -138,7 +138,18 @@ async def test_ten_megabytes_are_413_declared_or_not(running: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", ""]
+    "media_type",
+    [
+        "text/plain",
+        "text/json",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin-1",
+        "application/x+jsonp",
+        "application/a/b+json",
+        "application/+json",
+        "application/jsonp",
+        "",
+    ],
 )
 async def test_a_body_that_is_not_json_is_415(running: Any, media_type: str) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
@@ -148,7 +159,10 @@ async def test_a_body_that_is_not_json_is_415(running: Any, media_type: str) -> 
     await refused(running, response, 415)
 
 
-@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "Application/JSON", "application/ld+json"])
+@pytest.mark.parametrize(
+    "media_type",
+    ["application/json; charset=utf-8", "Application/JSON", "application/ld+json", "application/vnd.a.b+json ; v=1"],
+)
 async def test_json_by_any_of_its_names_is_taken(running: Any, media_type: str) -> None:
     response = await running.http.post(
         REGISTER, content=json.dumps(GOOD).encode(), headers={"Content-Type": media_type}

@@ -122,6 +122,8 @@ def validation(kind: str, *place: str, text: str = "is wrong", **context: Any) -
     [
         (validation("missing", "body", "symbol"), "Missing required field: symbol"),
         (validation("missing", "body"), "The request needs a JSON body"),
+        (validation("model_attributes_type", "body"), "The body must be a JSON object"),
+        (validation("model_type", "body", "stocks", "2"), "stocks.2: must be an object"),
         (validation("extra_forbidden", "body", "#password", "colour"), "Unknown field: colour"),
         (validation("string_too_short", "body", "name", min_length=1), "name: must have at least 1 character"),
         (validation("too_short", "body", "password", min_length=8), "password: must have at least 8 characters"),
