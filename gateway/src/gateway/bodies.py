@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from gateway.dispatch import query_names
 from gateway.errors import BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
 from gateway.security import needs_caller, require_caller
 from gateway.wire import Message, Receive, incoming_of
@@ -96,19 +97,31 @@ async def skip_body(request: Request, limit_bytes: int) -> None:
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body as a `StrictJsonRequest`, a protected one only for a signed-in caller."""
+    """A route that reads its body as a `StrictJsonRequest`, a protected one only for a signed-in caller.
+
+    What it reads of the query is given once: the framework takes the last and tells nobody of the others.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler, which reads the body before it looks at who is asking."""
         handle = super().get_route_handler()
         is_protected = needs_caller(self.dependant)
+        names = query_names(self.dependant)
 
         async def handle_strictly(request: Request) -> Response:
             if is_protected:
                 require_caller(incoming_of(request.scope))
+            _require_once(names, request)
             return await handle(StrictJsonRequest(request.scope, request.receive))
 
         return handle_strictly
+
+
+def _require_once(names: frozenset[str], request: Request) -> None:
+    given = [name for name, _ in request.query_params.multi_items() if name in names]
+    for number, name in enumerate(given):
+        if name in given[:number]:
+            raise InvalidRequest(f"{name}: must be given once")
 
 
 class AbandonableRoute(StrictRoute):

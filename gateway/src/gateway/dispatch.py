@@ -64,7 +64,7 @@ class RouteTable(BaseRoute):
         route = found.route_for("GET") if found is not None else None
         if route is None or route.openapi_extra != CACHED["openapi_extra"]:
             return None
-        return path.rstrip("/"), _query_names(route.dependant)
+        return path.rstrip("/"), query_names(route.dependant)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match a request as Starlette's routing asks."""
@@ -89,9 +89,10 @@ class RouteTable(BaseRoute):
         await route.app(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
 
 
-def _query_names(dependant: Dependant) -> frozenset[str]:
+def query_names(dependant: Dependant) -> frozenset[str]:
+    """Return the names in the query that a route reads."""
     own = {field.field_info.alias or field.name for field in dependant.query_params}
-    return frozenset(own.union(*(_query_names(each) for each in dependant.dependencies)))
+    return frozenset(own.union(*(query_names(each) for each in dependant.dependencies)))
 
 
 def _without_body(send: Send) -> Send:

@@ -169,7 +169,7 @@ async def test_another_type_is_400(running: Any, alert_type: str, operation: tup
     assert running.alerts.calls == []
 
 
-@pytest.mark.parametrize("query", ["?type=hold", "?type=", "?type=BUY", "?type=buy,sell"])
+@pytest.mark.parametrize("query", ["?type=hold", "?type=", "?type=BUY", "?type=buy,sell", "?type=sell&type=buy"])
 async def test_alerts_of_no_type_are_not_deleted(running: Any, query: str) -> None:
     await make(running)
 

@@ -116,6 +116,30 @@ async def test_symbols_of_path_and_query_are_merged_in_order_and_folded(running:
     assert response.headers["x-missing-symbols"] == "NOPE,GONE"
 
 
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("/api/stock/price/AAPL?long=true&long=false", "long"),
+        ("/api/stock/price/AAPL?long=true&%6Cong=true", "long"),
+        ("/api/stock/price/AAPL?symbols=MSFT&long=true&symbols=MSFT", "symbols"),
+        ("/api/portfolio/live-prices?symbols=NSE:TCS&symbols=NSE:INFY", "symbols"),
+    ],
+)
+async def test_a_name_that_the_query_gives_twice_is_400_whatever_is_kept(running: Any, address: str, name: str) -> None:
+    for kept in ("/api/stock/price/AAPL?long=true", "/api/stock/price/AAPL?symbols=MSFT&long=true"):
+        await get(running, kept)
+
+    for _ in range(2):
+        response = await running.http.get(address)
+
+        assert response.status_code == 400
+        assert running.error_of(response)["message"] == f"{name}: must be given once"
+
+
+async def test_a_name_that_no_route_reads_may_be_given_twice(running: Any) -> None:
+    await get(running, "/api/stock/price/AAPL?utm=a&utm=b")
+
+
 async def test_a_long_quote_has_every_documented_field(running: Any) -> None:
     (quote,) = (await get(running, "/api/stock/price/AAPL?long=TRUE")).json()
 
