@@ -61,6 +61,7 @@ class Entry:
     """One instrument's last price.
 
     Attributes:
+        world: the simulation that made the price; None for the market's own.
         watchers: who wants to hear of changes; the streams' affair.
         kept_tail: the fragment after its symbol; None when it must be made anew.
         heard_at: when its last tick came, by the monotonic clock; minus infinity when it is only known from a quote.
@@ -76,6 +77,7 @@ class Entry:
         "previous_close",
         "volume",
         "watchers",
+        "world",
     )
 
     def __init__(self, instrument: str) -> None:
@@ -85,6 +87,7 @@ class Entry:
         self.volume: int | None = None
         self.as_of_microseconds = 0
         self.origin: bytes = b""
+        self.world: str | None = None
         self.heard_at = -math.inf
         self.watchers: set[Any] = set()
         self.kept_tail: bytes | None = None
@@ -175,6 +178,7 @@ class Board:
         self._note_sequence(batch)
         now = self.last_batch_at = self._clock.monotonic()
         origin = self._origin(batch.source, batch.freshness)
+        world = _world_of(batch.source, batch.freshness)
         base = batch.base_time.seconds * MICROSECONDS + batch.base_time.nanos // 1000
         entries, changed = self._entries, self.changed
         for tick in batch.ticks:
@@ -192,6 +196,7 @@ class Board:
             entry.volume = tick.volume if tick.HasField("volume") else None
             entry.as_of_microseconds = as_of
             entry.origin = origin
+            entry.world = world
             entry.heard_at = now
             entry.changed()
             if entry.watchers:
@@ -206,15 +211,19 @@ class Board:
             BoardFull: there is no place for another instrument.
         """
         entry = self.place(quote.instrument)
-        stamp = quote.provenance.as_of
-        as_of = stamp.seconds * MICROSECONDS + stamp.nanos // 1000
+        origin = quote.provenance
+        as_of = origin.as_of.seconds * MICROSECONDS + origin.as_of.nanos // 1000
+        world = _world_of(origin.source, origin.freshness)
         is_sound = 0 < quote.last_price < math.inf and 0 <= as_of < END_OF_TIME_MICROSECONDS
-        if is_sound and not self.is_fresh(entry):
+        # Moments of two worlds do not compare: a replay's are of other years.
+        is_older = world == entry.world and as_of < entry.as_of_microseconds
+        if is_sound and not is_older and not self.is_fresh(entry):
             entry.last_price = quote.last_price
             entry.previous_close = _sound(quote.previous_close) if quote.HasField("previous_close") else None
             entry.volume = quote.volume if quote.HasField("volume") else None
             entry.as_of_microseconds = as_of
-            entry.origin = self._origin(quote.provenance.source, quote.provenance.freshness)
+            entry.origin = self._origin(origin.source, origin.freshness)
+            entry.world = world
             entry.changed()
         return entry
 
@@ -299,6 +308,10 @@ class Board:
         if len(self._sequences) >= MAX_PUBLISHED_SHARDS:
             self._sequences.clear()
         self._sequences[key] = (batch.epoch, batch.sequence)
+
+
+def _world_of(source: str, freshness: int) -> str | None:
+    return source if freshness == quotes_pb2.FRESHNESS_SIMULATED else None
 
 
 def _sound(price: float) -> float | None:

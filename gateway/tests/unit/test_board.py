@@ -215,6 +215,56 @@ def test_a_quote_does_not_replace_a_live_tick(board: Board, make_batch: Batches)
     assert board.adopt(a_quote(5.0)).last_price == 1.0
 
 
+def a_dated_quote(
+    price: float,
+    seconds: int,
+    source: str = "yahoo",
+    freshness: quotes_pb2.Freshness.ValueType = quotes_pb2.FRESHNESS_DELAYED,
+) -> Any:
+    quote = a_quote(price)
+    quote.provenance.source, quote.provenance.freshness = source, freshness
+    quote.provenance.as_of.seconds = seconds
+    return quote
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 1])
+async def test_a_quote_of_an_earlier_moment_does_not_replace_a_tick_however_long_ago_it_came(
+    board: Board, clock: ManualClock, make_batch: Batches, seconds: int
+) -> None:
+    batch = make_batch({"NSE:TCS": 1.0})
+    batch.source, batch.freshness = "zerodha", quotes_pb2.FRESHNESS_LIVE
+    batch.ticks[0].offset_microseconds = 0
+    board.apply(batch)
+    await clock.advance(3600)
+
+    entry = board.adopt(a_dated_quote(5.0, batch.base_time.seconds + seconds))
+
+    assert entry.last_price == (1.0 if seconds < 0 else 5.0)
+    assert (b'"source":"zerodha","freshness":"live"' in entry.tail) == (seconds < 0)
+
+
+def test_a_quote_of_an_earlier_moment_does_not_replace_a_quote(board: Board) -> None:
+    board.adopt(a_dated_quote(1.0, 200))
+
+    assert board.adopt(a_dated_quote(5.0, 199)).last_price == 1.0
+    assert board.adopt(a_dated_quote(5.0, 201)).last_price == 5.0
+
+
+@pytest.mark.parametrize(
+    ("source", "freshness"),
+    [("sample", quotes_pb2.FRESHNESS_SIMULATED), ("yahoo", quotes_pb2.FRESHNESS_CLOSED)],
+)
+def test_moments_of_a_simulation_are_not_held_against_any_other(
+    board: Board, source: str, freshness: quotes_pb2.Freshness.ValueType
+) -> None:
+    board.adopt(a_dated_quote(1.0, 200, "replay", quotes_pb2.FRESHNESS_SIMULATED))
+    later = board.adopt(a_dated_quote(5.0, 100, source, freshness)).last_price
+
+    back = board.adopt(a_dated_quote(7.0, 50, "replay", quotes_pb2.FRESHNESS_SIMULATED)).last_price
+
+    assert (later, back) == (5.0, 7.0)
+
+
 def test_only_watched_changes_are_gathered(board: Board, make_batch: Batches) -> None:
     board.apply(make_batch({"NSE:A": 1.0, "NSE:B": 1.0}))
     board.place("NSE:A").watchers.add("somebody")
