@@ -56,7 +56,7 @@ class RouteTable(BaseRoute):
         found = self._literal.get(plain)
         if found is not None:
             return found
-        return next((routes for pattern, routes in self._patterns if pattern.match(plain)), None)
+        return next((routes for pattern, routes in self._patterns if pattern.fullmatch(plain)), None)
 
     def kept_path(self, path: str) -> tuple[str, frozenset[str]] | None:
         """Return the plain form of a path whose answers may be kept, and the query names its route reads."""

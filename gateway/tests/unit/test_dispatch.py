@@ -27,6 +27,11 @@ async def delete(symbol: str) -> str:
     return symbol
 
 
+@router.get("/api/price/{symbol}/history")
+async def history(symbol: str) -> str:
+    return symbol
+
+
 @pytest.fixture
 def table() -> RouteTable:
     return RouteTable([route for route in router.routes if isinstance(route, APIRoute)])
@@ -60,6 +65,11 @@ def test_head_finds_get(table: RouteTable) -> None:
 def test_unknown_paths_and_other_protocols_are_left_alone(table: RouteTable) -> None:
     assert table.matches(scope("/api/nope"))[0] is Match.NONE
     assert table.matches(scope("/api/price/bulk", kind="websocket"))[0] is Match.NONE
+
+
+def test_a_line_break_after_a_path_makes_another_path(table: RouteTable) -> None:
+    assert table.matches(scope("/api/price/TCS/history"))[0] is Match.FULL
+    assert table.matches(scope("/api/price/TCS/history\n"))[0] is Match.NONE
 
 
 async def test_a_wrong_method_names_every_right_one(table: RouteTable) -> None:
