@@ -23,6 +23,7 @@ from chassis.rpc_client import reason_of, retry_after_of
 log = logging.getLogger(__name__)
 
 UNEXPECTED = "An unexpected error occurred"
+TIMED_OUT = "A service did not answer in time"
 DEFAULT_RETRY_SECONDS = 1.0
 MAX_PROBLEMS = 20
 NO_OBJECT = {"model_type", "model_attributes_type"}
@@ -220,6 +221,16 @@ class UpstreamUnavailable(ApiError):
         super().__init__(message, headers={"Retry-After": str(whole_seconds(retry_after_seconds))})
 
 
+class UpstreamTimedOut(ApiError):
+    """Something this answer needs did not answer in time."""
+
+    status = 504
+    code = "UPSTREAM_TIMEOUT"
+
+    def __init__(self) -> None:
+        super().__init__(TIMED_OUT)
+
+
 class ErrorReply(BaseModel):
     """The body of every error."""
 
@@ -308,7 +319,7 @@ BY_STATUS = {
     grpc.StatusCode.PERMISSION_DENIED: Row(403, "ACCESS_DENIED"),
     grpc.StatusCode.RESOURCE_EXHAUSTED: Row(429, "RATE_LIMITED"),
     grpc.StatusCode.UNAVAILABLE: Row(503, "UPSTREAM_UNAVAILABLE"),
-    grpc.StatusCode.DEADLINE_EXCEEDED: Row(504, "UPSTREAM_TIMEOUT", "A service did not answer in time"),
+    grpc.StatusCode.DEADLINE_EXCEEDED: Row(504, "UPSTREAM_TIMEOUT", TIMED_OUT),
 }
 # The same statuses without a reason come from the transport: overload, a dead process, a mismatch of versions.
 BY_TRANSPORT_STATUS = {

@@ -22,7 +22,8 @@ from chassis.clock import Clock
 from chassis.logs import request_id
 from chassis.tasks import end
 from gateway.admission import FLIGHTS_BUSY, Overloaded
-from gateway.wire import SECURITY_HEADERS, Application, Finished, Header, Incoming, Message, Scope
+from gateway.errors import UpstreamTimedOut, envelope
+from gateway.wire import JSON, SECURITY_HEADERS, Application, Finished, Header, Incoming, Message, Scope
 
 log = logging.getLogger(__name__)
 
@@ -370,12 +371,13 @@ class HttpCache:
         request = {**scope, "method": "GET", "headers": headers, "state": {}}
         capture = _Capture()
         try:
-            async with asyncio.timeout(FLIGHT_TIMEOUT_SECONDS):
+            async with asyncio.timeout(FLIGHT_TIMEOUT_SECONDS) as limit:
                 await self._app(request, capture.receive, capture.send)
         except Exception:
             # The outermost frame of the flight's task; the application has answered 500 before it raised.
             log.exception("flight failed", extra={"key": key})
-        return capture.result()
+        # What was answered by then is cut off, or nothing.
+        return _timed_out() if limit.expired() else capture.result()
 
     def _hold(self, key: str, kept: Entry, failed: Captured) -> Entry | Captured:
         now = self._clock.monotonic()
@@ -405,6 +407,11 @@ class HttpCache:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.size_bytes -= entry.size_under(key)
+
+
+def _timed_out() -> Captured:
+    error = UpstreamTimedOut()
+    return Captured(error.status, [(b"content-type", JSON)], envelope(error.status, error.code, error.detail))
 
 
 def _marked_stale(headers: list[Header]) -> list[Header]:

@@ -268,6 +268,41 @@ async def test_a_bug_in_flight_is_an_error_for_the_reader_alone(
     assert "flight failed" in caplog.text
 
 
+@pytest.mark.parametrize("begun", [[], [b'{"price":1'], [b'{"price":1', b"}"]])
+async def test_a_flight_that_takes_too_long_is_504_whatever_it_has_sent(
+    cache: HttpCache, app: Application, monkeypatch: pytest.MonkeyPatch, begun: list[bytes]
+) -> None:
+    async def hanging(scope: Any, receive: Any, send: Any) -> None:
+        if begun:
+            policy_note.get().policy = parse_policy(POLICY)  # type: ignore[union-attr]  # a flight has one
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        for chunk in begun:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("gateway.http_cache.FLIGHT_TIMEOUT_SECONDS", 0.01)
+    cache._app = hanging
+
+    answers = await asyncio.gather(get(cache, incoming(x_request_id=b"one")), get(cache, incoming(x_request_id=b"two")))
+
+    assert [json.loads(answer.body)["request_id"] for answer in answers] == ["one", "two"]
+    assert {(answer.status, json.loads(answer.body)["code"]) for answer in answers} == {(504, "UPSTREAM_TIMEOUT")}
+    assert len(cache) == 0
+
+
+async def test_what_is_kept_is_served_stale_when_the_next_flight_takes_too_long(
+    cache: HttpCache, app: Application, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await get(cache)
+    monkeypatch.setattr("gateway.http_cache.FLIGHT_TIMEOUT_SECONDS", 0.01)
+    app.gate = asyncio.Event()
+    await clock.advance(15)
+
+    answer = await get(cache)
+
+    assert (answer.status, header(answer, b"x-cache")) == (200, b"STALE")
+
+
 async def test_a_client_that_has_the_answer_gets_304(cache: HttpCache) -> None:
     etag = header(await get(cache), b"etag")
     assert etag is not None
