@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from gateway.dispatch import query_names
 from gateway.errors import BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
-from gateway.security import needs_caller, require_caller
+from gateway.security import needs_caller, needs_owner, require_caller, require_owner
 from gateway.wire import Message, Receive, incoming_of
 
 MAX_DEPTH = 16
@@ -99,18 +99,21 @@ async def skip_body(request: Request, limit_bytes: int) -> None:
 class StrictRoute(APIRoute):
     """A route that reads its body as a `StrictJsonRequest`, a protected one only for a signed-in caller.
 
-    What it reads of the query is given once: the framework takes the last and tells nobody of the others.
+    One whose path names a user is for that user: for anybody else nothing further is looked at. What it reads of the
+    query is given once: the framework takes the last and tells nobody of the others.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler, which reads the body before it looks at who is asking."""
         handle = super().get_route_handler()
-        is_protected = needs_caller(self.dependant)
+        is_protected, is_owned = needs_caller(self.dependant), needs_owner(self.dependant)
         names = query_names(self.dependant)
 
         async def handle_strictly(request: Request) -> Response:
             if is_protected:
-                require_caller(incoming_of(request.scope))
+                caller = require_caller(incoming_of(request.scope))
+                if is_owned:
+                    require_owner(caller, request.path_params["user_id"])
             _require_once(names, request)
             return await handle(StrictJsonRequest(request.scope, request.receive))
 

@@ -546,12 +546,26 @@ async def _owner(
         str,
         Path(
             description="The id of the token's user, or `me`.",
-            min_length=1,
-            max_length=MAX_CLAIM_LENGTH,
             examples=["me"],
+            # Told, not asked: an id that nobody can have is refused like anybody else's.
+            json_schema_extra={"minLength": 1, "maxLength": MAX_CLAIM_LENGTH},
         ),
     ],
 ) -> str:
+    return require_owner(caller, user_id)
+
+
+def needs_owner(dependant: Dependant) -> bool:
+    """Say whether an operation is for the user whom its path names, by its signature."""
+    return dependant.call is _owner or any(needs_owner(each) for each in dependant.dependencies)
+
+
+def require_owner(caller: Caller, user_id: str) -> str:
+    """Return the caller's id, which a path may also call `me`.
+
+    Raises:
+        AccessDenied: the path names anybody else, whether or not they exist.
+    """
     if user_id not in ("me", caller.user_id):
         raise AccessDenied
     return caller.user_id

@@ -171,10 +171,15 @@ async def test_json_by_any_of_its_names_is_taken(running: Any, media_type: str) 
     assert response.status_code == 201
 
 
-async def test_a_user_id_beyond_any_is_400(running: Any) -> None:
-    response = await running.http.get("/api/alerts/" + "a" * 300, headers=running.sign_in())
+@pytest.mark.parametrize("user_id", ["43", "a" * 256, "a" * 20_000, "%00", "%F0%9F%92%A5"])
+async def test_a_path_of_anybody_else_is_403_whatever_else_is_wrong(running: Any, user_id: str) -> None:
+    path, headers = f"/api/alerts/{user_id}", {**running.sign_in(), **JSON_TYPE}
 
-    await refused(running, response, 400)
+    await refused(running, await running.http.get(path, headers=headers), 403)
+    await refused(running, await running.http.delete(f"{path}?type=buy&type=sell", headers=headers), 403)
+    await refused(running, await running.http.delete(f"{path}?type=none", headers=headers), 403)
+    await refused(running, await running.http.post(path, headers=headers, content=b"{"), 403)
+    await refused(running, await running.http.post(path, headers={**headers, "Content-Type": "text/plain"}), 403)
 
 
 async def test_a_hostile_token_is_401(running: Any) -> None:
