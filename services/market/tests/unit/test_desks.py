@@ -34,6 +34,7 @@ from market.domain.instruments import (
     InstrumentDirectory,
     InstrumentKind,
     Listing,
+    PairUnknown,
     SymbolUnknown,
 )
 from market.domain.last_prices import LastPrices
@@ -327,6 +328,11 @@ async def test_news_of_stocks_keep_the_order_and_name_who_has_none(desk: AnswerD
 async def test_symbols_that_are_all_unknown_are_named_together(desk: AnswerDesk) -> None:
     with pytest.raises(SymbolUnknown, match="'NOSUCH', 'NONE' name no known instrument"):
         await NewsDesk(DIRECTORY, desk).of_stocks(["NOSUCH", "NONE"], US, page=0, limit=5)
+
+
+async def test_pairs_that_are_all_unknown_are_named_together_as_such(desk: AnswerDesk) -> None:
+    with pytest.raises(PairUnknown, match="'NASDAQ:AAPL', 'NONE' name no known currency pair"):
+        await NewsDesk(DIRECTORY, desk).of_stocks(["NASDAQ:AAPL", "NONE"], Listing.CURRENCIES, page=0, limit=5)
 
 
 async def test_one_symbol_that_is_listed_elsewhere_is_told_where(desk: AnswerDesk) -> None:

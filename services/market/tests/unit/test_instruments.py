@@ -10,6 +10,7 @@ from market.domain.instruments import (
     InstrumentDirectory,
     InstrumentKind,
     Listing,
+    PairUnknown,
     SymbolAmbiguous,
     SymbolInvalid,
     SymbolUnknown,
@@ -25,7 +26,8 @@ TCS, BSE_TCS = equity(Exchange.NSE, "TCS"), equity(Exchange.BSE, "TCS")
 MAHINDRA, BAJAJ = equity(Exchange.NSE, "M&M"), equity(Exchange.NSE, "BAJAJ-AUTO")
 APPLE, BERKSHIRE = equity(Exchange.NASDAQ, "AAPL"), equity(Exchange.NYSE, "BRK.B")
 TWIN_NASDAQ, TWIN_NYSE = equity(Exchange.NASDAQ, "TWIN"), equity(Exchange.NYSE, "TWIN")
-EURUSD, NIFTY = equity(Exchange.FX, "EURUSD"), equity(Exchange.INDEX, "NIFTY50")
+EURUSD = Instrument("FX:EURUSD", Exchange.FX, "EURUSD", "A pair", InstrumentKind.CURRENCY_PAIR, "USD")
+NIFTY = equity(Exchange.INDEX, "NIFTY50")
 ALL = (TCS, BSE_TCS, MAHINDRA, BAJAJ, APPLE, BERKSHIRE, TWIN_NASDAQ, TWIN_NYSE, EURUSD, NIFTY)
 DIRECTORY = InstrumentDirectory(ALL)
 
@@ -44,6 +46,7 @@ def test_every_id_resolves_to_its_instrument_in_any_case(instrument: Instrument,
         ("bajaj-auto", Listing.INDIA, BAJAJ),
         ("aapl", Listing.UNITED_STATES, APPLE),
         ("brk.b", Listing.UNITED_STATES, BERKSHIRE),
+        ("eurusd", Listing.CURRENCIES, EURUSD),
     ],
 )
 def test_a_bare_symbol_means_its_listing(symbol: str, listing: Listing, expected: Instrument) -> None:
@@ -134,6 +137,21 @@ def test_a_bare_symbol_of_another_market_is_told_with_its_exchange() -> None:
     message = "'TCS' is not listed in this market; write NSE:TCS or BSE:TCS if that is meant"
     with pytest.raises(SymbolUnknown, match=message):
         DIRECTORY.resolve("TCS", Listing.UNITED_STATES)
+
+
+@pytest.mark.parametrize(
+    "symbol", ["AAPL", "NASDAQ:AAPL", "nse:tcs", "INDEX:NIFTY50", "FX:AAPL", "NSE:EURUSD", "XXXYYY"]
+)
+def test_among_currencies_only_a_pair_is_found_whatever_exchange_is_written(symbol: str) -> None:
+    assert DIRECTORY.resolve("fx:eurusd", Listing.CURRENCIES) is EURUSD
+    with pytest.raises(PairUnknown, match=f"'{symbol}' names no known currency pair"):
+        DIRECTORY.resolve(symbol, Listing.CURRENCIES)
+
+
+@pytest.mark.parametrize("listing", [Listing.UNSPECIFIED, Listing.INDIA, Listing.UNITED_STATES])
+@pytest.mark.parametrize("instrument", [TCS, APPLE, EURUSD, NIFTY], ids=lambda each: each.id)
+def test_elsewhere_an_exchange_that_is_written_decides(listing: Listing, instrument: Instrument) -> None:
+    assert DIRECTORY.resolve(instrument.id, listing) is instrument
 
 
 def test_the_instruments_of_exchanges_are_listed_in_the_directory_s_order() -> None:

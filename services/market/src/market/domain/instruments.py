@@ -44,6 +44,14 @@ class SymbolUnknown(ServiceError):
         super().__init__(f"{listed} {'names' if len(symbols) == 1 else 'name'} no known instrument")
 
 
+class PairUnknown(SymbolUnknown):
+    """A currency pair was asked for, and the symbol names none that we have; it may name something else."""
+
+    def __init__(self, *symbols: str) -> None:
+        listed = ", ".join(shown(symbol) for symbol in symbols)
+        ServiceError.__init__(self, f"{listed} {'names' if len(symbols) == 1 else 'name'} no known currency pair")
+
+
 class SymbolAmbiguous(ServiceError):
     """The bare symbol names several instruments, and nothing is guessed."""
 
@@ -87,7 +95,7 @@ class InstrumentKind(StrEnum):
 
 
 class Listing(StrEnum):
-    """Which market a symbol without an exchange means."""
+    """Which market a symbol without an exchange means; `CURRENCIES` has pairs alone, whatever exchange is written."""
 
     UNSPECIFIED = "UNSPECIFIED"
     INDIA = "INDIA"
@@ -99,7 +107,6 @@ EXCHANGES_OF_LISTING: dict[Listing, tuple[Exchange, ...]] = {
     Listing.UNSPECIFIED: (),
     Listing.INDIA: (Exchange.NSE,),
     Listing.UNITED_STATES: (Exchange.NASDAQ, Exchange.NYSE, Exchange.AMEX),
-    Listing.CURRENCIES: (Exchange.FX,),
 }
 
 
@@ -165,9 +172,12 @@ class InstrumentDirectory:
         Raises:
             SymbolInvalid: it cannot be a symbol, or it is bare and no listing says what that means.
             SymbolUnknown: no such instrument.
+            PairUnknown: the listing is of currencies, and it names no pair.
             SymbolAmbiguous: it is bare and several exchanges of the listing have it.
         """
         exchange, bare = split_symbol(symbol)
+        if listing is Listing.CURRENCIES:
+            return self._pair(symbol, f"{exchange or Exchange.FX}:{bare}")
         if exchange is not None:
             found = self._by_id.get(f"{exchange}:{bare}")
             if found is None:
@@ -176,6 +186,12 @@ class InstrumentDirectory:
         if listing is Listing.UNSPECIFIED:
             raise SymbolInvalid(symbol, "it names no exchange")
         return self._the_only_one(symbol, bare, EXCHANGES_OF_LISTING[listing])
+
+    def _pair(self, symbol: str, instrument_id: str) -> Instrument:
+        found = self._by_id.get(instrument_id)
+        if found is None or found.kind is not InstrumentKind.CURRENCY_PAIR:
+            raise PairUnknown(symbol)
+        return found
 
     def _the_only_one(self, symbol: str, bare: str, exchanges: Sequence[Exchange]) -> Instrument:
         everywhere = self._by_symbol.get(bare, ())

@@ -6,7 +6,14 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from chassis.errors import Code, ServiceError
-from market.domain.instruments import Instrument, InstrumentDirectory, Listing, SymbolAmbiguous, SymbolUnknown
+from market.domain.instruments import (
+    Instrument,
+    InstrumentDirectory,
+    Listing,
+    PairUnknown,
+    SymbolAmbiguous,
+    SymbolUnknown,
+)
 
 MAX_SYMBOLS = 50
 
@@ -119,7 +126,7 @@ def read_symbols(directory: InstrumentDirectory, symbols: Sequence[str], listing
     if set(meanings.values()) == {Missing.SYMBOL_UNKNOWN}:
         if len(meanings) == 1:
             directory.resolve(next(iter(meanings)), listing)  # says where else the one symbol is listed
-        raise SymbolUnknown(*meanings)
+        raise PairUnknown(*meanings) if listing is Listing.CURRENCIES else SymbolUnknown(*meanings)
     return SymbolBatch(meanings)
 
 
