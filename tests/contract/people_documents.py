@@ -157,6 +157,7 @@ class ProvingTick(TypedDict):
     price: float
     at: Moment
     source: str
+    freshness: Literal["simulated"]
     publisher_id: str
     epoch: int
     shard: int

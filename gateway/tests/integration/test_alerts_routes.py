@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from bourse.alerts.v1 import alerts_pb2 as pb
 from bourse.alerts.v1 import events_pb2
+from bourse.market.v1 import quotes_pb2
 from chassis.errors import Code
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -316,9 +317,17 @@ async def test_one_alert_too_many_is_400(running: Any, monkeypatch: pytest.Monke
 # --- history ------------------------------------------------------------------------------------------------------
 
 
-def tick(price: float, sequence: int) -> pb.EvaluatedTick:
+def tick(
+    price: float, sequence: int, freshness: quotes_pb2.Freshness.ValueType | None = quotes_pb2.FRESHNESS_LIVE
+) -> pb.EvaluatedTick:
     made = pb.EvaluatedTick(
-        price=price, source="zerodha", publisher_id="kite", epoch=1_775_552_400_000_000, shard=3, sequence=sequence
+        price=price,
+        source="zerodha",
+        publisher_id="kite",
+        epoch=1_775_552_400_000_000,
+        shard=3,
+        sequence=sequence,
+        freshness=freshness,
     )
     made.at.FromDatetime(datetime(2026, 4, 7, 9, 0, sequence, 250_000, tzinfo=UTC))
     return made
@@ -343,7 +352,7 @@ def fire(world: Any, **fields: Any) -> pb.Fire:
 
 
 async def test_a_fire_comes_with_its_receipt(running: Any) -> None:
-    fired = fire(running, note="for the car", before=tick(150.2, 7))
+    fired = fire(running, note="for the car", before=tick(150.2, 7, None))
     event = fired.deliveries.add(channel="event", state="sent", attempts=1, message_id="7529857229966972436:1")
     event.sent_at.FromDatetime(datetime(2026, 4, 7, 9, 0, 9, tzinfo=UTC))
     fired.deliveries.add(channel="email", state="skipped", reason="unsubscribed", message_id="<alert-7-1@x.example>")
@@ -365,8 +374,20 @@ async def test_a_fire_comes_with_its_receipt(running: Any) -> None:
                 "latency_ms": 12.346,
                 "crossed_during_gap": False,
                 "note": "for the car",
-                "tick": {"price": 150.05, "at": "2026-04-07T09:00:08.250000Z", **provenance, "sequence": 8},
-                "before": {"price": 150.2, "at": "2026-04-07T09:00:07.250000Z", **provenance, "sequence": 7},
+                "tick": {
+                    "price": 150.05,
+                    "at": "2026-04-07T09:00:08.250000Z",
+                    "freshness": "live",
+                    **provenance,
+                    "sequence": 8,
+                },
+                "before": {
+                    "price": 150.2,
+                    "at": "2026-04-07T09:00:07.250000Z",
+                    "freshness": None,
+                    **provenance,
+                    "sequence": 7,
+                },
                 "deliveries": [
                     {
                         "channel": "event",
@@ -460,6 +481,7 @@ async def test_an_explanation_says_what_was_evaluated_and_what_was_not(running: 
             "price": 150.2,
             "at": "2026-04-07T09:00:07.250000Z",
             "source": "zerodha",
+            "freshness": "live",
             "publisher_id": "kite",
             "epoch": 1_775_552_400_000_000,
             "shard": 3,

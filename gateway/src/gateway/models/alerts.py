@@ -80,11 +80,15 @@ class AlertsDeleted(Reply):
 
 
 class EvaluatedTick(Reply):
-    """A tick that was compared with an alert's price; publisher, epoch, shard and sequence say which it was."""
+    """A tick that was compared with an alert's price; publisher, epoch, shard and sequence say which it was.
+
+    `freshness` is null where it was not noted.
+    """
 
     price: float
     at: DateTime
     source: str
+    freshness: Freshness | None
     publisher_id: str
     epoch: int
     shard: int

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from alerts.domain.alerts import Alert, AlertType, FiringPrice
+from alerts.domain.alerts import Alert, AlertType, FiringPrice, Freshness
 from alerts.domain.deliveries import Delivery, FireId
 from alerts.domain.explanations import Explanation, Stretch
 from alerts.domain.fires import Fire
@@ -162,6 +162,7 @@ def _tick_message(tick: EvaluatedTick) -> alerts_pb2.EvaluatedTick:
         epoch=tick.epoch,
         shard=tick.shard,
         sequence=tick.sequence,
+        freshness=None if tick.freshness is None else _freshness(tick.freshness),
     )
 
 
@@ -171,8 +172,11 @@ def _stretch_message(stretch: Stretch) -> alerts_pb2.Stretch:
 
 
 def _provenance(price: FiringPrice) -> quotes_pb2.Provenance:
-    freshness = quotes_pb2.Freshness.Value(f"FRESHNESS_{price.freshness.value}")
-    return quotes_pb2.Provenance(source=price.source, as_of=_timestamp(price.at), freshness=freshness)
+    return quotes_pb2.Provenance(source=price.source, as_of=_timestamp(price.at), freshness=_freshness(price.freshness))
+
+
+def _freshness(freshness: Freshness) -> quotes_pb2.Freshness.ValueType:
+    return quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness.value}")
 
 
 def _timestamp(moment: datetime) -> Timestamp:

@@ -460,6 +460,7 @@ async def test_the_history_holds_the_ticks_that_prove_each_fire(caller: Caller) 
             1,
             1,
         )
+        assert {fire.tick.freshness, fire.before.freshness} == {quotes_pb2.FRESHNESS_SIMULATED}
         assert fire.tick.at.ToDatetime(tzinfo=UTC) - fire.before.at.ToDatetime(tzinfo=UTC) == timedelta(microseconds=1)
         assert not fire.crossed_during_gap
         assert (await caller.fires("8")).fires == []
@@ -475,6 +476,7 @@ async def test_an_alert_that_has_not_fired_is_explained(caller: Caller) -> None:
         await caller.fired(witness)
         explanation = await caller.explain()
         assert (explanation.state, explanation.closest.price) == ("armed", 151.0)
+        assert explanation.closest.freshness == quotes_pb2.FRESHNESS_SIMULATED
         assert explanation.closest.at.ToDatetime(tzinfo=UTC) == START + timedelta(minutes=2)
         assert "The lowest price evaluated since it was armed is 151.0" in explanation.sentence
         assert (await caller.explain(user="8")).state == "fired"

@@ -411,7 +411,7 @@ async def test_what_is_remembered_of_streams_is_bounded(database: Database) -> N
     assert [await streams.ordinal_of(moment) for moment in moments] == ordinals
 
 
-BEFORE = EvaluatedTick(151.0, START, "sample", "feed-1", 1_767_604_500_000_000, 15, 8, Position(1, 41))
+BEFORE = EvaluatedTick(151.0, START, "sample", "feed-1", 1_767_604_500_000_000, 15, 8, Position(1, 41), Freshness.STALE)
 
 
 async def test_terms_are_read_as_they_were_saved(alerts: Alerts) -> None:
@@ -622,7 +622,7 @@ async def test_a_receipt_holds_both_ticks_and_outlives_its_alert(alerts: Alerts,
     await fires.fire([candidate], committed_at=START)
     await alerts.delete(1)
     (fire,) = await fires.list_of("7", limit=5, after=None)
-    tick = replace(BEFORE, price=150.1, sequence=9)
+    tick = replace(BEFORE, price=150.1, sequence=9, freshness=Freshness.SIMULATED)
     assert fire == Fire(
         1,
         1,
@@ -639,6 +639,19 @@ async def test_a_receipt_holds_both_ticks_and_outlives_its_alert(alerts: Alerts,
     assert await fires.find(1, 1) == fire
     assert await fires.find(1, 2) is None
     assert await fires.list_of("8", limit=5, after=None) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "freshness"), [("sample", Freshness.SIMULATED), ("replay", Freshness.SIMULATED), ("zerodha", None)]
+)
+async def test_of_a_receipt_of_a_release_that_noted_less_only_what_is_simulated_is_known(
+    alerts: Alerts, fires: Fires, source: str, freshness: Freshness | None
+) -> None:
+    await alerts.save(make_alert(), replaces=None, lease=AAPL_LEASE)
+    before = replace(BEFORE, source=source, freshness=None)
+    await fires.fire([replace(make_candidate(), before=before)], committed_at=START)
+    (fire,) = await fires.list_of("7", limit=5, after=None)
+    assert fire.before == replace(before, freshness=freshness)
 
 
 async def test_a_tick_from_before_the_arming_is_no_part_of_a_receipt(alerts: Alerts, fires: Fires) -> None:

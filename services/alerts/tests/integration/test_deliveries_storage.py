@@ -57,7 +57,7 @@ def deliveries_of(database: Database, *, mails_per_hour: int = 100) -> Deliverie
     return Deliveries(database, policy, sender="Bourse <bourse@example.com>")
 
 
-TICK = EvaluatedTick(150.1, START, "sample", "feed-1", 7, 15, 9, Position(1, 41))
+TICK = EvaluatedTick(150.1, START, "sample", "feed-1", 7, 15, 9, Position(1, 41), Freshness.SIMULATED)
 FIRE = Fire(
     alert_id=1,
     generation=1,

@@ -93,6 +93,14 @@ def test_every_freshness_is_said(freshness: Freshness) -> None:
         assert freshness.value.lower() in text.lower()
 
 
+def test_each_of_the_two_ticks_is_told_with_its_own_freshness() -> None:
+    before = replace(BEFORE, source="sample", freshness=Freshness.SIMULATED)
+    for text in written(letter(replace(FIRE, tick=replace(TICK, freshness=Freshness.LIVE), before=before))):
+        assert "149.5 from zerodha, live\n" in text
+        assert "151.0 from sample, simulated\n" in text
+        assert SIMULATED not in text
+
+
 def test_prices_are_written_without_an_exponent() -> None:
     tiny = replace(FIRE, tick=replace(TICK, price=1e-7), price=Decimal("1E-7"))
     for text in written(letter(tiny)):

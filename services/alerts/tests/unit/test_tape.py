@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -50,6 +51,22 @@ def test_the_tick_before_one_is_the_last_of_its_instrument(tape: Tape) -> None:
     assert before is not None
     assert (before.price, before.at, before.sequence) == (101.0, START + timedelta(seconds=1, microseconds=1), 1)
     assert tape.last_at("NSE:TCS") == before.at
+
+
+@pytest.mark.parametrize("freshness", list(Freshness))
+def test_a_tick_is_as_fresh_as_its_batch_and_not_as_the_next(tape: Tape, freshness: Freshness) -> None:
+    tape.record(replace(make_batch(1, 100.0, 99.0, 101.0), freshness=freshness, source="zerodha"))
+    following = make_batch(2, 100.0, 100.5)
+    before, within = tape.before(following, 0), tape.before(following, 1)
+    tape.record(following)
+    nearest = [tape.closest("NSE:TCS", each, NOWHERE).tick for each in (BUY, SELL)]
+    ticks = [(tick.source, tick.freshness) for tick in (before, within, *nearest) if tick is not None]
+    assert ticks == [
+        ("zerodha", freshness),
+        ("sample", Freshness.SIMULATED),
+        ("zerodha", freshness),
+        ("zerodha", freshness),
+    ]
 
 
 def test_the_tick_before_one_can_stand_in_the_same_batch(tape: Tape) -> None:

@@ -89,7 +89,9 @@ def test_a_tick_that_reaches_an_alert_becomes_a_candidate_with_its_evidence(watc
         position=Position(1, 5),
         mark=Mark(NOWHERE, START),
         lease=LEASE,
-        before=EvaluatedTick(101.0, START + timedelta(seconds=5), "sample", "feed", EPOCH, 3, 5, Position(1, 5)),
+        before=EvaluatedTick(
+            101.0, START + timedelta(seconds=5), "sample", "feed", EPOCH, 3, 5, Position(1, 5), Freshness.SIMULATED
+        ),
     )
     assert watch.backlog == 1
     assert watch.watched == 0

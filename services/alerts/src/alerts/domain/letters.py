@@ -130,7 +130,8 @@ def _html(mail: MailTry, title: str, rows: _Rows, page: str) -> str:
 
 def _tick(fire: Fire, tick: EvaluatedTick) -> str:
     identity = f"{tick.publisher_id}, epoch {tick.epoch}, shard {tick.shard}, batch {tick.sequence}"
-    return f"{_price(tick.price)} from {tick.source}\n{_moment(fire, tick.at)}\n{identity}"
+    freshness = "" if tick.freshness is None else f", {_MEANINGS[tick.freshness]}"
+    return f"{_price(tick.price)} from {tick.source}{freshness}\n{_moment(fire, tick.at)}\n{identity}"
 
 
 def _price(price: float) -> str:

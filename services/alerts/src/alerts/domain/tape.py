@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from alerts.domain.alerts import AlertType
+from alerts.domain.alerts import AlertType, Freshness
 from alerts.domain.positions import Position
 from alerts.domain.ticks import TickBatch
 
@@ -31,6 +31,7 @@ class EvaluatedTick:
         shard: the tick's shard.
         sequence: the batch's sequence in that shard and epoch.
         position: where the batch stands in the stream.
+        freshness: how far its price could be relied on; None where that was not noted.
     """
 
     price: float
@@ -41,6 +42,7 @@ class EvaluatedTick:
     shard: int
     sequence: int
     position: Position
+    freshness: Freshness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class _Header(NamedTuple):
     shard: int
     sequence: int
     position: Position
+    freshness: Freshness
 
 
 _Noted = tuple[float, int, _Header]  # a tick as cheaply as it can be kept: price, offset in microseconds, batch
@@ -208,12 +211,19 @@ def _are_prices(prices: Sequence[float]) -> bool:
 
 def _header_of(batch: TickBatch) -> _Header:
     return _Header(
-        batch.base_at, batch.source, batch.publisher_id, batch.epoch, batch.shard, batch.sequence, batch.position
+        batch.base_at,
+        batch.source,
+        batch.publisher_id,
+        batch.epoch,
+        batch.shard,
+        batch.sequence,
+        batch.position,
+        batch.freshness,
     )
 
 
 def _tick_of(noted: _Noted) -> EvaluatedTick:
     price, offset_microseconds, header = noted
-    base_at, source, publisher_id, epoch, shard, sequence, position = header
+    base_at, source, publisher_id, epoch, shard, sequence, position, freshness = header
     at = base_at + timedelta(microseconds=offset_microseconds)
-    return EvaluatedTick(price, at, source, publisher_id, epoch, shard, sequence, position)
+    return EvaluatedTick(price, at, source, publisher_id, epoch, shard, sequence, position, freshness)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alerts.domain.alerts import Alert, AlertType
+from alerts.domain.alerts import Alert, AlertType, Freshness
 from alerts.domain.fires import Fire, FireCursor
 from alerts.domain.positions import Position
 from alerts.domain.tape import EvaluatedTick
@@ -29,6 +29,8 @@ _FIRED_IN_GAP, _FIRED_IN_TIME = _FIRED.labels("yes"), _FIRED.labels("no")
 _FIRE_SECONDS = histogram(
     "bourse_alerts_fire_seconds", "From the tick's own time to the fire's commit, where ticks were being evaluated."
 )
+
+_SIMULATED_SOURCES = frozenset({"sample", "replay"})
 
 FireEvent = Callable[[Alert, Candidate, datetime], OutboxEvent]
 
@@ -210,6 +212,7 @@ def _before_columns(before: EvaluatedTick | None) -> dict[str, object]:
         "before_sequence": before and before.sequence,
         "before_stream": before and before.position.stream,
         "before_stream_sequence": before and before.position.sequence,
+        "before_freshness": None if before is None or before.freshness is None else before.freshness.value,
     }
 
 
@@ -224,6 +227,7 @@ def fire_of(row: Row[Any]) -> Fire:
         shard=row.shard,
         sequence=row.sequence,
         position=Position(row.stream, row.stream_sequence),
+        freshness=Freshness(row.freshness),
     )
     return Fire(
         alert_id=row.alert_id,
@@ -252,4 +256,12 @@ def _before_of(row: Row[Any]) -> EvaluatedTick | None:
         shard=row.before_shard,
         sequence=row.before_sequence,
         position=Position(row.before_stream, row.before_stream_sequence),
+        freshness=_freshness_before(row),
     )
+
+
+def _freshness_before(row: Row[Any]) -> Freshness | None:
+    if row.before_freshness is not None:
+        return Freshness(row.before_freshness)
+    # A release that did not note it wrote the row; what is simulated is marked all the same.
+    return Freshness.SIMULATED if row.before_source in _SIMULATED_SOURCES else None

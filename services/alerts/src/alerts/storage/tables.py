@@ -134,6 +134,8 @@ FIRES = Table(
     Column("before_sequence", BigInteger),
     Column("before_stream", Integer),
     Column("before_stream_sequence", BigInteger),
+    # Absent in rows of releases that did not note it, too.
+    Column("before_freshness", String(16)),
     Index("fires_of_user", "user_id", "committed_at"),
 )
 
