@@ -224,7 +224,8 @@ class _MemorySessions:
         session = self._live(session_id)
         if session is None:
             return None
-        renewed = replace(session, access_expires_at=access_expires_at, refresh_expires_at=token.expires_at)
+        last_expires_at = max(session.access_expires_at, access_expires_at)
+        renewed = replace(session, access_expires_at=last_expires_at, refresh_expires_at=token.expires_at)
         await self.add(renewed, token)
         return renewed
 

@@ -217,6 +217,23 @@ async def test_a_renewed_session_has_its_new_times(store: AuthStore) -> None:
         assert await unit.sessions.spend(token("next").digest, NOW) == "session-1"
 
 
+async def test_a_session_renewed_for_a_shorter_time_keeps_the_end_of_its_older_access_token(store: AuthStore) -> None:
+    user = await open_session(store)
+    await open_session(store, "session-2")
+    async with store.transaction() as unit:
+        renewed = await unit.sessions.renew(
+            "session-1", token("next", NOW + HOUR / 2), access_expires_at=NOW + HOUR / 2
+        )
+        assert renewed is not None
+        assert (renewed.access_expires_at, renewed.refresh_expires_at) == (NOW + HOUR, NOW + HOUR / 2)
+        await unit.sessions.renew("session-2", token("last"), access_expires_at=NOW + HOUR / 2)
+    async with store.transaction() as unit:
+        revoked = await unit.sessions.revoke("session-2", NOW)
+        assert revoked is not None
+        assert revoked.access_expires_at == NOW + HOUR
+        assert await unit.sessions.delete_of(user.id) == NOW + HOUR
+
+
 async def test_a_revoked_session_is_neither_renewed_nor_revoked_again(store: AuthStore) -> None:
     await open_session(store)
     async with store.transaction() as unit:

@@ -1,13 +1,16 @@
 import asyncio
 import base64
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
 
 from auth.domain.revocations import VERIFIER_LEEWAY, Revocation, RevocationKind
-from auth.domain.sessions import LogOutIncomplete, RefreshTokenInvalid, SessionNotFound
-from auth.domain.tokens import Opening, digest_of, make_refresh_token
+from auth.domain.sessions import LogOutIncomplete, RefreshTokenInvalid, SessionNotFound, Sessions
+from auth.domain.tokens import AccessClaims, Opening, digest_of, make_refresh_token
 from auth.testing import InMemoryAuth
 
 DAY_SECONDS = 24 * 3600
@@ -149,6 +152,39 @@ async def test_a_revocation_outlives_the_newest_token_of_its_session(auth: InMem
     old = auth.claims_of(registered)
     await auth.sessions.log_out(user_id=old.user_id, session_id=old.session_id, token_id=old.token_id)
     assert {each.expires_at for each in auth.store.state.revocations} == {renewed.expires_at + VERIFIER_LEEWAY}
+
+
+async def log_out(auth: InMemoryAuth, claims: AccessClaims) -> None:
+    await auth.sessions.log_out(user_id=claims.user_id, session_id=claims.session_id, token_id=claims.token_id)
+
+
+async def revoke(auth: InMemoryAuth, claims: AccessClaims) -> None:
+    await auth.sessions.revoke(user_id=claims.user_id, session_id=claims.session_id)
+
+
+async def end_all(auth: InMemoryAuth, claims: AccessClaims) -> None:
+    async with auth.store.transaction() as unit:
+        await auth.sessions.end_all(unit, claims.user_id)
+
+
+async def delete_account(auth: InMemoryAuth, claims: AccessClaims) -> None:
+    await auth.accounts.delete(claims.user_id)
+
+
+@pytest.mark.parametrize("end", [log_out, revoke, end_all, delete_account])
+async def test_after_lifetimes_were_shortened_a_sessions_older_token_is_refused_until_it_expires(
+    auth: InMemoryAuth, end: Callable[[InMemoryAuth, AccessClaims], Awaitable[None]]
+) -> None:
+    registered = await auth.register()
+    policy = replace(auth.policy, access_lifetime=timedelta(hours=1))
+    shortened = Sessions(auth.store, auth.signer, clock=auth.clock, policy=policy, random_bytes=secrets.token_bytes)
+    renewed = await shortened.refresh(registered.tokens.refresh_token)
+    older, newer = auth.claims_of(registered), auth.claims_of(renewed)
+    assert newer.issued_at == auth.clock.now()
+    assert newer.expires_at == auth.clock.now() + timedelta(seconds=renewed.tokens.expires_in_seconds)
+    assert renewed.tokens.expires_in_seconds == 3600
+    await end(auth, older)
+    assert {each.expires_at for each in auth.store.state.revocations} == {older.expires_at + VERIFIER_LEEWAY}
 
 
 async def test_logging_out_twice_says_it_once(auth: InMemoryAuth) -> None:

@@ -106,7 +106,14 @@ class SessionRecords(Protocol):
         ...
 
     async def renew(self, session_id: str, token: RefreshToken, *, access_expires_at: datetime) -> Session | None:
-        """Give a session its next refresh token and return it; None when it is revoked or gone."""
+        """Give a session its next refresh token and return it; None when it is revoked or gone.
+
+        Args:
+            session_id: the session.
+            token: the refresh token.
+            access_expires_at: when the access token that is given with it expires. One given earlier may live longer,
+                since operators can shorten lifetimes: the session keeps the later of both.
+        """
         ...
 
     async def revoke(self, session_id: str, now: datetime) -> Session | None:

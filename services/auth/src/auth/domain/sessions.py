@@ -68,10 +68,17 @@ class SessionNotFound(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A session that storage has, and the refresh token that only its bearer will have."""
+    """A session that storage has, and the tokens that only its bearer will have.
+
+    Attributes:
+        session: as it is stored; it ends when the last of its access tokens does.
+        refresh_token: the next one.
+        access_expires_at: when the access token that is given now expires, which another may outlive.
+    """
 
     session: Session
     refresh_token: SecretStr
+    access_expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +120,11 @@ class Sessions:
             refresh_expires_at=stored.expires_at,
         )
         await unit.sessions.add(session, stored)
-        return Opened(session, token)
+        return Opened(session, token, session.access_expires_at)
 
     def sign_in(self, user: User, opened: Opened) -> SignedIn:
         """Return the tokens of a session that was just opened or renewed."""
-        expires_at = opened.session.access_expires_at
+        expires_at = opened.access_expires_at
         lifetime = self._access_lifetime_of(user)
         claims = AccessClaims(
             issuer=self._policy.issuer,
@@ -215,7 +222,7 @@ class Sessions:
         token, stored = self._next_refresh_token(now)
         access_expires_at = now + self._access_lifetime_of(user)
         session = await unit.sessions.renew(session_id, stored, access_expires_at=access_expires_at)
-        return None if session is None else (user, Opened(session, token))
+        return None if session is None else (user, Opened(session, token, access_expires_at))
 
     async def _end_if_spent(self, unit: Unit, digest: bytes) -> bool:
         session_id = await unit.sessions.find_spent(digest)

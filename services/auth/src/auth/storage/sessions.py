@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Row, case, delete, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.domain.tokens import Opening, RefreshToken, Session
 from auth.domain.users import UserNotFound
 from auth.storage.tables import REFRESH_TOKENS, SESSIONS
+from chassis.database import UtcDateTime
 
 
 class StoredSessions:
@@ -55,11 +56,12 @@ class StoredSessions:
         return session_id
 
     async def renew(self, session_id: str, token: RefreshToken, *, access_expires_at: datetime) -> Session | None:
-        """Give a session that is not revoked its next refresh token."""
+        """Give a session that is not revoked its next refresh token; compared and kept in one statement."""
+        last, given = SESSIONS.c.access_expires_at, literal(access_expires_at, UtcDateTime)
         renewing = (
             update(SESSIONS)
             .where((SESSIONS.c.id == session_id) & SESSIONS.c.revoked_at.is_(None))
-            .values(access_expires_at=access_expires_at, refresh_expires_at=token.expires_at)
+            .values(access_expires_at=case((last > given, last), else_=given), refresh_expires_at=token.expires_at)
             .returning(SESSIONS)
         )
         row = (await self._connection.execute(renewing)).one_or_none()
