@@ -197,9 +197,16 @@ class FakeAuth(Faults):
         ]
         return keys_pb2.ListPublicKeysResponse(keys=keys, issuer=ISSUER, audience=AUDIENCE)
 
-    async def ListRevocations(self, _: Any, context: Any) -> keys_pb2.ListRevocationsResponse:
+    async def ListRevocations(
+        self, request: keys_pb2.ListRevocationsRequest, context: Any
+    ) -> keys_pb2.ListRevocationsResponse:
         await self.meet("ListRevocations", context)
-        return keys_pb2.ListRevocationsResponse(revocations=self.revocations)
+        begin = int(request.page_token or 0)
+        end = begin + request.page_size if request.page_size else len(self.revocations)
+        return keys_pb2.ListRevocationsResponse(
+            revocations=self.revocations[begin:end],
+            next_page_token=str(end) if end < len(self.revocations) else "",
+        )
 
     async def GetContact(
         self, request: contacts_pb2.GetContactRequest, context: Any

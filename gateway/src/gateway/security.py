@@ -7,8 +7,9 @@ every time. Without keys, or with revocations out of reach for too long, nobody 
 import asyncio
 import hmac
 import logging
+import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,10 @@ CALL_TIMEOUT_SECONDS = 2.0
 KEYS_MAX_AGE_SECONDS = 300.0
 KEYS_MIN_AGE_SECONDS = 5.0
 REVOCATIONS_REREAD_SECONDS = 60.0
+# A million revocations at most, in about 150 MB: more than a network's logins at their limit leave in a week.
+PAGE_LENGTH = 5_000
+PAGES_MOST = 200
+RESTS_SECONDS = (1.0, 2.0, 4.0)
 SETTLING_SECONDS = 5.0
 
 TOKEN_COOKIE = "access_token_cookie"  # noqa: S105  # a name
@@ -177,33 +182,73 @@ class Revocations:
             self.current_at = self._clock.monotonic()
 
     async def read(self) -> bool:
-        """Read all that stands from auth, keeping what is known; return whether auth answered."""
+        """Read all that stands from auth, keeping what is known; return whether auth told all of it.
+
+        What is revoked while pages are read may have its place on one that was read before: the reading speaks for the
+        moment at which it began.
+        """
+        began_at = self._clock.monotonic()
         try:
-            reply = await self._stub.ListRevocations(keys_pb2.ListRevocationsRequest(), timeout=CALL_TIMEOUT_SECONDS)
+            has_all = await self._read_pages()
         except grpc.aio.AioRpcError as error:
             log.debug("revocations not read", extra={"status": error.code().name})
             return False
-        self._forget_expired()
-        for revocation in reply.revocations:
-            self.add(revocation)
+        if not has_all:
+            log.error("revocations not read: too many", extra={"at_most": PAGES_MOST * PAGE_LENGTH})
+            return False
         self.read_at = self._clock.monotonic()
-        self.note_current()
+        self.current_at = began_at if self.current_at is None else max(began_at, self.current_at)
         return True
+
+    async def _read_pages(self) -> bool:
+        request = keys_pb2.ListRevocationsRequest(page_size=PAGE_LENGTH)
+        for number in range(PAGES_MOST):
+            reply = await self._stub.ListRevocations(request, timeout=CALL_TIMEOUT_SECONDS)
+            if number == 0:
+                self._forget_expired()
+            for revocation in reply.revocations:
+                self.add(revocation)
+            # An auth that knows no pages tells all at once.
+            if not reply.next_page_token:
+                return True
+            request.page_token = reply.next_page_token
+        return False
 
     def _forget_expired(self) -> None:
         now = self._clock.now().timestamp() - CLOCK_SKEW_SECONDS
-        for kind, expiries in self._by_kind.items():
-            self._by_kind[kind] = {name: expires_at for name, expires_at in expiries.items() if expires_at > now}
+        for expiries in self._by_kind.values():
+            for name in [name for name, expires_at in expiries.items() if expires_at <= now]:
+                del expiries[name]
 
 
 class Trust:
     """Keeps keys and revocations current: NATS tells, auth is asked at start, after a cut, and while NATS is lost."""
 
-    def __init__(self, keyring: Keyring, revocations: Revocations, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        revocations: Revocations,
+        bus: Bus,
+        clock: Clock,
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Keep them current.
+
+        Args:
+            keyring: the keys.
+            revocations: the revocations.
+            bus: where auth tells.
+            clock: measures how old they are.
+            jitter: returns 0 to 1, by which the rests after readings that failed differ.
+        """
         self._keyring = keyring
         self._revocations = revocations
         self._bus = bus
         self._clock = clock
+        self._jitter = jitter
+        self._failures = 0
+        self._rests_until = 0.0
         self._wake = asyncio.Event()
         self._cuts = 1
         self._cuts_covered = 0
@@ -221,6 +266,7 @@ class Trust:
         """Read what is due; called every second and after each reconnect.
 
         For some seconds after a cut auth is asked as during it: what it revokes waits until it is connected again too.
+        After readings that failed it is asked again in one second, in two, then every four.
         """
         if self._keyring.is_due:
             await self._keyring.read()
@@ -232,9 +278,22 @@ class Trust:
         elif now >= self._settled_at and not self._is_reread_due():
             self._revocations.note_current()
             return
-        has_read = await self._revocations.read()
+        has_read = await self._read()
         if has_read and hears:
             self._cuts_covered = cuts
+
+    async def _read(self) -> bool:
+        """Read the revocations, unless the last reading failed a moment ago; return whether they were."""
+        if self._clock.monotonic() < self._rests_until:
+            return False
+        has_read = await self._revocations.read()
+        if has_read:
+            self._failures = 0
+            return True
+        rest_seconds = RESTS_SECONDS[min(self._failures, len(RESTS_SECONDS) - 1)]
+        self._failures += 1
+        self._rests_until = self._clock.monotonic() + rest_seconds * (1 - self._jitter() / 4)
+        return False
 
     def _is_reread_due(self) -> bool:
         read_at = self._revocations.read_at

@@ -165,6 +165,19 @@ async def test_what_was_revoked_before_the_gateway_started_is_refused(world: Any
     assert world.error_of(response)["code"] == "TOKEN_REVOKED"
 
 
+async def test_more_revocations_than_one_message_holds_are_all_known(world: Any) -> None:
+    expires_at = revocation(session_id="last").expires_at
+    sessions = [*(f"{number:022}" for number in range(125_000)), "last"]
+    world.auth.revocations = [keys_pb2.Revocation(session_id=each, expires_at=expires_at) for each in sessions]
+    await world.open()
+    await world.until_ready()
+
+    response = await world.http.get("/api/alerts/me", headers=world.sign_in("42", sid="last"))
+
+    assert world.error_of(response)["code"] == "TOKEN_REVOKED"
+    assert (await world.http.get("/api/alerts/me", headers=world.sign_in("42"))).status_code == 200
+
+
 async def test_while_nats_is_lost_auth_is_asked(make_world: Any, tmp_path: Path) -> None:
     server = NatsServer(tmp_path)
     server.start()

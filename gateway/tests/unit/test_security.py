@@ -1,5 +1,5 @@
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,8 @@ from gateway.errors import AuthRequired, TokenExpired, TokenRevoked
 from gateway.security import (
     CLOCK_SKEW_SECONDS,
     KEYS_MIN_AGE_SECONDS,
+    PAGE_LENGTH,
+    PAGES_MOST,
     REVOCATIONS_REREAD_SECONDS,
     SETTLING_SECONDS,
     Caller,
@@ -34,7 +36,9 @@ class KeyService:
         self.is_away = False
         self.key_attempts = 0
         self.key_reads = 0
+        self.revocation_attempts = 0
         self.revocation_reads = 0
+        self.between_pages: Callable[[], Awaitable[None]] | None = None
 
     async def ListPublicKeys(self, request: Any, **_: float) -> Any:
         self.key_attempts += 1
@@ -43,6 +47,9 @@ class KeyService:
         return await self.auth.ListPublicKeys(request, Context())
 
     async def ListRevocations(self, request: Any, **_: float) -> Any:
+        self.revocation_attempts += 1
+        if request.page_token and self.between_pages is not None:
+            await self.between_pages()
         self._fail_if_away()
         self.revocation_reads += 1
         return await self.auth.ListRevocations(request, Context())
@@ -87,7 +94,7 @@ class Parts:
         bus: Any = self.bus
         self.keyring = Keyring(stub, self.clock)
         self.revocations = Revocations(stub, self.clock)
-        self.trust = Trust(self.keyring, self.revocations, bus, self.clock)
+        self.trust = Trust(self.keyring, self.revocations, bus, self.clock, jitter=lambda: 0.0)
         self.verifier = Verifier(self.keyring, self.revocations, self.clock, tokens_kept=3, max_blind_seconds=30)
 
     def revoke(self, **subject: str) -> keys_pb2.Revocation:
@@ -370,6 +377,117 @@ async def test_what_nats_tells_is_refused(parts: Parts) -> None:
 
     with pytest.raises(TokenRevoked):
         await parts.verifier.verify(token)
+
+
+async def fill(parts: Parts, pages: int) -> None:
+    """Have as many sessions revoked as fill so many pages; the last is `last`."""
+    expires_at = parts.revoke(session_id="last").expires_at
+    names = [*(f"s-{number}" for number in range(pages * PAGE_LENGTH - 1)), "last"]
+    parts.auth.revocations = [keys_pb2.Revocation(session_id=name, expires_at=expires_at) for name in names]
+
+
+LAST = Caller("u", "last", "t", datetime.now(UTC))
+
+
+async def test_revocations_are_read_page_by_page_to_the_last(parts: Parts) -> None:
+    await fill(parts, pages=3)
+    before = parts.keys.revocation_reads
+
+    assert await parts.revocations.read()
+
+    assert parts.revocations.covers(LAST)
+    assert parts.keys.revocation_reads - before == 3
+
+
+async def test_an_auth_that_knows_no_pages_tells_all_at_once(parts: Parts) -> None:
+    await fill(parts, pages=2)
+    listed = keys_pb2.ListRevocationsResponse(revocations=parts.auth.revocations)
+    parts.auth.ListRevocations = lambda *_: answered(listed)
+    before = parts.keys.revocation_reads
+
+    assert await parts.revocations.read()
+
+    assert parts.revocations.covers(LAST)
+    assert parts.keys.revocation_reads - before == 1
+
+
+async def answered(message: Any) -> Any:
+    return message
+
+
+async def test_a_reading_speaks_for_the_moment_its_first_page_was_asked_for(parts: Parts) -> None:
+    await fill(parts, pages=3)
+    await parts.clock.advance(10)
+    parts.keys.between_pages = lambda: parts.clock.advance(4)
+
+    assert await parts.revocations.read()
+
+    assert parts.verifier.revocations_age_seconds == 8
+
+
+async def test_a_reading_that_ends_early_counts_for_nothing_and_keeps_what_it_brought(parts: Parts) -> None:
+    await fill(parts, pages=3)
+    read_at = parts.revocations.read_at
+    await parts.clock.advance(10)
+
+    async def go_away() -> None:
+        parts.keys.is_away = True
+
+    parts.keys.between_pages = go_away
+
+    assert not await parts.revocations.read()
+
+    assert (parts.revocations.read_at, parts.verifier.revocations_age_seconds) == (read_at, 10)
+    assert parts.revocations.covers(Caller("u", "s-0", "t", datetime.now(UTC)))
+
+
+async def test_a_reading_without_an_end_is_given_up(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
+    endless = keys_pb2.ListRevocationsResponse(next_page_token="again")
+    parts.auth.ListRevocations = lambda *_: answered(endless)
+    await parts.clock.advance(10)
+    before = parts.keys.revocation_reads
+
+    assert not await parts.revocations.read()
+
+    assert parts.keys.revocation_reads - before == PAGES_MOST
+    assert parts.verifier.revocations_age_seconds == 10
+    assert "too many" in caplog.text
+
+
+async def test_what_is_revoked_while_pages_are_read_is_refused_as_nats_tells_it(parts: Parts) -> None:
+    await fill(parts, pages=2)
+    told = events_pb2.TokensRevoked(revocations=[parts.revoke(session_id="meanwhile")])
+    message: Any = type("Msg", (), {"data": told.SerializeToString()})
+    parts.keys.between_pages = lambda: parts.bus.handler(message)
+    async with parts.trust.watching():
+        assert await parts.revocations.read()
+
+    assert parts.revocations.covers(Caller("u", "meanwhile", "t", datetime.now(UTC)))
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_an_auth_whose_readings_fail_is_asked_less_and_less_often(auth: Any, answers: bool) -> None:
+    parts = Parts(auth)
+    parts.keys.is_away = True
+    parts.bus.answers = answers
+    asked = []
+    for second in range(16):
+        before = parts.keys.revocation_attempts
+        await parts.trust.look()
+        if parts.keys.revocation_attempts > before:
+            asked.append(second)
+        await parts.clock.advance(1)
+    assert asked == [0, 1, 3, 7, 11, 15]
+
+    parts.keys.is_away = False
+    await parts.clock.advance(4)
+    await parts.trust.look()
+    parts.keys.is_away = True
+    await parts.clock.advance(1)
+    await parts.trust.look()
+    await parts.clock.advance(1)
+    await parts.trust.look()
+    assert parts.keys.revocation_attempts == len(asked) + 3
 
 
 async def test_expired_revocations_are_forgotten(parts: Parts) -> None:

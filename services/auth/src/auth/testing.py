@@ -24,7 +24,7 @@ from auth.domain.mail_tokens import MailToken
 from auth.domain.ports import Limit
 from auth.domain.postman import Postman
 from auth.domain.recovery import Recovery
-from auth.domain.revocations import Revocation, RevocationKind
+from auth.domain.revocations import PAGE_LENGTH, PageEnd, Revocation, RevocationKind
 from auth.domain.sessions import Sessions, SignedIn
 from auth.domain.throttle import Throttle
 from auth.domain.tokens import AccessClaims, RefreshToken, Session, TokenPolicy
@@ -294,8 +294,13 @@ class _MemoryRevocations:
         ends = (each.expires_at for each in refusals if each.subject == user_id and each.expires_at > now)
         return max(ends, default=None)
 
-    async def standing(self, now: datetime) -> tuple[Revocation, ...]:
-        return tuple(each for each in self._state.revocations if each.expires_at > now)
+    async def standing(
+        self, now: datetime, *, after: PageEnd | None = None, at_most: int = PAGE_LENGTH
+    ) -> tuple[Revocation, ...]:
+        behind = ("", "") if after is None else (after.kind.value, after.subject)
+        ordered = sorted(self._state.revocations, key=lambda each: (each.kind.value, each.subject))
+        standing = (each for each in ordered if each.expires_at > now and (each.kind.value, each.subject) > behind)
+        return tuple(itertools.islice(standing, at_most))
 
     async def delete_expired(self, now: datetime, *, at_most: int) -> int:
         expired = [each for each in self._state.revocations if each.expires_at <= now][:at_most]

@@ -10,7 +10,7 @@ from auth.app import migrate
 from auth.domain.accounts import EmailTaken
 from auth.domain.credentials import parse_email
 from auth.domain.google_identities import GoogleIdentity
-from auth.domain.revocations import Revocation, RevocationKind
+from auth.domain.revocations import PageEnd, Revocation, RevocationKind
 from auth.domain.tokens import Opening, RefreshToken, Session
 from auth.domain.users import IdentityProvider, NewPasswordAccount, User, UserNotFound
 from auth.settings import Settings
@@ -311,6 +311,23 @@ async def test_a_revocation_and_its_event_are_written_together_or_not_at_all(
     assert row.subject == "events.auth.revoked"
     assert [each.WhichOneof("subject") for each in event.revocations] == ["session_id", "token_id", "user_id"]
     assert {each.expires_at.ToDatetime(UTC) for each in event.revocations} == {NOW + HOUR}
+
+
+async def test_standing_revocations_are_read_in_pages_of_which_none_repeats_or_leaves_out(store: AuthStore) -> None:
+    subjects = ["a", "B", "-b", "_b", "aB", "Ab", "1", "10", "9", "é", "%", "a b"]
+    kinds = (RevocationKind.TOKEN, RevocationKind.SESSION, RevocationKind.USER)
+    refused = [Revocation(kind, subject, NOW + HOUR) for kind in kinds for subject in subjects]
+    over = [Revocation(kind, "over", NOW) for kind in kinds]
+    async with store.transaction() as unit:
+        await unit.revocations.add([*refused, *over], NOW)
+    read: list[Revocation] = []
+    after = None
+    async with store.reading() as unit:
+        while page := await unit.revocations.standing(NOW, after=after, at_most=5):
+            read += page
+            after = PageEnd.read(PageEnd.of(page[-1]).written)
+    assert len(read) == len(refused)
+    assert set(read) == set(refused)
 
 
 async def test_a_transaction_without_revocations_announces_nothing(store: AuthStore, announced: list[str]) -> None:

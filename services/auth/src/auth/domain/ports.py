@@ -12,7 +12,7 @@ from auth.domain.google_identities import GoogleIdentity
 from auth.domain.keys import PublicKey
 from auth.domain.mail_lists import Contact, MailList
 from auth.domain.mail_tokens import MailToken
-from auth.domain.revocations import Revocation
+from auth.domain.revocations import PAGE_LENGTH, PageEnd, Revocation
 from auth.domain.tokens import AccessClaims, RefreshToken, Session
 from auth.domain.users import NewPasswordAccount, PasswordAccount, User
 from auth.domain.wanted_mails import MailKind, WantedMail
@@ -164,8 +164,16 @@ class Revocations(Protocol):
         """Return until when all tokens of a user are refused; None when they are not."""
         ...
 
-    async def standing(self, now: datetime) -> tuple[Revocation, ...]:
-        """Return those that have not expired."""
+    async def standing(
+        self, now: datetime, *, after: PageEnd | None = None, at_most: int = PAGE_LENGTH
+    ) -> tuple[Revocation, ...]:
+        """Return those that have not expired, in an order that stays.
+
+        Args:
+            now: the moment.
+            after: where the page before ended; None for the first page.
+            at_most: how many; where there are fewer, no more stand.
+        """
         ...
 
     async def delete_expired(self, now: datetime, *, at_most: int) -> int:

@@ -165,7 +165,8 @@ class Sessions:
     async def log_out(self, *, user_id: str, session_id: str, token_id: str) -> None:
         """End a session and refuse its tokens everywhere; ending an ended one changes nothing.
 
-        All three come from one verified token. A session of another account is left alone.
+        All three come from one verified token, which is refused with all others of its session. A session of another
+        account is left alone.
 
         Raises:
             LogOutIncomplete: one of them is empty, too long or not printable.
@@ -175,7 +176,7 @@ class Sessions:
                 raise LogOutIncomplete(claim)
         async with self._store.transaction() as unit:
             if await unit.sessions.is_owned(session_id, user_id):
-                await self._end(unit, session_id, token_id)
+                await self._end(unit, session_id)
 
     async def list_open(self, user_id: str) -> tuple[Session, ...]:
         """Return an account's sessions that can still be used, newest first, at most 1,000; none of an unknown one."""
@@ -231,16 +232,13 @@ class Sessions:
         log.warning("refresh token used twice", extra={"session_id": session_id})
         return True
 
-    async def _end(self, unit: Unit, session_id: str, token_id: str | None = None) -> bool:
+    async def _end(self, unit: Unit, session_id: str) -> bool:
         now = self._now()
         session = await unit.sessions.revoke(session_id, now)
         if session is None:
             return False
         expires_at = session.access_expires_at + VERIFIER_LEEWAY
-        refused = [Revocation(RevocationKind.SESSION, session_id, expires_at)]
-        if token_id is not None:
-            refused.append(Revocation(RevocationKind.TOKEN, token_id, expires_at))
-        await unit.revocations.add(refused, now)
+        await unit.revocations.add([Revocation(RevocationKind.SESSION, session_id, expires_at)], now)
         return True
 
     def _next_refresh_token(self, now: datetime) -> tuple[SecretStr, RefreshToken]:

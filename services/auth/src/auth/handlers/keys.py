@@ -5,10 +5,12 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from auth.domain.ports import Signer, Store
+from auth.domain.revocations import PAGE_LENGTH, PageEnd, RevocationsTooMany
 from auth.domain.tokens import TokenPolicy
 from auth.messages import public_key_message, revocation_message
 from bourse.auth.v1 import keys_pb2, keys_pb2_grpc
 from chassis.clock import Clock
+from chassis.rpc_server import MAX_MESSAGE_BYTES
 
 
 class KeyService(keys_pb2_grpc.KeyServiceServicer):
@@ -34,10 +36,28 @@ class KeyService(keys_pb2_grpc.KeyServiceServicer):
 
     async def ListRevocations(  # the contract's name
         self,
-        request: keys_pb2.ListRevocationsRequest,  # noqa: ARG002  # it asks for nothing in particular
+        request: keys_pb2.ListRevocationsRequest,
         context: ServicerContext[Any, Any],  # noqa: ARG002  # gRPC's shape
     ) -> keys_pb2.ListRevocationsResponse:
-        """List what is refused before it expires."""
+        """List what is refused before it expires: a page of it, or all for who knows no pages."""
+        if request.page_size == 0:
+            return await self._all_revocations()
+        return await self._revocations(PageEnd.read(request.page_token), min(request.page_size, PAGE_LENGTH))
+
+    async def _revocations(self, after: PageEnd | None, length: int) -> keys_pb2.ListRevocationsResponse:
         async with self._store.reading() as unit:
-            standing = await unit.revocations.standing(self._clock.now())
-        return keys_pb2.ListRevocationsResponse(revocations=[revocation_message(each) for each in standing])
+            page = await unit.revocations.standing(self._clock.now(), after=after, at_most=length)
+        return keys_pb2.ListRevocationsResponse(
+            revocations=[revocation_message(each) for each in page],
+            next_page_token="" if len(page) < length else PageEnd.of(page[-1]).written,
+        )
+
+    async def _all_revocations(self) -> keys_pb2.ListRevocationsResponse:
+        listed = await self._revocations(None, PAGE_LENGTH)
+        while listed.next_page_token:
+            page = await self._revocations(PageEnd.read(listed.next_page_token), PAGE_LENGTH)
+            listed.revocations.extend(page.revocations)
+            listed.next_page_token = page.next_page_token
+            if listed.ByteSize() > MAX_MESSAGE_BYTES:
+                raise RevocationsTooMany
+        return listed

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from auth.domain.revocations import Revocation, RevocationKind
+from auth.domain.revocations import PAGE_LENGTH, PageEnd, Revocation, RevocationKind
 from auth.messages import revocation_message
 from auth.storage.tables import OUTBOX, REVOCATIONS
 from bourse.auth.v1 import events_pb2
@@ -51,9 +51,16 @@ class StoredRevocations:
         refused_until: datetime | None = (await self._connection.execute(query)).scalar_one_or_none()
         return refused_until
 
-    async def standing(self, now: datetime) -> tuple[Revocation, ...]:
-        """Return those that have not expired."""
-        rows = await self._connection.execute(select(REVOCATIONS).where(REVOCATIONS.c.expires_at > now))
+    async def standing(
+        self, now: datetime, *, after: PageEnd | None = None, at_most: int = PAGE_LENGTH
+    ) -> tuple[Revocation, ...]:
+        """Return those that have not expired, in the order of the key."""
+        columns = REVOCATIONS.c
+        key = tuple_(columns.kind, columns.subject)
+        query = select(REVOCATIONS).where(columns.expires_at > now).order_by(columns.kind, columns.subject)
+        if after is not None:
+            query = query.where(key > tuple_(literal(after.kind.value), literal(after.subject)))
+        rows = await self._connection.execute(query.limit(at_most))
         return tuple(Revocation(RevocationKind(row.kind), row.subject, row.expires_at) for row in rows)
 
     async def delete_expired(self, now: datetime, *, at_most: int) -> int:
