@@ -37,6 +37,7 @@ class FakeAuth(Faults):
     Attributes:
         google: what each of Google's ID tokens says; None while signing in with Google is not set up.
         deleted: ids of accounts that are gone.
+        is_beating: whether it says that it beats; who wants it to publishes the beats.
         mailed: tokens that were sent, newest last, by kind (`reset` or `verify`) and user.
         unsubscribe_tokens: each user's own, made when first asked for.
     """
@@ -47,6 +48,7 @@ class FakeAuth(Faults):
         self.passwords: dict[str, str] = {}
         self.keys: dict[str, Ed25519PrivateKey] = {"key-1": Ed25519PrivateKey.generate()}
         self.revocations: list[keys_pb2.Revocation] = []
+        self.is_beating = False
         self.refresh_tokens: dict[str, tuple[str, str]] = {}
         self.sessions: dict[str, list[sessions_pb2.OpenSession]] = {}
         self.logged_out: list[sessions_pb2.LogOutRequest] = []
@@ -206,6 +208,7 @@ class FakeAuth(Faults):
         return keys_pb2.ListRevocationsResponse(
             revocations=self.revocations[begin:end],
             next_page_token=str(end) if end < len(self.revocations) else "",
+            is_beating=self.is_beating,
         )
 
     async def GetContact(

@@ -27,6 +27,7 @@ from starlette.requests import cookie_parser
 from bourse.auth.v1 import accounts_pb2, events_pb2, keys_pb2
 from chassis.bus import Bus
 from chassis.clock import Clock
+from chassis.metrics import counter
 from chassis.tasks import running
 from gateway.errors import AccessDenied, ApiError, AuthRequired, TokenExpired, TokenRevoked, UpstreamUnavailable
 from gateway.wire import SAFE_METHODS, Incoming, incoming_of
@@ -46,6 +47,9 @@ MAX_TOKEN_LENGTH = 4096
 MAX_CLAIM_LENGTH = 255
 
 REVOKED_SUBJECT = "events.auth.revoked"
+BEAT_SUBJECT = "control.auth.beat"
+# Auth beats each second.
+BEAT_SILENCE_SECONDS = 3.0
 WATCH_SECONDS = 1.0
 CALL_TIMEOUT_SECONDS = 2.0
 KEYS_MAX_AGE_SECONDS = 300.0
@@ -60,6 +64,11 @@ SETTLING_SECONDS = 5.0
 TOKEN_COOKIE = "access_token_cookie"  # noqa: S105  # a name
 CSRF_COOKIE = "csrf_token"
 CSRF_HEADER = "X-CSRF-Token"
+
+
+SILENCES = counter(
+    "bourse_revocations_unheard", "How often auth was not heard over NATS any more, though NATS answered."
+)
 
 
 class TrustUnknown(UpstreamUnavailable):
@@ -146,7 +155,13 @@ class Keyring:
 
 
 class Revocations:
-    """What is refused before it expires: tokens, sessions and users, each until its last token has expired."""
+    """What is refused before it expires: tokens, sessions and users, each until its last token has expired.
+
+    Attributes:
+        current_at: when nothing revoked before can have been missing; None before any were read.
+        read_at: when all that stands was last read; None before that.
+        is_beating: whether auth said, when it was last read, that it is to be heard each second.
+    """
 
     def __init__(self, keys: "KeyServiceAsyncStub", clock: Clock) -> None:
         self._stub = keys
@@ -154,6 +169,7 @@ class Revocations:
         self._by_kind: dict[str, dict[str, float]] = {"token_id": {}, "session_id": {}, "user_id": {}}
         self.current_at: float | None = None
         self.read_at: float | None = None
+        self.is_beating = False
 
     def add(self, revocation: keys_pb2.Revocation) -> None:
         """Refuse from now on what a revocation names."""
@@ -204,6 +220,7 @@ class Revocations:
         request = keys_pb2.ListRevocationsRequest(page_size=PAGE_LENGTH)
         for number in range(PAGES_MOST):
             reply = await self._stub.ListRevocations(request, timeout=CALL_TIMEOUT_SECONDS)
+            self.is_beating = reply.is_beating
             if number == 0:
                 self._forget_expired()
             for revocation in reply.revocations:
@@ -222,7 +239,10 @@ class Revocations:
 
 
 class Trust:
-    """Keeps keys and revocations current: NATS tells, auth is asked at start, after a cut, and while NATS is lost."""
+    """Keeps keys and revocations current: NATS tells, auth is asked at start, after a cut, and while NATS is lost.
+
+    NATS is lost, too, when its server answers and auth is not heard: servers can be cut off from one another.
+    """
 
     def __init__(
         self,
@@ -253,11 +273,14 @@ class Trust:
         self._cuts = 1
         self._cuts_covered = 0
         self._settled_at = 0.0
+        self._heard_at = clock.monotonic()
+        self._is_silent = False
 
     @asynccontextmanager
     async def watching(self) -> "AsyncIterator[None]":
         """Follow auth in the background until the block is left."""
         await self._bus.subscribe(REVOKED_SUBJECT, self._on_revoked)
+        await self._bus.subscribe(BEAT_SUBJECT, self._on_beat)
         self._bus.on_ready(self._on_ready)
         async with running(self._watch()):
             yield
@@ -271,16 +294,22 @@ class Trust:
         if self._keyring.is_due:
             await self._keyring.read()
         hears = await self._hears_nats()
+        self._note_silence(is_answered=hears)
         cuts = self._cuts
         now = self._clock.monotonic()
-        if cuts != self._cuts_covered:
+        is_covered = cuts == self._cuts_covered
+        if not is_covered:
             self._settled_at = now + SETTLING_SECONDS
-        elif now >= self._settled_at and not self._is_reread_due():
+        is_fresh = is_covered and now >= self._settled_at and not self._is_reread_due()
+        if is_fresh and not self._is_silent:
             self._revocations.note_current()
             return
         has_read = await self._read()
         if has_read and hears:
             self._cuts_covered = cuts
+        elif is_fresh:
+            # Most likely it is auth that is away, which has nothing to tell then: it is as if NATS told nothing.
+            self._revocations.note_current()
 
     async def _read(self) -> bool:
         """Read the revocations, unless the last reading failed a moment ago; return whether they were."""
@@ -317,9 +346,24 @@ class Trust:
             self._cuts += 1
         return hears
 
+    def _note_silence(self, *, is_answered: bool) -> None:
+        was_silent = self._is_silent
+        silent_seconds = self._clock.monotonic() - self._heard_at
+        self._is_silent = is_answered and self._revocations.is_beating and silent_seconds > BEAT_SILENCE_SECONDS
+        if self._is_silent and not was_silent:
+            SILENCES.inc()
+            log.warning("auth not heard over nats")
+        if was_silent and not self._is_silent:
+            # What was told meanwhile was told to others.
+            self._cuts += 1
+
     async def _on_ready(self) -> None:
+        self._heard_at = self._clock.monotonic()
         self._cuts += 1
         self._wake.set()
+
+    async def _on_beat(self, _: Msg) -> None:
+        self._heard_at = self._clock.monotonic()
 
     async def _on_revoked(self, message: Msg) -> None:
         for revocation in events_pb2.TokensRevoked.FromString(message.data).revocations:

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bourse.auth.v1 import events_pb2, keys_pb2
+from chassis.metrics import value_of
 from chassis.testing import NatsServer
 
 CREDENTIALS = {"email": "user@example.com", "password": "correct horse"}
@@ -190,6 +191,28 @@ async def test_while_nats_is_lost_auth_is_asked(make_world: Any, tmp_path: Path)
         world.auth.revocations.append(revocation(session_id="s-1"))
 
         assert await until_status(world, headers, 401, within=4) < 3
+
+
+async def test_where_nats_answers_and_auth_is_not_heard_auth_is_asked(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.security.SETTLING_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.security.BEAT_SILENCE_SECONDS", 1.5)
+    lost = value_of("bourse_revocations_unheard_total") or 0
+    world.auth.is_beating = True
+    await world.open()
+    await world.until_ready()
+    for _ in range(10):
+        await world.publish("control.auth.beat", b"")
+        await asyncio.sleep(0.1)
+    headers = world.sign_in("42", sid="s-1")
+    await until_status(world, headers, 200, within=5)
+
+    world.auth.revocations.append(revocation(session_id="s-1"))
+
+    # It would ask by itself after a minute.
+    await until_status(world, headers, 401, within=30)
+    assert (value_of("bourse_revocations_unheard_total") or 0) > lost
 
 
 async def test_a_gateway_that_never_reached_auth_lets_nobody_in(world: Any) -> None:

@@ -12,11 +12,14 @@ from bourse.auth.v1 import events_pb2, keys_pb2
 from chassis.clock import ManualClock
 from gateway.errors import AuthRequired, TokenExpired, TokenRevoked
 from gateway.security import (
+    BEAT_SILENCE_SECONDS,
+    BEAT_SUBJECT,
     CLOCK_SKEW_SECONDS,
     KEYS_MIN_AGE_SECONDS,
     PAGE_LENGTH,
     PAGES_MOST,
     REVOCATIONS_REREAD_SECONDS,
+    REVOKED_SUBJECT,
     SETTLING_SECONDS,
     Caller,
     Keyring,
@@ -69,11 +72,14 @@ class Bus:
 
     def __init__(self) -> None:
         self.answers = True
-        self.handler: Any = None
+        self.handlers: dict[str, Any] = {}
         self.ready: Any = None
 
-    async def subscribe(self, _: str, handler: Any) -> None:
-        self.handler = handler
+    async def subscribe(self, subject: str, handler: Any) -> None:
+        self.handlers[subject] = handler
+
+    async def hear(self, subject: str, payload: bytes = b"") -> None:
+        await self.handlers[subject](type("Msg", (), {"data": payload}))
 
     async def is_answering(self) -> bool:
         return self.answers
@@ -361,6 +367,87 @@ async def test_some_seconds_after_a_cut_auth_is_left_alone(parts: Parts) -> None
     assert parts.keys.revocation_reads == 2 + SETTLING_SECONDS
 
 
+async def beating(auth: Any) -> Parts:
+    """Return a gateway that has settled and hears auth each second."""
+    auth.is_beating = True
+    parts = Parts(auth)
+    # As `watching` does, without its own looks.
+    await parts.bus.subscribe(BEAT_SUBJECT, parts.trust._on_beat)
+    await pass_seconds(parts, int(SETTLING_SECONDS) + 1, is_heard=True)
+    return parts
+
+
+async def pass_seconds(parts: Parts, seconds: int, *, is_heard: bool) -> int:
+    """Look once a second; return how often auth was asked for revocations."""
+    before = parts.keys.revocation_attempts
+    for _ in range(seconds):
+        if is_heard:
+            await parts.bus.hear(BEAT_SUBJECT)
+        await parts.trust.look()
+        await parts.clock.advance(1)
+    return parts.keys.revocation_attempts - before
+
+
+async def test_while_auth_is_heard_it_is_rarely_asked(auth: Any) -> None:
+    parts = await beating(auth)
+
+    assert await pass_seconds(parts, 30, is_heard=True) == 0
+
+
+async def test_while_nats_answers_and_auth_is_not_heard_it_is_asked_every_second(auth: Any) -> None:
+    parts = await beating(auth)
+    token = auth.mint("42", sid="s-1")
+    asked = await pass_seconds(parts, int(BEAT_SILENCE_SECONDS), is_heard=False)
+    assert asked == 0
+    auth.revocations = [parts.revoke(session_id="s-1")]
+
+    assert await pass_seconds(parts, 10, is_heard=False) == 10
+    with pytest.raises(TokenRevoked):
+        await parts.verifier.verify(token)
+
+
+async def test_when_auth_is_heard_again_it_is_asked_once_more_and_then_left_alone(auth: Any) -> None:
+    parts = await beating(auth)
+    await pass_seconds(parts, 20, is_heard=False)
+    token = auth.mint("42", sid="s-1")
+    auth.revocations = [parts.revoke(session_id="s-1")]
+
+    assert await pass_seconds(parts, 1, is_heard=True) == 1
+    with pytest.raises(TokenRevoked):
+        await parts.verifier.verify(token)
+    assert await pass_seconds(parts, 30, is_heard=True) == SETTLING_SECONDS - 1
+
+
+async def test_an_auth_of_the_release_before_which_does_not_beat_is_taken_as_heard(auth: Any) -> None:
+    parts = await beating(auth)
+    auth.is_beating = False
+    await parts.revocations.read()
+
+    assert await pass_seconds(parts, 20, is_heard=False) == 0
+
+
+async def test_an_auth_that_is_away_and_so_not_heard_is_bearable_for_as_long_as_before(auth: Any) -> None:
+    parts = await beating(auth)
+    token = auth.mint("42")
+    assert await parts.verifier.verify(token)
+    parts.keys.is_away = True
+
+    assert await pass_seconds(parts, int(REVOCATIONS_REREAD_SECONDS), is_heard=False) <= 18
+    assert await parts.verifier.verify(token)
+    await pass_seconds(parts, 35, is_heard=False)
+    with pytest.raises(TrustUnknown):
+        await parts.verifier.verify(token)
+
+
+async def test_a_gateway_that_reconnects_to_a_server_that_is_cut_off_does_not_take_itself_as_current(auth: Any) -> None:
+    parts = await beating(auth)
+    async with parts.trust.watching():
+        await parts.bus.ready()
+    await pass_seconds(parts, int(SETTLING_SECONDS) + 1, is_heard=False)
+
+    assert await pass_seconds(parts, 5, is_heard=False) == 5
+
+
 async def test_a_cut_between_two_looks_is_not_missed(parts: Parts) -> None:
     async with parts.trust.watching():
         await parts.bus.ready()
@@ -373,7 +460,7 @@ async def test_what_nats_tells_is_refused(parts: Parts) -> None:
     token = parts.auth.mint("42", sid="s-1")
     async with parts.trust.watching():
         told = events_pb2.TokensRevoked(revocations=[parts.revoke(session_id="s-1")])
-        await parts.bus.handler(type("Msg", (), {"data": told.SerializeToString()}))
+        await parts.bus.hear(REVOKED_SUBJECT, told.SerializeToString())
 
     with pytest.raises(TokenRevoked):
         await parts.verifier.verify(token)
@@ -457,8 +544,7 @@ async def test_a_reading_without_an_end_is_given_up(parts: Parts, caplog: pytest
 async def test_what_is_revoked_while_pages_are_read_is_refused_as_nats_tells_it(parts: Parts) -> None:
     await fill(parts, pages=2)
     told = events_pb2.TokensRevoked(revocations=[parts.revoke(session_id="meanwhile")])
-    message: Any = type("Msg", (), {"data": told.SerializeToString()})
-    parts.keys.between_pages = lambda: parts.bus.handler(message)
+    parts.keys.between_pages = lambda: parts.bus.hear(REVOKED_SUBJECT, told.SerializeToString())
     async with parts.trust.watching():
         assert await parts.revocations.read()
 

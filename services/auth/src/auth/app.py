@@ -28,6 +28,7 @@ from auth.domain.recovery import Recovery
 from auth.domain.sessions import Sessions
 from auth.domain.throttle import Throttle
 from auth.domain.users import User
+from auth.feed.beat import Beat
 from auth.feed.mails import wanted_mail_reader
 from auth.figures import telling
 from auth.handlers.accounts import AccountService
@@ -108,7 +109,8 @@ async def build(settings: Settings) -> AsyncIterator[None]:
         )
         stack.enter_context(telling(passwords=parts.passwords, attempts=attempts, signer=parts.signer, clock=clock))
         mails = wanted_mail_reader(bus, _postman(settings, parts))
-        await enter(running(parts.signer.follow(), Expiry(parts.store, clock=clock).run(), mails.run()))
+        beat = Beat(bus, clock=clock)
+        await enter(running(parts.signer.follow(), Expiry(parts.store, clock=clock).run(), mails.run(), beat.run()))
         health.add("database", database.is_answering)
         health.add("nats", bus.is_answering, critical=False)
         health.add("mails", mails.is_following, critical=False)

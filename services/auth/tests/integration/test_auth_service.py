@@ -328,6 +328,17 @@ async def test_who_knows_no_pages_is_told_all_that_one_message_holds(client: Cli
     assert listed.next_page_token == ""
 
 
+async def test_auth_says_that_it_is_to_be_heard_each_second_and_is(client: Client, bus: NatsServer) -> None:
+    listener = await nats.connect(bus.url)
+    heard: asyncio.Queue[Msg] = asyncio.Queue()
+    await listener.subscribe("control.auth.beat", cb=heard.put)
+
+    assert (await client.revocation_page("")).is_beating
+    for _ in range(2):
+        await asyncio.wait_for(heard.get(), 15)
+    await listener.close()
+
+
 @pytest.mark.parametrize("token", ["x", "session", "session:", "other:1", "user:a\x00b", "token:" + "x" * 256])
 async def test_a_page_begins_nowhere_but_behind_another(client: Client, token: str) -> None:
     assert await refused(client.revocation_page(token)) == ("INVALID_ARGUMENT", "PAGE_TOKEN_INVALID")

@@ -1,1 +1,1 @@
-"""What auth hears over NATS."""
+"""What auth hears over NATS, and what it tells there that no outbox keeps."""

@@ -49,6 +49,7 @@ class KeyService(keys_pb2_grpc.KeyServiceServicer):
             page = await unit.revocations.standing(self._clock.now(), after=after, at_most=length)
         return keys_pb2.ListRevocationsResponse(
             revocations=[revocation_message(each) for each in page],
+            is_beating=True,
             next_page_token="" if len(page) < length else PageEnd.of(page[-1]).written,
         )
 
