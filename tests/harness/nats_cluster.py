@@ -71,6 +71,20 @@ class NatsCluster:
         """Connect a host again."""
         self._ip("-n", self._host("switch"), "link", "set", f"port{node}", "up")
 
+    def part(self, node: int) -> None:
+        """Cut a host off from the other two alone: its clients on this machine keep their connections."""
+        for other in self._others(node):
+            self._ip("-n", self._host(node), "route", "add", "blackhole", other)
+
+    def rejoin(self, node: int) -> None:
+        """Connect a host with the other two again."""
+        for other in self._others(node):
+            self._ip("-n", self._host(node), "route", "del", "blackhole", other)
+
+    def address_of(self, node: int) -> str:
+        """Return the address of one server."""
+        return self.url.split(",")[node - 1]
+
     def stop(self) -> None:
         """End the servers and take the network down."""
         for process in self._processes:
@@ -82,6 +96,9 @@ class NatsCluster:
                 capture_output=True,
                 timeout=COMMAND_SECONDS,
             )
+
+    def _others(self, node: int) -> list[str]:
+        return [f"{self._network}.{each}/32" for each in NODES if each != node]
 
     def _host(self, name: str | int) -> str:
         return f"{self._prefix}-{name}"
