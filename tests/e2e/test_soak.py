@@ -20,7 +20,7 @@ from harness.slopes import Slope, slope_of
 # An idle Python process still grows by half a MiB in its first ten minutes, and then ever less: heaps settle.
 WARM_UP_SECONDS = float(os.environ.get("SOAK_WARM_UP_SECONDS", "600"))
 MEASURED_SECONDS = float(os.environ.get("SOAK_SECONDS", "1200"))
-LOOK_SECONDS = 5.0
+LOOK_SECONDS, LOOKS_IN_VAIN = 5.0, 5
 PROBERS = 3
 STREAMS, STREAM_SECONDS = 5, 4.0
 SYMBOLS = "NSE:TCS,NSE:INFY"
@@ -43,6 +43,14 @@ def looked_at(pid: int) -> dict[str, float]:
     }
 
 
+async def tasks_of(operator: Operator, name: str) -> float:
+    """Return how many tasks a process says it has; on a laden machine it may have to be asked again."""
+    for _ in range(LOOKS_IN_VAIN):
+        if (tasks := await operator.metric(name, "bourse_tasks")) > 0:
+            return tasks
+    raise AssertionError(name)
+
+
 class Watch:
     """What was seen of each process of a stand, look by look."""
 
@@ -60,17 +68,12 @@ class Watch:
                 self._times.append(time.monotonic() - began_at)
                 for name, process in self._stand.suite.processes.items():
                     seen = looked_at(process.pid)
-                    seen[TASKS] = await operator.metric(name, "bourse_tasks")
+                    seen[TASKS] = await tasks_of(operator, name)
                     for what, value in seen.items():
                         self._seen[name, what].append(value)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             await operator.close()
-
-    def require_tasks(self) -> None:
-        """Require that every process has said, every time, how many tasks it had: it has always some."""
-        for (name, what), seen in self._seen.items():
-            assert what != TASKS or min(seen) > 0, f"{name} did not tell its tasks"
 
     def course(self, key: tuple[str, str]) -> str:
         """Return what was seen, each minute."""
@@ -135,7 +138,6 @@ async def test_nothing_grows_at_a_steady_rate(tmp_path: Path) -> None:
             began_at = time.monotonic()
             await watch.look_for(MEASURED_SECONDS)
             asked = [outcome for prober in probers for outcome in prober.since(began_at)]
-    watch.require_tasks()
     slopes = watch.slopes()
     print(f"{len(asked) / MEASURED_SECONDS:.0f} requests/s: {summary_of(asked)}; streams {dict(streams)}")  # noqa: T201
     for (name, what), slope in slopes.items():
