@@ -129,7 +129,7 @@ class Client:
 
     async def revocation_page(self, page_token: str, page_size: int = 5_000) -> keys_pb2.ListRevocationsResponse:
         request = keys_pb2.ListRevocationsRequest(page_size=page_size, page_token=page_token)
-        return await self.keys.ListRevocations(request)
+        return await self.keys.ListRevocations(request, timeout=60)
 
     async def verified(self, tokens: accounts_pb2.Tokens) -> dict[str, Any]:
         listed = await self.keys.ListPublicKeys(keys_pb2.ListPublicKeysRequest())
