@@ -277,7 +277,8 @@ class Oracle:
         # What came between two deaths may have been lost unread by the second.
         spans = itertools.combinations_with_replacement(self._deaths, 2)
         if interval.reason != "stream_replaced" or not any(self._is_due_to(interval, *span) for span in spans):
-            verdict.object_to(f"{interval} is wider than its cause")
+            behind = {death.stream: self._first_behind(interval, death) for death in self._deaths}
+            verdict.object_to(f"{interval} is wider than its cause; deaths {self._deaths}, first behind {behind}")
 
     def _judge_jump(self, interval: Interval, verdict: Verdict) -> None:
         inside = [
@@ -291,12 +292,23 @@ class Oracle:
             verdict.object_to(f"{interval} has no cause, or holds ticks that were there: {needless[:1]}")
 
     def _is_due_to(self, interval: Interval, first: Death, last: Death) -> bool:
-        first_behind: dict[int, datetime] = {}
-        for message in self._held:
-            if message.place.stream > last.stream and interval.is_about(message.batch):
-                first_behind.setdefault(message.batch.shard, message.batch.at)
-        is_over = interval.to_at <= max(first_behind.values(), default=interval.from_at)
+        is_over = interval.to_at <= max(self._first_behind(interval, last).values(), default=interval.from_at)
         return first.evaluated_at <= interval.from_at and is_over
+
+    def _first_behind(self, interval: Interval, death: Death) -> Mapping[int, datetime]:
+        """Return how late it was in the stream when the first batch of each shard came behind a death.
+
+        Of the shards that an interval is about. A batch that comes late is told of by others that came before it.
+        """
+        first_behind: dict[int, datetime] = {}
+        latest_at = interval.from_at
+        for message in self._held:
+            if message.place.stream <= death.stream:
+                continue
+            latest_at = max(latest_at, message.batch.at)
+            if interval.is_about(message.batch):
+                first_behind.setdefault(message.batch.shard, latest_at)
+        return first_behind
 
 
 def _by_shard(intervals: Iterable[Interval]) -> Mapping[int, Sequence[Interval]]:

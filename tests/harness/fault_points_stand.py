@@ -349,22 +349,32 @@ class Stand:
 
     @property
     def _ways_to_end(self) -> tuple[int, ...]:
-        # A process whose database is away when it starts says so and ends.
-        return (-signal.SIGKILL, 1) if self.scenario.victim == DATABASE else (-signal.SIGKILL,)
+        # A process whose database is away when it starts says so and ends; to one that was stopped it may be.
+        return (-signal.SIGKILL, 1) if self.scenario.victim in (DATABASE, STOPPED) else (-signal.SIGKILL,)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         async with self._striking:
-            is_wanted = bool(self._passages)
+            is_wanted = bool(self._passages) and await self._can_strike()
             if is_wanted:
                 self._passages.pop(0)
-                self._strikes += 1
                 await self._strike()
+                self._strikes += 1
             writer.write(b"!")
             writer.close()
             if is_wanted and self.scenario.victim == NATS:
                 await asyncio.sleep(DOWN_SECONDS)
                 await asyncio.to_thread(self._server.start)
+
+    async def _can_strike(self) -> bool:
+        """Say whether there is something to strike: a stream of ticks, which who asks may have to make first."""
+        if self.scenario.victim != NATS:
+            return True
+        try:
+            await self._client.jetstream(timeout=2).stream_info("TICKS")
+        except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
+            return False
+        return True
 
     async def _strike(self) -> None:
         match self.scenario.victim:
@@ -403,9 +413,11 @@ class Stand:
     async def _kill_nats(self) -> None:
         """Read what the stream of ticks holds, which nobody adds to meanwhile, and end its server."""
         async with self.feed.pause:
-            created_at, held = await self._read_stream()
-            self._deaths_of_nats.append((created_at, await self.tables.evaluated_at()))
-            self._lives.append((created_at, held))
+            # Whose process has died as well may not have made the stream again yet: then nothing is lost.
+            with suppress(nats.js.errors.NotFoundError):
+                created_at, held = await read_stream(self._client)
+                self._deaths_of_nats.append((created_at, await self.tables.evaluated_at()))
+                self._lives.append((created_at, held))
             assert isinstance(self._server, NatsServer)
             await asyncio.to_thread(self._server.kill)
             # Nothing is published into a connection that is not known to be dead yet.

@@ -56,6 +56,8 @@ class FakeBus:
         self.receive: Callable[[Msg], Awaitable[None]] | None = None
         self.starts: list[int] = []
         self.reconnected: Callable[[], Awaitable[None]] | None = None
+        self.on_loss: list[Callable[[], Awaitable[None]]] = []
+        self.is_lost_when_asked = False
 
     @property
     def jetstream(self) -> "FakeBus":
@@ -64,9 +66,16 @@ class FakeBus:
     def on_ready(self, callback: Callable[[], Awaitable[None]]) -> None:
         self.reconnected = callback
 
+    def on_lost(self, callback: Callable[[], Awaitable[None]]) -> None:
+        self.on_loss.append(callback)
+
     async def subscribe(self, subject: str, *, cb: Any, config: Any, **_: Any) -> "FakeBus":
         assert subject == "ticks.*"
         self.receive = cb
+        if self.is_lost_when_asked:
+            for callback in self.on_loss:
+                await callback()
+            await cb(make_message(1))
         self.starts.append(config.opt_start_seq)
         return self
 
@@ -169,6 +178,20 @@ async def test_messages_that_follow_one_another_are_evaluated(harness: Harness) 
     assert harness.watch.evaluated == Position(1, 2)
     assert harness.bus.starts == [1]
     assert harness.feed.is_current
+
+
+async def test_what_was_asked_of_one_stream_and_comes_from_another_is_left_out() -> None:
+    harness = Harness()
+    harness.bus.is_lost_when_asked = True
+    running = asyncio.create_task(harness.feed.run())
+    await harness.settle()
+    assert harness.watch.evaluated < Position(1, 1)
+    harness.bus.is_lost_when_asked = False
+    harness.stream.answer = StreamView(2, 1, 1)
+    await harness.next_session()
+    await harness.receive(make_message(1))
+    assert harness.watch.evaluated == Position(2, 1)
+    running.cancel()
 
 
 async def test_a_message_behind_a_gap_is_left_to_a_session_that_asks_for_the_gap(harness: Harness) -> None:

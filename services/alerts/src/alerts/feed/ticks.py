@@ -225,6 +225,7 @@ class TickFeed:
         self.tally = Tally()
         self.interruptions = 0
         bus.on_ready(self._note_reconnect)
+        bus.on_lost(self._note_loss)
 
     @property
     def is_current(self) -> bool:
@@ -292,6 +293,15 @@ class TickFeed:
 
     async def _note_reconnect(self) -> None:
         self._has_reconnected = True
+
+    async def _note_loss(self) -> None:
+        """End the session at once: a consumer that it has asked for can be made behind the loss, of another stream.
+
+        nats-py keeps what is asked meanwhile and asks it when it is connected again. Positions of the one stream would
+        then be taken for those of the other.
+        """
+        if self._session is not None:
+            self._session.end(BusUnavailable())
 
     async def _follow(self) -> None:
         while not len(self._watches):
