@@ -247,9 +247,12 @@ class Oracle:
     def _is_fire_of_spared_copy(
         self, fire: FireRow, alert: ArmedAlert, intervals: Mapping[int, Sequence[Interval]]
     ) -> bool:
-        """Say whether it fired on the second copy of a batch whose first was recorded as not evaluated."""
+        """Say whether it fired on the second copy of a batch whose first was not evaluated.
+
+        That the first died with its stream, unread, has to be recorded only where no copy came behind it.
+        """
         copies = self._copies.get(fire.batch, [])
-        if not copies or not self._is_excused(copies[0], intervals):
+        if not copies or not (copies[0].place.stream in self._dead or self._is_excused(copies[0], intervals)):
             return False
         return any(
             message.place > (alert.armed or message.place) and _is_fire_of(fire, alert, message, price)
@@ -293,7 +296,13 @@ class Oracle:
 
     def _is_due_to(self, interval: Interval, first: Death, last: Death) -> bool:
         is_over = interval.to_at <= max(self._first_behind(interval, last).values(), default=interval.from_at)
-        return first.evaluated_at <= interval.from_at and is_over
+        # What was evaluated last may have been a batch that came late.
+        is_since_late = any(
+            message.is_late or message.is_repeat
+            for message in self._held
+            if interval.is_about(message.batch) and message.batch.at == interval.from_at
+        )
+        return (first.evaluated_at <= interval.from_at or is_since_late) and is_over
 
     def _first_behind(self, interval: Interval, death: Death) -> Mapping[int, datetime]:
         """Return how late it was in the stream when the first batch of each shard came behind a death.

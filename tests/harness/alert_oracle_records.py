@@ -1,11 +1,13 @@
 """Reads what the oracle judges: the stream of ticks, message by message, and alerts' tables, in plain SQL."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from sqlalchemy import Row, bindparam, text
 
 from bourse.market.v1 import ticks_pb2
@@ -13,6 +15,7 @@ from chassis.database import Database, UtcDateTime
 from harness.alert_oracle import ArmedAlert, Batch, FireRow, Interval, Place, Records
 
 READ_SECONDS = 10.0
+STANDS_STILL_SECONDS = 0.2
 MOMENTS = dict.fromkeys(("created_at", "fired_at", "from_at", "to_at", "resume_at"), UtcDateTime)
 
 
@@ -88,19 +91,34 @@ def _fire_of(row: Row[Any]) -> FireRow:
 
 
 async def read_stream(client: Client) -> tuple[datetime, list[tuple[int, Batch]]]:
-    """Return when the stream of ticks that is there now was created, and all it holds."""
+    """Return when the stream of ticks that is there now was created, and all it holds.
+
+    Nobody publishes meanwhile. What the server was given before may still be on its way into the stream: it is read
+    until the stream has stood still for a moment.
+    """
     jetstream = client.jetstream(timeout=5)
-    stream = await jetstream.stream_info("TICKS")
-    assert stream.created is not None
+    created_at, last = await _standing(jetstream)
     held: list[tuple[int, Batch]] = []
-    if stream.state.messages:
-        assert stream.state.first_seq == 1, "the stream was trimmed"
+    if last:
         subscription = await jetstream.subscribe("ticks.*", ordered_consumer=True)
-        while not held or held[-1][0] < stream.state.last_seq:
+        while not held or held[-1][0] < last:
             message = await subscription.next_msg(timeout=READ_SECONDS)
             held.append((message.metadata.sequence.stream, batch_of(message.data)))
         await subscription.unsubscribe()
-    return stream.created, held
+    return created_at, held
+
+
+async def _standing(jetstream: JetStreamContext) -> tuple[datetime, int]:
+    """Return when the stream was created and its last sequence, once that has not changed for a moment."""
+    last = -1
+    while True:
+        stream = await jetstream.stream_info("TICKS")
+        assert stream.created is not None
+        assert not stream.state.messages or stream.state.first_seq == 1, "the stream was trimmed"
+        if stream.state.last_seq == last:
+            return stream.created, last
+        last = stream.state.last_seq
+        await asyncio.sleep(STANDS_STILL_SECONDS)
 
 
 def batch_of(payload: bytes) -> Batch:
