@@ -355,7 +355,8 @@ class Stand:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
         async with self._striking:
-            is_wanted = bool(self._passages) and await self._can_strike()
+            # Who asks may have to make the stream first, whose server is to be killed.
+            is_wanted = bool(self._passages) and (self.scenario.victim != NATS or await self._has_stream())
             if is_wanted:
                 self._passages.pop(0)
                 await self._strike()
@@ -366,10 +367,8 @@ class Stand:
                 await asyncio.sleep(DOWN_SECONDS)
                 await asyncio.to_thread(self._server.start)
 
-    async def _can_strike(self) -> bool:
-        """Say whether there is something to strike: a stream of ticks, which who asks may have to make first."""
-        if self.scenario.victim != NATS:
-            return True
+    async def _has_stream(self) -> bool:
+        """Say whether there is a stream of ticks, which alerts make."""
         try:
             await self._client.jetstream(timeout=2).stream_info("TICKS")
         except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
@@ -452,6 +451,10 @@ class Stand:
         """Wait until a replica evaluates ticks, or one was so far that it died."""
         deadline = time.monotonic() + START_SECONDS
         while not self._strikes and not all([await replica.is_evaluating() for replica in self.replicas]):
+            assert time.monotonic() < deadline, self.replicas[0].log[-4000:]
+            await asyncio.sleep(0.05)
+        # What is sent before there ever was a stream is nobody's loss.
+        while not await self._has_stream():
             assert time.monotonic() < deadline, self.replicas[0].log[-4000:]
             await asyncio.sleep(0.05)
 
