@@ -373,8 +373,9 @@ KEPT = {
     "alerts.fires",
     "alerts.deliveries",
 }
-# What portfolio keeps of an account that is gone: its id and two moments, so that a sync under way does not revive it.
-TOMBSTONES = {"portfolio.portfolios": 3}
+# What is kept of an account that is gone, so that a request under way does not revive it: by portfolio its id and two
+# moments, by alerts its id and one, for a day.
+TOMBSTONES = {"portfolio.portfolios": 3, "alerts.ended_accounts": 2}
 SERVED = ("/api/auth/user/me", "/api/alerts/me", "/api/watchlists/me", "/api/portfolios/me", "/api/portfolio/holdings")
 
 
