@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from harness.clients import PASSWORD, new_email
 from harness.processes import RunningSuite
 
-MAX_EXAMPLES = 30
+MAX_EXAMPLES = 20
 REQUEST_SECONDS = 10.0
 DOCUMENT = Path(__file__).parent / "openapi.json"
 # The check knows of no other ways to refuse than these, but for the sizes.
