@@ -296,13 +296,18 @@ class Oracle:
 
     def _is_due_to(self, interval: Interval, first: Death, last: Death) -> bool:
         is_over = interval.to_at <= max(self._first_behind(interval, last).values(), default=interval.from_at)
-        # What was evaluated last may have been a batch that came late.
-        is_since_late = any(
-            message.is_late or message.is_repeat
-            for message in self._held
-            if interval.is_about(message.batch) and message.batch.at == interval.from_at
-        )
-        return (first.evaluated_at <= interval.from_at or is_since_late) and is_over
+        is_since = first.evaluated_at <= interval.from_at or self._came_late(interval.from_at, interval)
+        return is_since and is_over
+
+    def _came_late(self, at: datetime, interval: Interval) -> bool:
+        """Say whether a batch of that time came behind later ones, so that it may be what was evaluated last."""
+        latest: dict[int, datetime] = {}
+        for message in self._held:
+            before = latest.get(message.place.stream, message.batch.at)
+            if message.batch.at == at < before and interval.is_about(message.batch):
+                return True
+            latest[message.place.stream] = max(before, message.batch.at)
+        return False
 
     def _first_behind(self, interval: Interval, death: Death) -> Mapping[int, datetime]:
         """Return how late it was in the stream when the first batch of each shard came behind a death.
