@@ -17,7 +17,7 @@ from harness.degradation import Operator, Stand, questions_of
 from harness.prober import STOCKS, Prober, Question, summary_of
 from harness.slopes import Slope, slope_of
 
-# An idle Python process still grows by half a MiB in its first ten minutes, and then ever less: heaps settle.
+# A process that nobody asks grows in its first minutes, too, and then ever less: allocators settle.
 WARM_UP_SECONDS = float(os.environ.get("SOAK_WARM_UP_SECONDS", "600"))
 MEASURED_SECONDS = float(os.environ.get("SOAK_SECONDS", "1200"))
 LOOK_SECONDS, LOOKS_IN_VAIN = 5.0, 5

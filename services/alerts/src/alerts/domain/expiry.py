@@ -11,9 +11,9 @@ from alerts.domain.alerts import Alert
 from alerts.domain.leases import Lease
 from alerts.domain.ports import AlertStore
 from alerts.domain.positions import Position
+from alerts.domain.sweeps import sweep_every
 from alerts.domain.watches import Watches
 from chassis.clock import Clock
-from chassis.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,4 @@ class ExpirySweep:
 
     async def run(self) -> None:
         """Sweep every half minute until cancelled."""
-        while True:
-            await self._clock.sleep(SWEEP_EVERY_SECONDS)
-            try:
-                await self.sweep()
-            except DatabaseUnavailable as error:
-                log.debug("alerts not swept", extra={"reason": error.reason})
-            except Exception:
-                log.exception("alerts not swept")
+        await sweep_every(SWEEP_EVERY_SECONDS, self.sweep, self._clock, what="alerts")

@@ -4,19 +4,16 @@
 comes back that was cut off, has to have the number it had.
 """
 
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from alerts.domain.explanations import MAX_STRETCHES
 from alerts.domain.ids import first_id_of
 from alerts.domain.ports import LeftoverStore
+from alerts.domain.sweeps import sweep_every
 from alerts.domain.ticks import SHARDS
 from alerts.domain.watches import Watches
 from chassis.clock import Clock
-from chassis.errors import DatabaseUnavailable
-
-log = logging.getLogger(__name__)
 
 SWEEP_EVERY_SECONDS = 60.0
 ROWS_AT_ONCE = 1_000
@@ -61,14 +58,7 @@ class LeftoverSweep:
 
     async def run(self) -> None:
         """Sweep every minute until cancelled."""
-        while True:
-            await self._clock.sleep(SWEEP_EVERY_SECONDS)
-            try:
-                await self.sweep()
-            except DatabaseUnavailable as error:
-                log.debug("leftovers not swept", extra={"reason": error.reason})
-            except Exception:
-                log.exception("leftovers not swept")
+        await sweep_every(SWEEP_EVERY_SECONDS, self.sweep, self._clock, what="leftovers")
 
 
 async def _repeat(delete: Callable[[int], Awaitable[int]]) -> None:
