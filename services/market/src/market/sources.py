@@ -165,6 +165,7 @@ async def _running_feed(
         publisher_id=publisher_id,
         source=source.name,
         freshness=source.freshness,
+        is_only=True,
     )
     control = None if isinstance(source, SampleSource) else await _replay_control(source, world)
     async with TickFeed(source, publisher, last_prices, world.leadership).running() as feed:

@@ -11,7 +11,7 @@ from chassis.bus import EVENTS, TICKS, Bus
 from chassis.cache import Cache, open_cache
 from chassis.clock import Clock
 from chassis.database import Database, ensure_schema
-from chassis.errors import DatabaseUnavailable
+from chassis.errors import BusUnavailable, DatabaseUnavailable
 from chassis.tasks import running
 from market.domain.aliases import Identifiers
 from market.domain.constituents import ConstituentList
@@ -120,12 +120,23 @@ async def leadership_in(database: Database, bus: Bus, clock: Clock, *, name: str
     finally:
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                # An answer says that the server has read all that was handed to the connection before.
-                if not await bus.is_answering():
-                    candidate.note_loss()
+                await _note_what_is_in_doubt(candidate, bus)
                 await candidate.leave()
         except (DatabaseUnavailable, TimeoutError) as error:
             log.warning("leadership not given back, it runs out", extra={"error": type(error).__name__})
+
+
+async def _note_what_is_in_doubt(candidate: Candidate, bus: Bus) -> None:
+    """Note a loss unless the stream of ticks stands, as its leader says.
+
+    An answer says that the server has read all that was handed to the connection before; a stream without a leader
+    keeps nothing of it.
+    """
+    try:
+        async with asyncio.timeout(LEAVE_SECONDS / 2):
+            await bus.stream_position(str(TICKS.name))
+    except (BusUnavailable, TimeoutError):
+        candidate.note_loss()
 
 
 def _read_splits(settings: Settings) -> KnownSplits:

@@ -26,7 +26,7 @@ from market.domain.last_prices import LastPrices
 from market.domain.leadership import Alone
 from market.domain.ports import Leadership
 from market.domain.quotes import Freshness
-from market.domain.ticks import Tick, microseconds_of, shard_of
+from market.domain.ticks import SHARDS, Tick, microseconds_of, shard_of
 from market.feed.arrivals import Arrivals
 from market.feed.publisher import TickPublisher
 from market.feed.replay_control import ReplayControl
@@ -72,7 +72,9 @@ def publisher(bus: Bus) -> TickPublisher:
     return publishing(bus, source="sample", freshness=Freshness.SIMULATED)
 
 
-def publishing(bus: Bus, *, source: str, freshness: Freshness, leadership: Leadership | None = None) -> TickPublisher:
+def publishing(
+    bus: Bus, *, source: str, freshness: Freshness, leadership: Leadership | None = None, is_only: bool = False
+) -> TickPublisher:
     return TickPublisher(
         bus,
         CLOCK,
@@ -81,6 +83,7 @@ def publishing(bus: Bus, *, source: str, freshness: Freshness, leadership: Leade
         publisher_id="test",
         source=source,
         freshness=freshness,
+        is_only=is_only,
     )
 
 
@@ -192,11 +195,14 @@ class Turn:
     takeovers = 1
 
     def __init__(self) -> None:
-        self.losses = 0
+        self.losses = self.shown = 0
         self.waiting = asyncio.Event()
 
     def note_loss(self) -> None:
         self.losses += 1
+
+    def note_shown(self) -> None:
+        self.shown += 1
 
     async def begun(self) -> int:
         while self.epoch is None:
@@ -235,6 +241,34 @@ async def test_a_turn_that_does_not_know_what_was_lost_before_it_begins_with_a_h
     await until(lambda: len(batches) == 6)
     assert [(batch.epoch, batch.sequence) for batch in batches] == [(5, 2), (5, 3), (9, 1), (9, 2), (11, 2), (11, 3)]
     assert turn.losses == 0
+
+
+INSTRUMENT_OF = {shard_of(each): each for each in (f"NSE:S{number}" for number in range(200))}
+
+
+async def test_who_alone_publishes_tells_when_every_shard_has_shown_what_was_lost_before(bus: Bus) -> None:
+    turn = Turn()
+    turn.is_seamless = False
+    publisher = publishing(bus, source="sample", freshness=Freshness.SIMULATED, leadership=turn, is_only=True)
+    first, *others = (INSTRUMENT_OF[shard] for shard in range(SHARDS))
+    await publisher.publish(ticks_at(0, *others))
+    await publisher.publish(ticks_at(1, *others))
+    assert turn.shown == 0
+    turn.is_leading = False
+    await publisher.publish(ticks_at(2, first))  # dropped
+    assert turn.shown == 0
+    turn.is_leading = True
+    await publisher.publish(ticks_at(3, first))
+    await publisher.publish(ticks_at(4, first, *others))
+    assert turn.shown == 1
+
+
+async def test_one_publisher_of_several_tells_nothing(bus: Bus) -> None:
+    turn = Turn()
+    turn.is_seamless = False
+    publisher = publishing(bus, source="yahoo", freshness=Freshness.LIVE, leadership=turn)
+    await publisher.publish(ticks_at(0, *INSTRUMENT_OF.values()))
+    assert turn.shown == 0
 
 
 async def test_a_process_that_has_just_started_alone_begins_with_a_hole(

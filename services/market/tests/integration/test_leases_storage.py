@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from chassis.bus import Bus
 from chassis.clock import SystemClock
 from chassis.database import Database, ensure_schema
+from chassis.errors import BusUnavailable
 from chassis.testing import PostgresServer
 from market.domain.leadership import Candidate
 from market.domain.lease import NOT_WHOLE, Lease
@@ -113,8 +114,9 @@ class FakeBus:
     def on_lost(self, callback: Callable[[], Awaitable[None]]) -> None:
         self.lose.append(callback)
 
-    async def is_answering(self) -> bool:
-        return self._answers
+    async def stream_position(self, _: str) -> None:
+        if not self._answers:
+            raise BusUnavailable
 
 
 @pytest.mark.parametrize(("answers", "breaks"), [(True, False), (True, True), (False, False)])

@@ -203,7 +203,38 @@ async def test_who_takes_what_was_given_back_with_a_loss_has_it_at_once_and_know
     assert (second.is_leading, second.is_seamless) == (True, False)
     await second.leave()
     await first.look()
-    assert first.is_seamless  # the loss was of a turn before the last
+    assert not first.is_seamless  # of shards in which the second published nothing, nobody knows the loss yet
+    first.note_shown()
+    await first.leave()
+    await second.look()
+    assert second.is_seamless
+
+
+async def test_what_was_shown_does_not_make_up_for_what_was_lost_since(first: Candidate, second: Candidate) -> None:
+    await first.look()
+    first.note_loss()
+    first.note_shown()
+    await first.leave()
+    await second.look()
+    assert not second.is_seamless
+
+
+async def test_a_turn_whose_beginning_was_not_heard_of_is_given_back_as_what_it_inherited(
+    first: Candidate, second: Candidate, leases: FakeLeases, clock: ManualClock
+) -> None:
+    leases.lease = Lease(NOT_WHOLE, 5, 0)
+    take = leases.take
+
+    async def taken_without_an_answer(seen: Lease, next_turn: Lease) -> Lease | None:
+        await take(seen, next_turn)
+        raise TimeoutError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leases, "take", taken_without_an_answer)
+        assert not await first.look()
+    await first.leave()
+    await second.look()
+    assert (second.is_leading, second.is_seamless) == (True, False)
 
 
 async def test_who_takes_what_ran_out_does_not_know_what_was_lost(

@@ -108,7 +108,7 @@ class Turn:
     takeovers = 1
 
     def __init__(self) -> None:
-        self.losses = 0
+        self.losses = self.shown = 0
         self.epoch: int | None = 5
         self.is_leading = True
         self.waiting = asyncio.Event()
@@ -123,6 +123,9 @@ class Turn:
 
     def note_loss(self) -> None:
         self.losses += 1
+
+    def note_shown(self) -> None:
+        self.shown += 1
 
     async def begun(self) -> int:
         while self.epoch is None:

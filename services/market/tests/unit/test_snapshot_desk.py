@@ -420,6 +420,8 @@ class Turn:
     def note_loss(self) -> None:
         """Nothing here publishes."""
 
+    note_shown = note_loss
+
     async def begun(self) -> int:
         return 1
 

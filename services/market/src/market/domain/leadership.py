@@ -30,6 +30,9 @@ class Alone:
     def note_loss(self) -> None:
         """Do nothing: the process after this one cannot be told."""
 
+    def note_shown(self) -> None:
+        """Do nothing, for the same reason."""
+
     async def begun(self) -> int:
         """Return the epoch at once."""
         return self.epoch
@@ -55,6 +58,8 @@ class Candidate:
         self._has_begun = asyncio.Event()
         self._is_seamless = False
         self._has_lost = False
+        # What may be lost in front of this turn, and is not seen yet in every shard.
+        self._has_inherited = False
         self.takeovers = 0
 
     @property
@@ -75,6 +80,10 @@ class Candidate:
     def note_loss(self) -> None:
         """Have it remembered that ticks of this turn may be lost, so that it is not given back as whole."""
         self._has_lost = True
+
+    def note_shown(self) -> None:
+        """Have it remembered that every shard shows what may be lost in front of this turn."""
+        self._has_inherited = False
 
     async def begun(self) -> int:
         """Wait until a turn has begun, and return its epoch."""
@@ -110,7 +119,7 @@ class Candidate:
             DatabaseUnavailable: it may have been given back or not; it runs out by itself.
         """
         self._end()
-        await self._leases.release(self._holder, is_whole=not self._has_lost)
+        await self._leases.release(self._holder, is_whole=not (self._has_lost or self._has_inherited))
 
     async def _renew(self, held: Lease) -> None:
         asked_at = self._clock.monotonic()
@@ -126,6 +135,8 @@ class Candidate:
         seen = await self._leases.read()
         if seen != self._seen:
             self._seen, self._seen_since = seen, self._clock.monotonic()
+        # From before it is asked for: a turn whose beginning was never heard of is given back, too.
+        self._has_inherited = not seen.is_whole
         if seen.holder == self._holder:
             # It was taken in a round whose answer never came.
             held = await self._leases.renew(seen)

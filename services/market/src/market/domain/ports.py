@@ -51,6 +51,13 @@ class Leadership(Protocol):
         """Have it remembered that ticks of this turn may be lost, so that it is not given over as whole."""
         ...
 
+    def note_shown(self) -> None:
+        """Have it remembered that whoever reads ticks has seen, in every shard, what may be lost in front of this turn.
+
+        Until then such a turn is not given over as whole: what a shard has no batch behind, nobody knows to be lost.
+        """
+        ...
+
     async def begun(self) -> int:
         """Wait until this replica has a turn, and return its epoch."""
         ...

@@ -40,7 +40,8 @@ class TickPublisher:
 
     A batch's sequence is used up even when the batch cannot be sent, so that whoever reads sees the hole. Sequences
     begin anew with each turn at leading, whose epoch they bear: at 1 when nothing can have been lost in front of the
-    turn, else at 2. What the turn before dropped last has no batch behind it that would show the hole.
+    turn, else at 2. What the turn before dropped last has no batch behind it that would show the hole. Where one
+    publisher sends all there is, the leadership is told when every shard has shown that hole.
 
     Args:
         bus: the connection to NATS.
@@ -50,6 +51,7 @@ class TickPublisher:
         publisher_id: names this process to those who watch for holes; the same after a restart.
         source: the source of all ticks.
         freshness: how far all ticks can be relied on.
+        is_only: whether no other publisher sends ticks while this replica leads.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class TickPublisher:
         publisher_id: str,
         source: str,
         freshness: Freshness,
+        is_only: bool = False,
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -72,6 +75,8 @@ class TickPublisher:
         self._freshness = quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness.value}")
         self._epoch = 0
         self._sequences = [0] * SHARDS
+        self._is_only = is_only
+        self._unshown: set[int] = set()
         self._shards: dict[str, int] = {}
         self._is_dropping = False
         self._ticks_published = TICKS_PUBLISHED.labels(source)
@@ -150,6 +155,7 @@ class TickPublisher:
         if epoch is not None and epoch != self._epoch:
             before = 0 if self._leadership.is_seamless else 1
             self._epoch, self._sequences = epoch, [before] * SHARDS
+            self._unshown = set(range(SHARDS)) if before and self._is_only else set()
 
     def _batches(self, ticks: Sequence[Tick]) -> Sequence[tuple[int, ticks_pb2.TickBatch]]:
         self._begin_turn()
@@ -198,6 +204,14 @@ class TickPublisher:
         self._ticks_published.inc(ticks)
         self._batches_published.inc(len(batches))
         self._arrivals.note(self._source)
+        self._show(batches)
+
+    def _show(self, batches: Sequence[ticks_pb2.TickBatch]) -> None:
+        if not self._unshown or self._leadership.epoch != self._epoch:
+            return
+        self._unshown.difference_update(batch.shard for batch in batches)
+        if not self._unshown:
+            self._leadership.note_shown()
 
     def _note_drop(self, ticks: int, reason: str) -> None:
         self.dropped_ticks += ticks
