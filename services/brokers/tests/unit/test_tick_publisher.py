@@ -165,7 +165,32 @@ async def test_when_too_many_wait_newer_ticks_are_dropped_and_leave_a_hole(
     assert publisher.dropped_ticks == 2
     publisher.offer([tick(instrument=INFY)], Freshness.LIVE)
     await publisher.publish_waiting()
-    assert {batch.shard: batch.sequence for batch in bus.batches} == {shard_of(TCS): 3, shard_of(INFY): 3}
+    # The hole of TCS lies behind what waited when ticks were dropped, and in front of what came later.
+    assert [(batch.shard, batch.sequence) for batch in bus.batches] == [
+        (shard_of(TCS), 2),
+        (shard_of(TCS), 4),
+        (shard_of(INFY), 3),
+    ]
+
+
+async def test_however_much_is_dropped_one_hole_waits(
+    publisher: TickPublisher, bus: KeepingBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MAX_WAITING_TICKS", 1)
+    publisher.offer([tick(1.0)], Freshness.LIVE)
+    for _ in range(3):
+        publisher.offer([tick(2.0)], Freshness.LIVE)
+    publisher.offer([tick(3.0, instrument=INFY)], Freshness.LIVE)
+    await publisher.publish_waiting()
+    publisher.offer([tick(4.0)], Freshness.LIVE)
+    await publisher.publish_waiting()
+    publisher.offer([tick(5.0, instrument=INFY)], Freshness.LIVE)
+    await publisher.publish_waiting()
+    assert [(batch.shard, batch.sequence) for batch in bus.batches] == [
+        (shard_of(TCS), 2),
+        (shard_of(TCS), 4),
+        (shard_of(INFY), 3),
+    ]
 
 
 async def test_each_start_begins_with_a_hole_in_every_shard_since_nobody_knows_what_the_last_one_lost(

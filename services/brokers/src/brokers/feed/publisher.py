@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
@@ -27,10 +27,15 @@ MAX_TICKS_PER_BATCH = 4_096
 _Slice = tuple[Freshness, Sequence[Tick]]
 
 
+class _Hole(set[int]):
+    """The shards of ticks that were dropped at this place among those that wait."""
+
+
 class TickPublisher:
     """Publishes ticks in the order in which they were offered; none is folded into another.
 
-    A batch's sequence is used up even when its ticks are dropped, so that whoever reads sees the hole. What was dropped
+    A batch's sequence is used up even when its ticks are dropped, and in their place among those that wait, so that
+    whoever reads sees the hole behind what went before them. What was dropped
     last before the end of a process has no batch behind it that would show the hole, nor had Kite's ticks anybody to
     take them until the next start. So each epoch begins at 2: its first hole stands for all that may be lost by then.
 
@@ -51,7 +56,7 @@ class TickPublisher:
         self._epoch = microseconds_of(clock.now())
         self._sequences = [1] * SHARDS
         self._shards: dict[str, int] = {}
-        self._waiting: deque[_Slice] = deque()
+        self._waiting: deque[_Slice | _Hole] = deque()
         self._waiting_ticks = 0
         self._has_waiting = asyncio.Event()
         self._is_dropping = False
@@ -71,8 +76,7 @@ class TickPublisher:
     def offer(self, ticks: Sequence[Tick], freshness: Freshness) -> None:
         """Have ticks published within the next slice; dropped when too many wait already."""
         if self._waiting_ticks + len(ticks) > MAX_WAITING_TICKS:
-            for shard, _ in self._by_shard(ticks):
-                self._sequences[shard] += 1
+            self._leave_hole(shard for shard, _ in self._by_shard(ticks))
             self._note_drop(len(ticks))
             return
         self._waiting.append((freshness, ticks))
@@ -98,14 +102,31 @@ class TickPublisher:
                 self.published_ticks += len(batch.ticks)
                 self._is_dropping = False
 
-    def _take(self) -> list[_Slice]:
+    def _leave_hole(self, shards: Iterable[int]) -> None:
+        if not self._waiting or not isinstance(hole := self._waiting[-1], _Hole):
+            self._waiting.append(hole := _Hole())
+        hole.update(shards)
+
+    def _take(self) -> list[_Slice | _Hole]:
         taken = list(self._waiting)
         self._waiting.clear()
         self._waiting_ticks = 0
         self._has_waiting.clear()
         return taken
 
-    def _batches(self, slices: Sequence[_Slice]) -> Iterator[ticks_pb2.TickBatch]:
+    def _batches(self, taken: Sequence[_Slice | _Hole]) -> Iterator[ticks_pb2.TickBatch]:
+        slices: list[_Slice] = []
+        for each in taken:
+            if isinstance(each, _Hole):
+                yield from self._batches_of(slices)
+                slices = []
+                for shard in each:
+                    self._sequences[shard] += 1
+            else:
+                slices.append(each)
+        yield from self._batches_of(slices)
+
+    def _batches_of(self, slices: Sequence[_Slice]) -> Iterator[ticks_pb2.TickBatch]:
         for freshness, group in groupby(slices, key=itemgetter(0)):
             ticks = [tick for _, part in group for tick in part]
             for shard, of_shard in self._by_shard(ticks):
