@@ -34,6 +34,8 @@ END_OF_TIME_MICROSECONDS = 253_402_300_800 * MICROSECONDS  # what a date can hol
 HASH_MASK = 2**64 - 1
 BARE_EXCHANGE = "NSE"
 POLICY = Policy("public, max-age=1", 1)
+# A session's last price stays that, and a simulation's is never anything else.
+AGEING = {quotes_pb2.FRESHNESS_LIVE, quotes_pb2.FRESHNESS_DELAYED}
 JSON_HEADERS: list[Header] = [(b"content-type", JSON)]
 
 # What market takes as a symbol, at most MAX_SYMBOL_LENGTH characters of it.
@@ -65,6 +67,7 @@ class Entry:
         watchers: who wants to hear of changes; the streams' affair.
         kept_tail: the fragment after its symbol; None when it must be made anew.
         heard_at: when its last tick came, by the monotonic clock; minus infinity when it is only known from a quote.
+        quoted_at: when a quote was taken last; minus infinity before any was.
     """
 
     __slots__ = (
@@ -75,6 +78,7 @@ class Entry:
         "last_price",
         "origin",
         "previous_close",
+        "quoted_at",
         "volume",
         "watchers",
         "world",
@@ -89,6 +93,7 @@ class Entry:
         self.origin: bytes = b""
         self.world: str | None = None
         self.heard_at = -math.inf
+        self.quoted_at = -math.inf
         self.watchers: set[Any] = set()
         self.kept_tail: bytes | None = None
 
@@ -149,6 +154,7 @@ class Board:
         self._max_instruments = max_instruments
         self._entries: dict[str, Entry] = {}
         self._origins: dict[tuple[str, int], bytes] = {}
+        self._when_old: dict[bytes, bytes] = {}
         self._sequences: dict[tuple[str, int], tuple[int, int]] = {}
         self._plans: dict[bytes, Plan] = {}
         self.changed: set[Entry] = set()
@@ -207,6 +213,8 @@ class Board:
     def adopt(self, quote: quotes_pb2.Quote) -> Entry:
         """Return the entry of a quote's instrument, taking the quote's price unless a later one is known.
 
+        A later one of which nothing was heard for too long is stale: market would say it if it still were current.
+
         Raises:
             BoardFull: there is no place for another instrument.
         """
@@ -217,13 +225,21 @@ class Board:
         is_sound = 0 < quote.last_price < math.inf and 0 <= as_of < END_OF_TIME_MICROSECONDS
         # Moments of two worlds do not compare: a replay's are of other years.
         is_older = world == entry.world and as_of < entry.as_of_microseconds
-        if is_sound and not is_older and not self.is_fresh(entry):
+        if not is_sound or self.is_fresh(entry):
+            return entry
+        now = self._clock.monotonic()
+        if is_older:
+            if now - entry.quoted_at >= self._max_age_seconds:
+                entry.origin = self._when_old.get(entry.origin, entry.origin)
+                entry.changed()
+        else:
             entry.last_price = quote.last_price
             entry.previous_close = _sound(quote.previous_close) if quote.HasField("previous_close") else None
             entry.volume = quote.volume if quote.HasField("volume") else None
             entry.as_of_microseconds = as_of
             entry.origin = self._origin(origin.source, origin.freshness)
             entry.world = world
+            entry.quoted_at = now
             entry.changed()
         return entry
 
@@ -294,9 +310,9 @@ class Board:
     def _origin(self, source: str, freshness: int) -> bytes:
         origin = self._origins.get((source, freshness))
         if origin is None:
-            name = _FRESHNESS_NAMES.get(freshness)
-            origin = f',"source":{json.dumps(source)},"freshness":{json.dumps(name)}}}'.encode()
-            self._origins[source, freshness] = origin
+            origin = self._origins[source, freshness] = _encoded_origin(source, freshness)
+            when_old = quotes_pb2.FRESHNESS_STALE if freshness in AGEING else freshness
+            self._when_old[origin] = _encoded_origin(source, when_old)
         return origin
 
     def _note_sequence(self, batch: ticks_pb2.TickBatch) -> None:
@@ -308,6 +324,11 @@ class Board:
         if len(self._sequences) >= MAX_PUBLISHED_SHARDS:
             self._sequences.clear()
         self._sequences[key] = (batch.epoch, batch.sequence)
+
+
+def _encoded_origin(source: str, freshness: int) -> bytes:
+    name = _FRESHNESS_NAMES.get(freshness)
+    return f',"source":{json.dumps(source)},"freshness":{json.dumps(name)}}}'.encode()
 
 
 def _world_of(source: str, freshness: int) -> str | None:

@@ -240,14 +240,46 @@ async def test_a_quote_of_an_earlier_moment_does_not_replace_a_tick_however_long
     entry = board.adopt(a_dated_quote(5.0, batch.base_time.seconds + seconds))
 
     assert entry.last_price == (1.0 if seconds < 0 else 5.0)
-    assert (b'"source":"zerodha","freshness":"live"' in entry.tail) == (seconds < 0)
+    origin = b'"source":"zerodha","freshness":"stale"' if seconds < 0 else b'"source":"yahoo","freshness":"delayed"'
+    assert origin in entry.tail
+    board.adopt(a_dated_quote(5.0, batch.base_time.seconds + min(seconds, 0)))
+    assert origin in entry.tail  # two answers may overtake each other
+
+    batch.sequence += 1
+    board.apply(batch)
+    assert b'"source":"zerodha","freshness":"live"' in entry.tail
+
+
+@pytest.mark.parametrize("freshness", [quotes_pb2.FRESHNESS_CLOSED, quotes_pb2.FRESHNESS_SIMULATED])
+async def test_what_cannot_get_old_stays_what_it_is_beside_a_quote_of_an_earlier_moment(
+    board: Board, clock: ManualClock, make_batch: Batches, freshness: quotes_pb2.Freshness.ValueType
+) -> None:
+    batch = make_batch({"NSE:TCS": 1.0})
+    batch.source, batch.freshness = "zerodha", freshness
+    board.apply(batch)
+    tail = board.place("NSE:TCS").tail
+    await clock.advance(3600)
+
+    assert board.adopt(a_dated_quote(5.0, batch.base_time.seconds - 1, "zerodha", freshness)).tail == tail
 
 
 def test_a_quote_of_an_earlier_moment_does_not_replace_a_quote(board: Board) -> None:
     board.adopt(a_dated_quote(1.0, 200))
 
-    assert board.adopt(a_dated_quote(5.0, 199)).last_price == 1.0
+    entry = board.adopt(a_dated_quote(5.0, 199))
+    assert (entry.last_price, b'"delayed"' in entry.tail) == (1.0, True)
     assert board.adopt(a_dated_quote(5.0, 201)).last_price == 5.0
+
+
+async def test_a_quote_that_is_not_said_any_more_is_stale_beside_one_of_an_earlier_moment(
+    board: Board, clock: ManualClock
+) -> None:
+    board.adopt(a_dated_quote(1.0, 200))
+    await clock.advance(3600)
+
+    entry = board.adopt(a_dated_quote(5.0, 199))
+
+    assert (entry.last_price, b'"source":"yahoo","freshness":"stale"' in entry.tail) == (1.0, True)
 
 
 @pytest.mark.parametrize(
