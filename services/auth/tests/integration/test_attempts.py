@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from auth.domain.ports import Limit
 from auth.providers.attempts import REST_SECONDS, WindowedAttempts
 from chassis.clock import ManualClock, SystemClock
+from chassis.metrics import value_of
 from chassis.testing import free_port, has_valkey, valkey_server
 
 LIMITS = {limit: parse("3 per minute") for limit in Limit} | {Limit.LOGIN_BY_NETWORK: parse("2 per 1 second")}
@@ -121,6 +122,7 @@ async def test_a_redis_that_hangs_costs_a_login_one_time_out_a_second() -> None:
         await asyncio.start_server(hang, "127.0.0.1", port),
         WindowedAttempts.open(LIMITS, url, clock) as attempts,
     ):
+        failures = value_of("bourse_auth_attempts_redis_failures_total") or 0.0
         await attempts.count(Limit.LOGIN_BY_ACCOUNT, "asha")
         asked = connections
         for _ in range(5):
@@ -128,6 +130,7 @@ async def test_a_redis_that_hangs_costs_a_login_one_time_out_a_second() -> None:
             await attempts.forget(Limit.LOGIN_BY_ACCOUNT, "asha")
         assert connections == asked > 0
         assert not attempts.are_shared
+        assert value_of("bourse_auth_attempts_redis_failures_total") == failures + 1
 
         await clock.advance(REST_SECONDS)
         await attempts.count(Limit.LOGIN_BY_ACCOUNT, "asha")

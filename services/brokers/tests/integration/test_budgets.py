@@ -113,10 +113,12 @@ async def test_what_is_taken_out_of_a_budget_is_counted(redis_url: SecretStr | N
 async def test_without_redis_each_replica_counts_alone(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     gone = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
     async with SharedBudget.open(gone, SMALL) as budget:
+        failures = value_of("bourse_brokers_budget_redis_failures_total") or 0.0
         assert await budget.take(Broker.ICICI, 9) == 5
         assert await budget.take(Broker.ICICI, 9) == 0
         assert await budget.wait_seconds(Broker.ICICI) > 55
         assert not budget.is_shared
+        assert value_of("bourse_brokers_budget_redis_failures_total") == failures + 2
     assert caplog.text.count("by this process alone") == 1
 
 

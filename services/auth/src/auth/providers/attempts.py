@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from auth.domain.ports import Limit
 from chassis.clock import Clock
+from chassis.metrics import counter
 from chassis.redis_pool import redis_pool
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 KEY_PREFIX = "auth-attempts"
 # A Redis that does not answer is not asked again for so long: each question would cost a login its time-out.
 REST_SECONDS = 1.0
+
+REDIS_FAILURES = counter("bourse_auth_attempts_redis_failures", "Times that Redis could not be asked about attempts.")
 
 
 class WindowedAttempts:
@@ -105,6 +108,7 @@ class WindowedAttempts:
 
     def _note(self, *, is_away: bool, error: Exception | None = None) -> None:
         if is_away:
+            REDIS_FAILURES.inc()
             self._resting_until = self._clock.monotonic() + REST_SECONDS
         if is_away == self._is_shared_away:
             return

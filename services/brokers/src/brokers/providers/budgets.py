@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from brokers.domain.brokers import Broker
 from brokers.domain.budgets import ALLOWANCES, Allowance
+from chassis.metrics import counter
 from chassis.redis_pool import redis_pool
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 KEY_PREFIX = "broker-budgets"
 # Replicas' clocks differ by less; what was counted later than this is from before somebody set the clock back.
 FUTURE_SECONDS = 60
+
+REDIS_FAILURES = counter("bourse_brokers_budget_redis_failures", "Times that Redis could not be asked about budgets.")
 
 
 class SharedBudget:
@@ -117,6 +120,8 @@ class SharedBudget:
         return found
 
     def _note(self, *, is_away: bool, error: Exception | None = None) -> None:
+        if is_away:
+            REDIS_FAILURES.inc()
         if is_away == self._is_shared_away:
             return
         self._is_shared_away = is_away
