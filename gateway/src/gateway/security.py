@@ -159,7 +159,7 @@ class Revocations:
 
     Attributes:
         current_at: when nothing revoked before can have been missing; None before any were read.
-        read_at: when all that stands was last read; None before that.
+        read_at: when the last reading of all that stands began; None before that.
         is_beating: whether auth said, when it was last read, that it is to be heard each second.
     """
 
@@ -212,7 +212,7 @@ class Revocations:
         if not has_all:
             log.error("revocations not read: too many", extra={"at_most": PAGES_MOST * PAGE_LENGTH})
             return False
-        self.read_at = self._clock.monotonic()
+        self.read_at = began_at
         self.current_at = began_at if self.current_at is None else max(began_at, self.current_at)
         return True
 

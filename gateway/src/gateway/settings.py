@@ -7,8 +7,10 @@ from chassis.settings import ProcessSettings
 
 KIBIBYTE = 1024
 MEBIBYTE = 1024 * KIBIBYTE
-# Portfolio and alerts delete what a dead token brings for a time (LATE_REQUESTS) behind the end of its account.
+# Portfolio and alerts delete what a dead token brings for a time (LATE_REQUESTS) behind the end of its account; the
+# token is judged before the body.
 LONGEST_BLIND_SECONDS = 60
+LONGEST_BODY_SECONDS = 60
 
 
 def listed(text: str) -> list[str]:
@@ -56,7 +58,7 @@ class Settings(ProcessSettings):
 
     gateway_max_in_flight: int = Field(default=256, ge=4, le=100_000)
     gateway_max_body_bytes: int = Field(default=MEBIBYTE, ge=KIBIBYTE, le=64 * MEBIBYTE)
-    gateway_body_timeout_seconds: float = Field(default=15.0, gt=0, le=300)
+    gateway_body_timeout_seconds: float = Field(default=15.0, gt=0, le=LONGEST_BODY_SECONDS)
     gateway_sync_deadline_seconds: float = Field(default=45.0, gt=0, le=300)
     gateway_mail_deadline_seconds: float = Field(default=30.0, gt=0, le=300)
     gateway_cache_max_bytes: int = Field(default=64 * MEBIBYTE, ge=0)

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from chassis.clock import ManualClock
 from chassis.database import Database, ensure_schema
-from portfolio.domain.accounts import AccountDeleted, Accounts
+from portfolio.domain.accounts import LATE_REQUESTS, AccountDeleted, Accounts
 from portfolio.domain.brokers import Broker
 from portfolio.domain.manual_portfolios import MAX_PORTFOLIOS, MAX_STOCKS, TooManyPortfolios, TooManyStocks
 from portfolio.domain.rows import BrokerHolding, BrokerPosition, PositionType, Sync, SyncedRows
@@ -357,7 +357,7 @@ async def test_what_a_dead_token_brought_goes_with_the_account(
 
 
 async def test_who_comes_back_as_soon_as_may_be_keeps_all_of_it(database: Database) -> None:
-    come_back_at = NOW + timedelta(minutes=4) + SECOND
+    come_back_at = NOW + LATE_REQUESTS + SECOND
     await fill(database, "7", come_back_at)
     await Accounts(StoredAccounts(database), ManualClock(come_back_at + SECOND)).delete("7", NOW)
     assert await counts_of(database) == [2, 2, 2, 2, 1, 1, 1, 1]

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # Nobody comes back under a deleted account's id sooner: who keeps anything of it takes what is dated up to their
 # LATE_REQUESTS behind the deletion for the old account's, by clocks that may be a minute behind ours.
-RETURN_AFTER = timedelta(minutes=5)
+RETURN_AFTER = timedelta(minutes=6)
 
 
 class EmailTaken(ServiceError):

@@ -10,7 +10,7 @@ from portfolio.domain.users import require_user_id
 # A gateway that hears of nothing lets requests in for two minutes after the account is gone, they take a while, and
 # clocks are up to a minute apart. Nobody comes back under the same id and makes something new sooner than auth's
 # RETURN_AFTER; tests/architecture/test_deleted_accounts.py compares the two.
-LATE_REQUESTS = timedelta(minutes=4)
+LATE_REQUESTS = timedelta(minutes=5)
 
 
 class AccountDeleted(ServiceError):
