@@ -4,7 +4,7 @@ The vendors are their stand-ins; which of them answers is said in every answer.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -146,6 +146,30 @@ async def test_five_minutes_from_long_ago_are_of_as_many_days_as_one_answer_hold
     bars = read(list[FiveMinutes], answer)
     assert {bar["date"][:7] for bar in bars} <= {"2024-06", "2024-07"}
     assert bars
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/api/stock/historical/AAPL", "America/New_York"),
+        ("/api/stock/historical/NSE:TCS", "Asia/Kolkata"),
+        ("/api/stock/historical-light/NSE:TCS", "Asia/Kolkata"),
+        ("/api/stock/historical-chart/5min/AAPL", "America/New_York"),
+        ("/api/forex/historical/EURUSD", "America/New_York"),
+        ("/api/treasury/rates", "UTC"),
+    ],
+)
+async def test_since_a_day_that_has_begun_elsewhere_alone_there_is_nothing(
+    client: httpx.AsyncClient, source: str, path: str, place: str
+) -> None:
+    tomorrow = datetime.now(ZoneInfo(place)).date() + timedelta(days=1)
+
+    answer = await client.get(f"{path}?from_date={tomorrow}")
+
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert answer.headers["X-Source"] == source
+    assert answer.headers["X-Freshness"] == ("simulated" if source == "sample" else "delayed")
+    assert datetime.fromisoformat(answer.headers["X-As-Of"]) <= datetime.now(UTC)
 
 
 async def test_raw_prices_are_as_they_were_traded(client: httpx.AsyncClient, source: str) -> None:

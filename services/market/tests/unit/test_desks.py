@@ -451,6 +451,23 @@ async def test_no_source_is_asked_for_yields_of_days_that_cannot_have_any(
     assert all(from_date <= str(each.on) <= to_date for each in answer.value)
 
 
+async def test_yields_since_tomorrow_are_none_yet_and_since_later_refused(
+    library: Library, desk: AnswerDesk, clock: ManualClock
+) -> None:
+    library.rates = [TreasuryRates(date(2026, 1, 5), {"year10": 4.0})]
+    treasury = TreasuryDesk(desk, clock)
+    assert (await treasury.rates("2026-01-06", "")).value == ()
+    with pytest.raises(DatesInvalid, match=r"from_date 2026-01-07 is after today \(2026-01-05 in UTC\)"):
+        await treasury.rates("2026-01-07", "")
+
+
+async def test_yields_from_long_ago_are_of_its_five_years(
+    library: Library, desk: AnswerDesk, clock: ManualClock
+) -> None:
+    await TreasuryDesk(desk, clock).rates("2000-01-01", "")
+    assert library.asked == [(date(2000, 1, 1), date(2005, 1, 4))]
+
+
 async def test_whoever_asks_for_many_stretches_of_yields_does_not_fill_the_memory(
     library: Library, desk: AnswerDesk, clock: ManualClock
 ) -> None:

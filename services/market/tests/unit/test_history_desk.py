@@ -126,6 +126,9 @@ class FakeSource:
         self.books = books
         self.asked: list[tuple[date, date]] = []
         self.failure: Exception | None = None
+        # What it answers to a question that reaches back to before this day, and whether no bar is no word of it.
+        self.failure_before: tuple[date, Exception] | None = None
+        self.takes_no_bar_for_nothing = False
         self.gate: asyncio.Event | None = None
         self.intraday: list[IntradayBar] = []
 
@@ -138,10 +141,18 @@ class FakeSource:
             await self.gate.wait()
         if self.failure is not None:
             raise self.failure
-        return self.books.told(instrument, first, last)
+        if self.failure_before is not None and first < self.failure_before[0]:
+            raise self.failure_before[1]
+        history = self.books.told(instrument, first, last)
+        if self.takes_no_bar_for_nothing and not len(history.bars):
+            raise NothingKnown
+        return history
 
     async def intraday_bars(self, instrument: Instrument, first: date, last: date) -> Sequence[IntradayBar]:
         self.asked.append((first, last))
+        bars = [each for each in self.intraday if first <= each.begins_at.astimezone(INDIA).date() <= last]
+        if self.takes_no_bar_for_nothing and not bars:
+            raise NothingKnown
         return self.intraday
 
 
@@ -427,11 +438,117 @@ async def test_what_could_not_be_stored_is_told_and_stored_when_it_is_asked_for_
     assert len(room.source.asked) == asked
 
 
-async def test_without_a_store_a_source_without_a_bar_knows_nothing(room: Room) -> None:
+@pytest.mark.parametrize("from_date", ["", "2024-05-30", "2001-01-02"])
+@pytest.mark.parametrize("says_nothing", [False, True])
+async def test_without_a_store_a_source_without_a_bar_knows_nothing(
+    room: Room, from_date: str, *, says_nothing: bool
+) -> None:
     room.store.is_away = True
+    room.source.takes_no_bar_for_nothing = says_nothing
     room.books.last_traded = date(2001, 1, 1)
     with pytest.raises(NoAnswer):
-        await room.bars()
+        await room.bars(from_date)
+
+
+# --- days without a session
+
+
+SUNDAY = date(2024, 6, 2)
+
+
+async def on_sunday(room: Room) -> None:
+    await room.clock.advance(3 * DAY)
+    assert room.clock.now().astimezone(INDIA).date() == SUNDAY
+
+
+@pytest.mark.parametrize("says_nothing", [False, True])
+@pytest.mark.parametrize("days", [("2024-06-01", ""), ("2024-06-01", "2024-06-02"), ("2024-06-03", "")])
+@pytest.mark.parametrize("kept", ["in the store", "nowhere", "made up"])
+async def test_days_without_a_session_are_an_empty_answer(
+    days: tuple[str, str], kept: str, *, says_nothing: bool
+) -> None:
+    room = Room("books", is_simulated=kept == "made up")
+    room.store.is_away = kept == "nowhere"
+    room.source.takes_no_bar_for_nothing = says_nothing
+    await on_sunday(room)
+
+    for adjustment in Adjustment:
+        assert len(await room.bars(*days, adjustment)) == 0
+
+    assert room.answer.provenance.source == "books"
+    assert room.answer.provenance.as_of == room.clock.now()
+    assert room.answer.provenance.freshness is (Freshness.SIMULATED if kept == "made up" else Freshness.DELAYED)
+    assert len(room.source.asked) <= 2
+
+
+async def test_an_empty_answer_without_a_store_is_of_a_source_that_has_a_bar_at_all() -> None:
+    room = Room("fmp", "yahoo")
+    room.store.is_away = True
+    room.sources[0].failure = NothingKnown()
+    await on_sunday(room)
+
+    assert len(await room.bars("2024-06-01")) == 0
+
+    assert room.answer.source == "yahoo"
+    assert [first for first, _ in room.sources[1].asked] == [date(2024, 6, 1), date(2019, 6, 2)]
+
+
+async def test_a_source_that_fails_before_it_is_known_to_have_a_bar_is_no_empty_answer(room: Room) -> None:
+    room.store.is_away = True
+    room.source.failure_before = date(2024, 1, 1), OSError()
+    await on_sunday(room)
+
+    with pytest.raises(SourcesUnavailable):
+        await room.bars("2024-06-01")
+
+
+async def test_a_source_that_fails_on_days_without_a_session_is_no_empty_answer(room: Room) -> None:
+    room.source.failure = OSError()
+    await on_sunday(room)
+
+    with pytest.raises(SourcesUnavailable):
+        await room.bars("2024-06-01")
+
+
+async def test_bars_of_five_minutes_of_days_without_a_session_are_an_empty_answer(room: Room) -> None:
+    room.source.takes_no_bar_for_nothing = True
+    room.source.intraday = [intraday(date(2024, 5, 31), time(9, 15))]
+    await on_sunday(room)
+
+    for from_date, to_date in [("2024-06-01", ""), ("2024-06-02", "2024-06-02"), ("2024-06-03", "")]:
+        about = await room.desk.intraday_bars("TCS", Listing.INDIA, from_date=from_date, to_date=to_date)
+        assert about.answer.value == []
+        assert about.answer.provenance.as_of == room.clock.now()
+
+    room.source.intraday = []
+    with pytest.raises(NoAnswer):
+        await room.desk.intraday_bars("NSE:INFY", Listing.INDIA, from_date="2024-06-01", to_date="")
+
+
+# --- since a day that has not begun everywhere
+
+
+async def test_what_has_been_since_tomorrow_is_nothing_yet(room: Room) -> None:
+    assert len(await room.bars("2024-05-31")) == 0
+    about = await room.desk.intraday_bars("TCS", Listing.INDIA, from_date="2024-05-31", to_date="")
+    assert about.answer.value == []
+
+
+async def test_what_has_been_since_later_than_tomorrow_is_refused_by_the_day_where_it_trades(room: Room) -> None:
+    said = r"from_date 2024-06-01 is after today \(2024-05-30 in Kolkata\); it should be 2024-05-31 at most"
+    with pytest.raises(DatesInvalid, match=said):
+        await room.bars("2024-06-01")
+    with pytest.raises(DatesInvalid, match=said):
+        await room.desk.intraday_bars("TCS", Listing.INDIA, from_date="2024-06-01", to_date="")
+    with pytest.raises(DatesInvalid, match=r"2024-06-03 is after today \(2024-05-30 in New York\)"):
+        await room.desk.daily_bars(
+            "NYSE:ACME",
+            Listing.UNITED_STATES,
+            from_date="2024-06-03",
+            to_date="",
+            adjustment=Adjustment.SPLIT,
+        )
+    assert room.source.asked == []
 
 
 async def test_what_is_under_way_is_ended_on_closing(room: Room) -> None:
@@ -687,7 +804,7 @@ async def test_intraday_bars_are_those_of_the_exchanges_days_oldest_first(room: 
     about = await room.desk.intraday_bars("NSE:TCS", Listing.INDIA, from_date="2024-05-28", to_date="2024-05-29")
     assert about.answer.value == [early, late]
     assert about.answer.source == "yahoo"
-    assert room.source.asked == [(date(2024, 5, 28), date(2024, 5, 29))]
+    assert room.source.asked == [(date(2024, 5, 25), date(2024, 5, 29))]
 
 
 async def test_intraday_bars_are_of_four_days_and_31_at_most(room: Room) -> None:

@@ -125,8 +125,13 @@ class DailyLibrary:
 
     async def _unkept(self, instrument: Instrument, first: date) -> Answer[RawHistory]:
         async def ask(source: Any) -> RawHistory:
-            raw = unadjusted(await source.daily_history(instrument, first, self.today(instrument)))
-            if not len(raw.bars):
+            today = self.today(instrument)
+            raw = await _said(source, instrument, first, today)
+            # Days without a session have no bar of anybody: only who has none of years knows nothing.
+            at_least = years_before(today, LEAST_YEARS)
+            if not len(raw.bars) and (
+                first <= at_least or not len((await _said(source, instrument, at_least, today)).bars)
+            ):
                 raise NothingKnown
             return raw
 
@@ -227,13 +232,7 @@ class DailyLibrary:
         asked_at = self._clock.now()
         today = self.today(instrument)
         begin, end = self._missing(instrument, first, today, known)
-        try:
-            history = await source.daily_history(instrument, begin, end)
-        except NothingKnown:
-            if known is None:
-                raise
-            history = DailyHistory(_no_bars(instrument))
-        raw = unadjusted(history)
+        raw = await _said(source, instrument, begin, end)
         if known is None and not len(raw.bars):
             raise NothingKnown
         before = known or Coverage(begin, begin, asked_at)
@@ -255,6 +254,15 @@ class DailyLibrary:
         settled = self._calendar.sessions_of(venue_of(instrument)).last_finished(asked_at - PUBLISHED_WITHIN)
         days = [known.last, raw.bars.last_session, None if settled is None else settled.date]
         return replace(known, last=max(day for day in days if day is not None), asked_at=asked_at)
+
+
+async def _said(source: Any, instrument: Instrument, first: date, last: date) -> RawHistory:
+    """Return what a source says of some days; nothing where it knows nothing, as it may of days without a session."""
+    try:
+        history = await source.daily_history(instrument, first, last)
+    except NothingKnown:
+        history = DailyHistory(_no_bars(instrument))
+    return unadjusted(history)
 
 
 def _no_bars(instrument: Instrument) -> DailyBars:

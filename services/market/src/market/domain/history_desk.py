@@ -70,7 +70,8 @@ class HistoryDesk:
         Args:
             symbol: which instrument.
             listing: what a bare symbol means.
-            from_date: the first date, `YYYY-MM-DD`, not before 1970; empty for up to five years before the last.
+            from_date: the first date, `YYYY-MM-DD`, not before 1970, and where there is no last date tomorrow at most;
+                empty for up to five years before the last.
             to_date: the last date; empty for today. It may lie ahead.
             adjustment: what prices are adjusted for.
 
@@ -79,7 +80,7 @@ class HistoryDesk:
         """
         instrument = self._directory.resolve(symbol, listing)
         today = self._library.today(instrument)
-        first, last = _read_days(from_date, to_date, today=today, usual=USUAL_DAILY)
+        first, last = _read_days(from_date, to_date, today=today, place=_place_of(instrument), usual=USUAL_DAILY)
         # A dividend is measured against the close before it, so that it takes the bars up to the newest.
         until = None if adjustment is Adjustment.ALL else last
         answer = await self._library.history(instrument, min(first, today), until)
@@ -89,12 +90,13 @@ class HistoryDesk:
     async def intraday_bars(
         self, symbol: str, listing: Listing, *, from_date: str, to_date: str
     ) -> About[Sequence[IntradayBar]]:
-        """Return the bars of five minutes between two dates, both with, oldest first.
+        """Return the bars of five minutes between two dates, both with, oldest first; perhaps none.
 
         Args:
             symbol: which instrument.
             listing: what a bare symbol means.
-            from_date: the first date, `YYYY-MM-DD`, not before 1970; empty for four days before the last.
+            from_date: the first date, `YYYY-MM-DD`, not before 1970, and where there is no last date tomorrow at most;
+                empty for four days before the last.
             to_date: the last date, at most 31 days later; empty for today, or for 31 days later if that is earlier.
 
         Raises:
@@ -102,8 +104,14 @@ class HistoryDesk:
         """
         instrument = self._directory.resolve(symbol, listing)
         today = self._library.today(instrument)
-        first, last = _read_days(from_date, to_date, today=today, usual=USUAL_INTRADAY, longest=LONGEST_INTRADAY)
-        begin, end = min(first, today), min(last, today)
+        place = _place_of(instrument)
+        first, last = _read_days(
+            from_date, to_date, today=today, place=place, usual=USUAL_INTRADAY, longest=LONGEST_INTRADAY
+        )
+        end = min(last, today)
+        # Vendors answer days without a session as they answer what they do not know: each is asked about some that
+        # have one, so that only who knows nothing of those is taken at that word.
+        begin = min(first, end - USUAL_INTRADAY)
 
         async def ask(source: Any) -> IntradayBars:
             return tuple(await source.intraday_bars(instrument, begin, end))
@@ -154,15 +162,20 @@ class HistoryDesk:
 
 
 def _read_days(
-    from_date: str, to_date: str, *, today: date, usual: timedelta, longest: timedelta | None = None
+    from_date: str, to_date: str, *, today: date, place: str, usual: timedelta, longest: timedelta | None = None
 ) -> tuple[date, date]:
-    first, last = read_stretch(from_date, to_date, today=today, usual=usual, longest=longest)
+    first, last = read_stretch(from_date, to_date, today=today, place=place, usual=usual, longest=longest)
     if not from_date:
         first = max(first, EARLIEST)
     for name, day in {"from_date": first, "to_date": last}.items():
         if day < EARLIEST:
             raise DatesInvalid(f"{name} is {day}; it should be {EARLIEST} or later")
     return first, last
+
+
+def _place_of(instrument: Instrument) -> str:
+    """Return whose days an instrument's are, as its time zone names it."""
+    return TIMEZONE_OF_VENUE[venue_of(instrument)].key.rpartition("/")[2].replace("_", " ")
 
 
 def _with(answer: Answer[Any], value: Any) -> Answer[Any]:

@@ -35,7 +35,8 @@ class TreasuryDesk:
         """Return the yields of the days between two dates, newest first.
 
         Args:
-            from_date: the first day, `YYYY-MM-DD`; empty for ninety days before the last.
+            from_date: the first day, `YYYY-MM-DD`, tomorrow at most where there is no last; empty for ninety days
+                before the last.
             to_date: the last day, at most five years later; empty for today, or for that if it is earlier.
 
         Raises:
@@ -44,7 +45,9 @@ class TreasuryDesk:
             SourcesUnavailable: no source answers.
         """
         today = self._clock.now().date()
-        first, last = read_stretch(from_date, to_date, today=today, usual=USUAL_STRETCH, longest=LONGEST_STRETCH)
+        first, last = read_stretch(
+            from_date, to_date, today=today, place="UTC", usual=USUAL_STRETCH, longest=LONGEST_STRETCH
+        )
         begin, end = (min(max(each, EARLIEST), today) for each in (first, last))
 
         async def ask(source: Any) -> Rates:
