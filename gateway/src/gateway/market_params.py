@@ -182,17 +182,38 @@ Pairs = Annotated[list[str], Depends(_pairs)]
 
 # --- days -----------------------------------------------------------------------------------------------------------
 
+
+def _at_most(length: str) -> str:
+    return f"at most {length} after the first; without it today, or {length} after the first if that is earlier"
+
+
 _DAY_SCHEMA = WithJsonSchema({"type": "string", "format": "date", "pattern": DAY_PATTERN})
 _Day = Annotated[str, AfterValidator(_day)]
-_FromDate = Annotated[_Day | None, Query(description="The first day, YYYY-MM-DD."), _DAY_SCHEMA]
-_ToDate = Annotated[
-    _Day | None,
-    Query(description="The last day, YYYY-MM-DD; without it today, or as far after the first as one answer reaches."),
-    _DAY_SCHEMA,
+_FromDate = Annotated[
+    _Day | None, Query(description="The first day, YYYY-MM-DD; without a last one tomorrow at most."), _DAY_SCHEMA
+]
+_ToDate = Annotated[_Day | None, Query(description="The last day, YYYY-MM-DD; without it today."), _DAY_SCHEMA]
+_ToDateOfDays = Annotated[
+    _Day | None, Query(description=f"The last day, YYYY-MM-DD, {_at_most('31 days')}."), _DAY_SCHEMA
+]
+_ToDateOfYears = Annotated[
+    _Day | None, Query(description=f"The last day, YYYY-MM-DD, {_at_most('five years')}."), _DAY_SCHEMA
 ]
 
 
 async def _days(from_date: _FromDate = None, to_date: _ToDate = None) -> Days:
+    return _in_order(from_date, to_date)
+
+
+async def _31_days(from_date: _FromDate = None, to_date: _ToDateOfDays = None) -> Days:
+    return _in_order(from_date, to_date)
+
+
+async def _five_years(from_date: _FromDate = None, to_date: _ToDateOfYears = None) -> Days:
+    return _in_order(from_date, to_date)
+
+
+def _in_order(from_date: str | None, to_date: str | None) -> Days:
     if from_date is not None and to_date is not None and from_date > to_date:
         raise DaysReversed
     return Days(from_date or "", to_date or "")
@@ -207,6 +228,8 @@ async def _timeframe(
 
 
 Stretch = Annotated[Days, Depends(_days)]
+StretchOfDays = Annotated[Days, Depends(_31_days)]
+StretchOfYears = Annotated[Days, Depends(_five_years)]
 DAILY_ALONE = Depends(_timeframe)
 
 # --- how much, and in which form ------------------------------------------------------------------------------------

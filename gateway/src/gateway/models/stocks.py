@@ -131,9 +131,15 @@ class DailyBar(CamelReply):
     low: Price
     close: Price
     volume: int | None
-    change: Change
-    change_percent: BarPercent
-    vwap: Price | None
+    change: Annotated[
+        Change, Field(description="`close` minus `open`; that of a live price counts from the previous close.")
+    ]
+    change_percent: Annotated[
+        BarPercent, Field(description="`change` in percent of `open`; a live price's is of the previous close.")
+    ]
+    vwap: Annotated[
+        Price | None, Field(description="The average price by volume; null, since none of our sources tells it.")
+    ]
 
 
 class LightBar(CamelReply):

@@ -22,6 +22,7 @@ from gateway.market_params import (
     StocksAnywhere,
     StocksInQuery,
     Stretch,
+    StretchOfDays,
 )
 from gateway.models.companies import CompanyProfile, Dividend, Ratings, Statement
 from gateway.models.exchanges import StockListing
@@ -109,8 +110,13 @@ async def list_light_bars(
 
 
 @router.get("/historical-chart/5min/{symbol}", response_model=list[IntradayBar], responses=ARRAY, **CACHED)
-async def list_intraday_bars(symbol: Stock, days: Stretch, history: History, headers: Headers) -> Sequence[IntradayBar]:
-    """Bars of five minutes in the exchange's time, newest first: of 31 days at most, of five without `from_date`."""
+async def list_intraday_bars(
+    symbol: Stock, days: StretchOfDays, history: History, headers: Headers
+) -> Sequence[IntradayBar]:
+    """Bars of five minutes in the exchange's time, newest first: of 31 days at most, of five without `from_date`.
+
+    Without `to_date` a `from_date` of longer ago brings the 31 days from then on, not the newest.
+    """
     request = history_pb2.ListIntradayBarsRequest(
         symbol=symbol, listing=UNITED_STATES, from_date=days.first, to_date=days.last
     )
