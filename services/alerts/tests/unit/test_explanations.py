@@ -188,6 +188,37 @@ async def test_what_was_missed_is_cut_out_of_what_was_evaluated(bench: Bench) ->
     assert "missed in 4 stretches" in explanation.sentence
 
 
+async def test_what_lies_in_another_stretch_is_not_said_twice(bench: Bench) -> None:
+    bench.recorded.missing = (
+        NotEvaluated(Reason.SEQUENCE_JUMP, at(20), at(30), TCS_SHARD, "feed"),
+        NotEvaluated(Reason.STREAM_REPLACED, at(20), at(32)),
+        NotEvaluated(Reason.STREAM_REPLACED, at(25), at(31)),
+        NotEvaluated(Reason.NOT_ARMED, at(-60), at(5)),
+        NotEvaluated(Reason.STREAM_TRIMMED, at(31), at(33)),
+    )
+    bench.tick(101.0, at=at(50))
+    explanation = await bench.explain(make_alert())
+    assert explanation.not_evaluated == [
+        Stretch(START, at(5), Reason.NOT_ARMED),
+        Stretch(at(20), at(32), Reason.STREAM_REPLACED),
+        Stretch(at(31), at(33), Reason.STREAM_TRIMMED),
+    ]
+    assert explanation.evaluated == [Stretch(at(5), at(20)), Stretch(at(33), at(50))]
+    assert "missed in 3 stretches" in explanation.sentence
+
+
+async def test_of_what_was_armed_before_this_process_began_the_nearest_that_is_remembered_is_told(bench: Bench) -> None:
+    for second in range(1, 6):
+        bench.tick(105.0, at=at(second))
+    bench.watch.load([replace(make_alert(), armed=Position(1, 2))])
+    bench.tick(101.5, at=at(7))
+    bench.tick(103.0, at=at(8))
+    explanation = await bench.explain(replace(make_alert(), armed=Position(1, 2)))
+    assert explanation.closest is None
+    says = "not all are remembered; the lowest of those that are is 101.5, on 2026-01-05 at 09:15:07 UTC."
+    assert explanation.sentence.endswith(says)
+
+
 async def test_a_stretch_in_which_others_were_not_armed_is_not_about_an_alert_set_before(bench: Bench) -> None:
     bench.recorded.missing = (NotEvaluated(Reason.NOT_ARMED, at(20), at(30)),)
     bench.tick(101.0, at=at(50))

@@ -128,7 +128,8 @@ def test_what_was_before_the_first_range_is_not_known() -> None:
     tape = Tape()
     tape.begin("NSE:TCS", Position(1, 5))
     tape.record(make_batch(6, 95.0))
-    assert tape.closest("NSE:TCS", BUY, Position(1, 3)) == Closest(None, is_known=False)
+    closest = tape.closest("NSE:TCS", BUY, Position(1, 3))
+    assert (price_of(closest), closest.is_known) == (95.0, False)
 
 
 def test_what_a_nearer_tick_from_before_the_arming_hides_is_not_known(tape: Tape) -> None:

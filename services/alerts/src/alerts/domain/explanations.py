@@ -93,7 +93,8 @@ class Explainer:
         evaluated = [] if alert.armed_at is None or until is None else _between(alert.armed_at, until, missing)
         is_following = evaluation.is_going_on or alert.fired is not None
         sentence = _sentence(alert, state, closest, missed=len(missing), is_following=is_following)
-        return Explanation(alert, state, evaluated, missing, closest.tick, sentence)
+        known = closest.tick if closest.is_known else None
+        return Explanation(alert, state, evaluated, missing, known, sentence)
 
     async def _evaluation(self, alert: Alert) -> _Evaluation:
         watch = self._watches.of(alert.instrument)
@@ -122,7 +123,7 @@ class Explainer:
         recorded = await self._intervals.missing_since(alert.armed_at, shard=shard, limit=MAX_STRETCHES)
         stretches = {_stretch(each, alert, alert.armed_at) for each in (*unsaved, *recorded) if _concerns(each, alert)}
         missing = [each for each in stretches if each.to_at > alert.armed_at and each.from_at <= until]
-        return sorted(missing, key=lambda each: (each.from_at, each.to_at, each.reason or ""))
+        return _without_contained(missing)
 
 
 def state_of(alert: Alert) -> State:
@@ -152,6 +153,15 @@ def _stretch(missing: NotEvaluated, alert: Alert, armed_at: datetime) -> Stretch
     """Return the part of a stretch that is behind the arming; an alert set late has missed what was before it."""
     begins_at = alert.set_at if missing.reason is Reason.NOT_ARMED else armed_at
     return Stretch(max(missing.from_at, begins_at), missing.to_at, missing.reason)
+
+
+def _without_contained(stretches: Iterable[Stretch]) -> Sequence[Stretch]:
+    """Return stretches oldest first, without those that lie in another: a restart, say, is noted by each who saw it."""
+    left: list[Stretch] = []
+    for each in sorted(stretches, key=lambda each: (each.from_at, -each.to_at.timestamp(), each.reason or "")):
+        if not left or each.to_at > left[-1].to_at:
+            left.append(each)
+    return left
 
 
 def _between(from_at: datetime, to_at: datetime, missing: Iterable[Stretch]) -> Sequence[Stretch]:
@@ -191,8 +201,10 @@ def _state_sentence(alert: Alert, state: State) -> str:
 def _closest_sentence(alert: Alert, closest: Closest) -> str:
     extreme = "lowest" if alert.type is AlertType.BUY else "highest"
     if closest.tick is not None:
-        at = _written(closest.tick.at)
-        return f"The {extreme} price evaluated since it was armed is {closest.tick.price}, on {at}."
+        what = f"is {closest.tick.price}, on {_written(closest.tick.at)}."
+        if closest.is_known:
+            return f"The {extreme} price evaluated since it was armed {what}"
+        return f"Of the prices since it was armed, not all are remembered; the {extreme} of those that are {what}"
     if closest.is_known:
         return "No tick of it was evaluated since it was armed."
     return f"The {extreme} price since it was armed is not known."

@@ -47,7 +47,12 @@ class EvaluatedTick:
 
 @dataclass(frozen=True, slots=True)
 class Closest:
-    """The tick nearest to a target since a position; `tick` is None when there was none, or it is not known."""
+    """The tick nearest to a target since a position, as far as ticks are remembered.
+
+    Attributes:
+        tick: the nearest that is remembered; None when there was none, or none is.
+        is_known: whether all since the position are.
+    """
 
     tick: EvaluatedTick | None
     is_known: bool
@@ -177,7 +182,7 @@ class Tape:
         return None if track is None or track.last is None else _tick_of(track.last)
 
     def closest(self, instrument: str, alert_type: AlertType, armed: Position) -> Closest:
-        """Return the lowest tick behind a position for a buy, the highest for a sell."""
+        """Return the lowest tick behind a position for a buy, the highest for a sell; maybe of the latest ticks alone."""
         track = self._tracks.get(instrument)
         nearest: EvaluatedTick | None = None
         for each in () if track is None else (track.newest, *reversed(track.older)):
@@ -188,7 +193,7 @@ class Tape:
             nearest = _nearer(alert_type, nearest, extreme)
             if each.after <= armed.packed:
                 return Closest(nearest, is_known=True)
-        return Closest(None, is_known=False)
+        return Closest(nearest, is_known=False)
 
 
 def _nearer(
