@@ -144,10 +144,11 @@ async def test_all_alerts_or_all_of_a_type_are_deleted(
     assert await counts(client, other) == (1, 0)
 
 
-async def test_no_other_type_is_deleted(client: httpx.AsyncClient, account: Account) -> None:
+@pytest.mark.parametrize("query", ["type=hold", "symbol=NSE:RELIANCE", "Type=sell", "_=1", "type=buy&symbol=AAPL"])
+async def test_nothing_else_is_deleted(client: httpx.AsyncClient, account: Account, query: str) -> None:
     await set_alert(client, account)
 
-    read_error(await client.delete("/api/alerts/me?type=hold", headers=account.bearer), 400)
+    read_error(await client.delete(f"/api/alerts/me?{query}", headers=account.bearer), 400)
 
     assert await counts(client, account) == (1, 0)
 

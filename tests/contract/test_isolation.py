@@ -294,14 +294,22 @@ class Walk:
     owner: Owner
     counts: Counter[str] = field(default_factory=Counter)
 
-    async def send(self, operation: Operation, values: Mapping[str, object], account: Account | None) -> httpx.Response:
+    async def send(
+        self,
+        operation: Operation,
+        values: Mapping[str, object],
+        account: Account | None,
+        query: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
         headers = {} if account is None else account.bearer
         path = operation.filled({**self.owner.ids, **values})
-        # Where the user is not in the path, saying it beside it changes nothing.
-        query = {} if OWNER in operation.parameters else {OWNER: self.owner.account.user_id}
         body = operation.body()
         answer = await self.client.request(
-            operation.method.upper(), path, params=query, json=None if body is None else dict(body), headers=headers
+            operation.method.upper(),
+            path,
+            params=query,
+            json=None if body is None else dict(body),
+            headers=headers,
         )
         self.client.cookies.clear()
         return answer
@@ -315,6 +323,11 @@ class Walk:
             for user_id in (self.owner.account.user_id, NOBODY):
                 read_error(await self.send(operation, {OWNER: user_id}, intruder), 403, "ACCESS_DENIED")
                 self.counts["on another's id: 403"] += 1
+        else:
+            # Where the user is not in the path, there is no saying it beside it.
+            saying_whose = await self.send(operation, {}, intruder, {OWNER: self.owner.account.user_id})
+            read_error(saying_whose, 400, "INVALID_REQUEST")
+            self.counts["another named in the query: 400"] += 1
         if operation.names_a_resource:
             for user_id in ("me", intruder.user_id) if OWNER in operation.parameters else ("",):
                 read_error(await self.send(operation, {OWNER: user_id}, intruder), 404)

@@ -295,9 +295,10 @@ async def test_nobody_sees_anybody_elses(client: httpx.AsyncClient, account: Acc
     other = await register(client)
 
     for path in (HOLDINGS, POSITIONS, PNL):
-        answer = await client.get(path, params={"user_id": account.user_id}, headers=other.bearer)
-        assert answer.json()["synced"] is False
-    deleted = read(Deleted, await client.delete(DATA, params={"user_id": account.user_id}, headers=other.bearer))
+        assert (await client.get(path, headers=other.bearer)).json()["synced"] is False
+        read_error(await client.get(path, params={"user_id": account.user_id}, headers=other.bearer), 400)
+    read_error(await client.delete(DATA, params={"user_id": account.user_id}, headers=other.bearer), 400)
+    deleted = read(Deleted, await client.delete(DATA, headers=other.bearer))
 
     assert deleted["deleted"] == {"holdings": 0, "positions": 0, "snapshots": 0}
     assert (await holdings_of(client, account))["synced"] is True

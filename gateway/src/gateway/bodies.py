@@ -14,8 +14,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from gateway.dispatch import query_names
 from gateway.errors import BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from gateway.queries import check_names, query_names, takes_any_names
 from gateway.security import needs_caller, needs_owner, require_caller, require_owner
 from gateway.wire import Message, Receive, incoming_of
 
@@ -99,32 +99,27 @@ async def skip_body(request: Request, limit_bytes: int) -> None:
 class StrictRoute(APIRoute):
     """A route that reads its body as a `StrictJsonRequest`, a protected one only for a signed-in caller.
 
-    One whose path names a user is for that user: for anybody else nothing further is looked at. What it reads of the
-    query is given once: the framework takes the last and tells nobody of the others.
+    One whose path names a user is for that user: for anybody else nothing further is looked at. Its query has the names
+    that it reads, each once, and no others, unless it depends on `ANY_NAMES`.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler, which reads the body before it looks at who is asking."""
         handle = super().get_route_handler()
         is_protected, is_owned = needs_caller(self.dependant), needs_owner(self.dependant)
-        names = query_names(self.dependant)
+        names, takes_any = query_names(self.dependant), takes_any_names(self.dependant)
 
         async def handle_strictly(request: Request) -> Response:
             if is_protected:
                 caller = require_caller(incoming_of(request.scope))
                 if is_owned:
                     require_owner(caller, request.path_params["user_id"])
-            _require_once(names, request)
+            if request.scope["query_string"]:
+                given = (name for name, _ in request.query_params.multi_items())
+                check_names(given, names, takes_any=takes_any)
             return await handle(StrictJsonRequest(request.scope, request.receive))
 
         return handle_strictly
-
-
-def _require_once(names: frozenset[str], request: Request) -> None:
-    given = [name for name, _ in request.query_params.multi_items() if name in names]
-    for number, name in enumerate(given):
-        if name in given[:number]:
-            raise InvalidRequest(f"{name}: must be given once")
 
 
 class AbandonableRoute(StrictRoute):

@@ -6,13 +6,13 @@ Knows `HEAD` for every `GET`, all methods of a path for `Allow`, and tolerates o
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.errors import MethodNotAllowed
 from gateway.http_cache import CACHED
+from gateway.queries import query_names
 
 
 @dataclass(slots=True)
@@ -87,12 +87,6 @@ class RouteTable(BaseRoute):
             raise MethodNotAllowed(scope["method"], found.allowed)
         route: APIRoute = scope["route"]
         await route.app(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
-
-
-def query_names(dependant: Dependant) -> frozenset[str]:
-    """Return the names in the query that a route reads."""
-    own = {field.field_info.alias or field.name for field in dependant.query_params}
-    return frozenset(own.union(*(query_names(each) for each in dependant.dependencies)))
 
 
 def _without_body(send: Send) -> Send:

@@ -238,7 +238,8 @@ class HttpCache:
 
     Args:
         app: what is asked for an answer that is not kept.
-        parameters: tells for a path its plain form and the query names that matter; None when it is not kept.
+        parameters: tells for a path its plain form and the query names it reads; None when it is not kept. A query with
+            any other name is not kept either: its route says what it takes.
         max_bytes: how much memory the answers may take.
         max_flights: how many answers may be fetched at once; readers who leave do not end the flights they began.
     """
@@ -273,7 +274,7 @@ class HttpCache:
         return entry is not None and self._clock.monotonic() < entry.stored_at + entry.policy.max_age
 
     def key_of(self, path: str, query: bytes) -> str | None:
-        """Return the key of a request; None when its path is not kept."""
+        """Return the key of a request; None when its path is not kept, or not with such a query."""
         known = self._aliases.get((path, query))
         if known is not None:
             return known
@@ -426,7 +427,9 @@ def _normalised(query: bytes, names: frozenset[str]) -> str | None:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return None
-    return urlencode(sorted((pair for pair in pairs if pair[0] in names), key=lambda pair: pair[0]))
+    if not names.issuperset(name for name, _ in pairs):
+        return None
+    return urlencode(sorted(pairs, key=lambda pair: pair[0]))
 
 
 def _pass_on(captured: Captured, incoming: Incoming) -> Finished:

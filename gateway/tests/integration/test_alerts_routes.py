@@ -129,6 +129,20 @@ async def test_all_or_all_of_a_type_are_deleted(running: Any, query: str, delete
     assert [each[0] for each in kept(running)] == left
 
 
+@pytest.mark.parametrize(
+    "query", ["symbol=NSE:RELIANCE", "Type=sell", "type[]=sell", "_=1", "type=buy&symbol=AAPL", "symbol=A&symbol=B"]
+)
+async def test_a_name_that_it_does_not_know_deletes_nothing(running: Any, query: str) -> None:
+    await make(running)
+    unknown = next(name for name in ("symbol", "Type", "type[]", "_") if f"{name}=" in query)
+
+    response = await running.http.delete(f"{ALL}?{query}", headers=running.sign_in("42"))
+
+    assert response.status_code == 400
+    assert running.error_of(response)["message"] == f"Unknown parameter: {unknown} (known: type)"
+    assert len(kept(running)) == 1
+
+
 # --- symbols and types in paths -----------------------------------------------------------------------------------
 
 
@@ -546,10 +560,12 @@ async def test_nobody_deletes_or_reads_anybody_elses(running: Any) -> None:
     fire(running)
     other = running.sign_in("43")
 
-    deleted = await running.http.delete("/api/alerts/me?user_id=42", headers=other)
-    history = await running.http.get("/api/alerts/me/history?user_id=42", headers=other)
+    deleted = await running.http.delete("/api/alerts/me", headers=other)
+    history = await running.http.get("/api/alerts/me/history", headers=other)
+    saying_whose = await running.http.delete("/api/alerts/me?user_id=42", headers=other)
 
     assert (deleted.json()["deleted"], history.json()["fires"]) == (0, [])
+    assert saying_whose.status_code == 400
     assert len(kept(running)) == 1
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
+
+from gateway.app import create_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -169,6 +172,69 @@ async def test_json_by_any_of_its_names_is_taken(running: Any, media_type: str) 
     )
 
     assert response.status_code == 201
+
+
+# --- queries ------------------------------------------------------------------------------------------------------
+
+DOCUMENT = json.loads(create_api().state.openapi_text)
+# What takes any names: pages and probes, and what mail programs call.
+TAKES_ANY = {"GET /", "GET /livez", "GET /readyz", "POST /api/email/unsubscribe"}
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method.upper(), path, operation)
+        for path, described in DOCUMENT["paths"].items()
+        for method, operation in described.items()
+    ]
+
+
+async def test_no_operation_takes_a_name_that_it_does_not_document(running: Any) -> None:
+    walked = set()
+    for method, path, operation in operations():
+        names = sorted(each["name"] for each in operation.get("parameters", []) if each["in"] == "query")
+        address = re.sub(r"\{[^}]*\}", "1", path.replace("{user_id}", "me"))
+
+        response = await running.http.request(method, f"{address}?nonesuch=1", headers=running.sign_in())
+
+        if f"{method} {path}" in TAKES_ANY:
+            assert "Unknown parameter" not in response.text, path
+            continue
+        possible = f"known: {', '.join(names)}" if names else "none is known here"
+        assert await refused(running, response, 400) == f"Unknown parameter: nonesuch ({possible})", path
+        walked.add(f"{method} {path}")
+    assert len(walked) == len(operations()) - len(TAKES_ANY)
+    assert running.auth.users == running.alerts.alerts == {}
+
+
+async def test_who_asks_comes_before_what_is_asked(running: Any) -> None:
+    running.http.cookies.clear()
+    for method, path, operation in operations():
+        address = f"{re.sub(r'{[^}]*}', '43', path)}?nonesuch=1"
+        if {} not in operation.get("security", [{}]):
+            await refused(running, await running.http.request(method, address), 401)
+            if "{user_id}" in path:
+                await refused(running, await running.http.request(method, address, headers=running.sign_in()), 403)
+
+
+async def test_an_unknown_path_and_method_stay_what_they_are(running: Any) -> None:
+    await refused(running, await running.http.get("/api/nope?nonesuch=1"), 404)
+    await refused(running, await running.http.put("/api/alerts/42?nonesuch=1"), 405)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/account", "/livez", "/readyz"])
+async def test_pages_and_probes_take_any_names(running: Any, path: str) -> None:
+    assert (await running.http.get(f"{path}?_=1&utm_source=a&utm_source=b")).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["x" * 25, "a%20b", "%00", "%3Cb%3E", "%F0%9F%92%A5", "", "%7F"])
+async def test_what_can_be_no_name_is_refused_and_not_repeated(running: Any, name: str) -> None:
+    response = await running.http.get(f"/api/index/snapshot?{name}=1")
+
+    assert await refused(running, response, 400) == "Unknown parameter (none is known here)"
+
+
+# --- paths, tokens, bytes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("user_id", ["43", "a" * 256, "a" * 20_000, "%00", "%F0%9F%92%A5"])

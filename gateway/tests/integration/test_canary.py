@@ -117,6 +117,24 @@ async def test_whatever_is_wrong_with_a_body_nothing_of_it_is_repeated(
         assert_unseen(canary, response, everything_logged)
 
 
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("query", ["{}", "{}=x", "api_key={}", "x={0}&{0}"])
+async def test_nothing_of_a_query_is_repeated(
+    one_for_all: Any, everything_logged: pytest.LogCaptureFixture, query: str
+) -> None:
+    # The test's own client logs the address.
+    everything_logged.set_level(logging.WARNING, "httpx")
+    for path in PATHS:
+        canary = secrets.token_hex(24)
+
+        response = await one_for_all.http.post(
+            f"{path}?{query.format(canary)}", json={}, headers=one_for_all.sign_in("1")
+        )
+
+        assert response.status_code == 400
+        assert_unseen(canary, response, everything_logged)
+
+
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("failure", ["none", "refusal", "bug", "away"])
 async def test_neither_success_nor_failure_shows_a_credential(

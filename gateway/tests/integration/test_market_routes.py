@@ -136,8 +136,31 @@ async def test_a_name_that_the_query_gives_twice_is_400_whatever_is_kept(running
         assert running.error_of(response)["message"] == f"{name}: must be given once"
 
 
-async def test_a_name_that_no_route_reads_may_be_given_twice(running: Any) -> None:
-    await get(running, "/api/stock/price/AAPL?utm=a&utm=b")
+@pytest.mark.parametrize("query", ["_=1", "_", "symbol=MSFT", "Symbols=MSFT", "long[]=true", "to=2026-01-01"])
+async def test_a_name_that_a_route_does_not_read_is_400_whatever_is_kept(running: Any, query: str) -> None:
+    running.market.cache_control = "public, max-age=60"
+    await running.tick({"NSE:TCS": 1.0})
+    for address in (*ROUTES, "/api/portfolio/live-prices?symbols=NSE:TCS"):
+        await get(running, address)
+        path, _, rest = address.partition("?")
+        for asked in (f"{path}?{query}", f"{path}?{query}&{rest}", f"{path}/?{rest}&{query}"):
+            response = await running.http.get(asked)
+
+            assert response.status_code == 400, asked
+            assert f"Unknown parameter: {query.partition('=')[0]} (" in running.error_of(response)["message"]
+        assert (await get(running, address)).headers["x-cache"] == "HIT"
+
+
+async def test_it_says_which_names_are_known(running: Any) -> None:
+    for address, message in {
+        "/api/stock/historical/AAPL?from=2026-11-19": "from (known: adjusted, from_date, timeframe, to_date)",
+        "/api/stock/price/bulk?symbol=AAPL": "symbol (known: symbols)",
+        "/api/index/snapshot?_=1": "_ (none is known here)",
+    }.items():
+        error = running.error_of(await running.http.get(address))
+
+        assert error["message"] == f"Unknown parameter: {message}"
+    assert running.market.calls == []
 
 
 async def test_a_long_quote_has_every_documented_field(running: Any) -> None:
@@ -681,10 +704,10 @@ async def test_whatever_a_route_reads_makes_another_answer(running: Any, address
     running.market.cache_control = "public, max-age=60"
     await get(running, address)
 
-    other = await get(running, f"{address}?{query}&utm=1")
+    other = await get(running, f"{address}?{query}")
 
     assert other.headers["x-cache"] == "MISS"
-    assert (await get(running, f"{address}?utm=2&{query}")).headers["x-cache"] == "HIT"
+    assert (await get(running, f"{address}/?&{query}")).headers["x-cache"] == "HIT"
 
 
 async def test_what_is_kept_of_arrays_is_marked_stale_in_its_header(running: Any) -> None:

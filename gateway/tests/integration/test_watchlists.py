@@ -310,9 +310,11 @@ async def test_anothers_watchlist_is_unknown_under_ones_own_id(running: Any, met
 async def test_nobody_lists_anybody_elses(running: Any) -> None:
     watch(running)
 
-    response = await running.http.get("/api/watchlists/me?user_id=42", headers=running.sign_in("43"))
+    plain = await running.http.get("/api/watchlists/me", headers=running.sign_in("43"))
+    saying_whose = await running.http.get("/api/watchlists/me?user_id=42", headers=running.sign_in("43"))
 
-    assert response.json() == {"success": True, "watchlists": []}
+    assert plain.json() == {"success": True, "watchlists": []}
+    assert saying_whose.status_code == 400
 
 
 @pytest.mark.parametrize(("method", "path", "body"), UNSAFE)

@@ -16,6 +16,7 @@ from gateway.pages.finished import FinishedPage, html_page
 from gateway.pages.listing import list_endpoints
 from gateway.pages.operations import read_operations
 from gateway.pages.reference import reference
+from gateway.queries import ANY_NAMES
 
 router = APIRouter(tags=["system"], route_class=StrictRoute)
 
@@ -58,7 +59,7 @@ async def _documents(request: Request) -> Documents:
 Finished = Annotated[Documents, Depends(_documents)]
 
 
-@router.get("/", response_class=HTMLResponse, responses=documented(429))
+@router.get("/", response_class=HTMLResponse, responses=documented(429), dependencies=[ANY_NAMES])
 async def read_documentation(request: Request, documents: Finished) -> Response:
     """Show every operation with an example and a form to try it; the page loads nothing from any other host."""
     return documents.front.answer(request)
@@ -70,13 +71,13 @@ async def list_operations(request: Request, documents: Finished) -> Response:
     return documents.information.answer(request)
 
 
-@router.get("/docs", include_in_schema=False)
+@router.get("/docs", include_in_schema=False, dependencies=[ANY_NAMES])
 async def read_reference(request: Request, documents: Finished) -> Response:
     """Show the OpenAPI document: schemas and security."""
     return documents.reference.answer(request)
 
 
-@router.get("/openapi.json", include_in_schema=False)
+@router.get("/openapi.json", include_in_schema=False, dependencies=[ANY_NAMES])
 async def read_openapi(request: Request, documents: Finished) -> Response:
     """Return the OpenAPI document."""
     return documents.openapi.answer(request)

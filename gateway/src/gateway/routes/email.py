@@ -12,6 +12,7 @@ from gateway.clients import Contacts, Summaries
 from gateway.errors import documented
 from gateway.models.auth import MAX_MAIL_TOKEN_LENGTH
 from gateway.models.email import MailListName, MailPreferences, SummarySent, Unsubscribed, WantedPreferences
+from gateway.queries import ANY_NAMES
 from gateway.security import Owner
 
 router = APIRouter(prefix="/api/email", tags=["email"], route_class=StrictRoute)
@@ -72,7 +73,7 @@ async def set_preferences(user_id: Owner, wanted: WantedPreferences, contacts: C
     "/unsubscribe",
     response_model=Unsubscribed,
     responses=documented(400, 408, 413, 429, 503, 504),
-    dependencies=[Depends(_any_form)],
+    dependencies=[Depends(_any_form), ANY_NAMES],
 )
 async def unsubscribe(token: Token, name: ListName, contacts: Contacts) -> contacts_pb2.UnsubscribeResponse:
     """End a list with the token that each of its mails carries; ending an ended one succeeds.

@@ -6,6 +6,7 @@ from gateway.bodies import StrictRoute
 from gateway.errors import UpstreamUnavailable, documented
 from gateway.health import Page
 from gateway.models.system import Health, Liveness
+from gateway.queries import ANY_NAMES
 
 router = APIRouter(tags=["system"], route_class=StrictRoute)
 
@@ -23,13 +24,13 @@ async def read_health(page: Page) -> Health:
     return page.read()
 
 
-@router.get("/livez", response_model=Liveness)
+@router.get("/livez", response_model=Liveness, dependencies=[ANY_NAMES])
 async def read_liveness() -> Liveness:
     """Say that the process runs."""
     return Liveness(status="ok")
 
 
-@router.get("/readyz", response_model=Liveness, responses=documented(503))
+@router.get("/readyz", response_model=Liveness, responses=documented(503), dependencies=[ANY_NAMES])
 async def read_readiness(page: Page) -> Liveness:
     """Say whether the gateway should get traffic."""
     if not page.is_ready:
