@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gateway.models.amounts import DIGITS, SMALLEST, decimal_of, to_eight_decimals
 from gateway.params import SymbolText
-from gateway.reply import DateTime, Freshness, From, Money, Reply, always, rounded
+from gateway.reply import DateTime, Freshness, From, Money, Reply, Shared, rounded
 
 MAX_PRICE = 999_999_999_999
 MAX_NOTE_LENGTH = 500
@@ -73,9 +73,9 @@ class AlertDeleted(Reply):
 
 
 class AlertsDeleted(Reply):
-    """Alerts that are gone; none were there when `deleted` is 0."""
+    """Alerts that are gone, of both types or of one; none were there when `deleted` is 0."""
 
-    message: Annotated[str, always("All alerts deleted successfully")]
+    message: Annotated[str, Shared()]
     deleted: int
 
 
