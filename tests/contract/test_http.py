@@ -37,6 +37,7 @@ OPERATIONS = (*OTHER_OPERATIONS, *MARKET_OPERATIONS)
 ENDING = [operation for operation in OPERATIONS if not operation.is_endless]
 CACHED = [SNAPSHOT, LIVE_PRICES, *MARKET_OPERATIONS]
 DESCRIBED = json.loads((Path(__file__).parent / "openapi.json").read_text())["paths"]
+FOR_BROWSERS = {"/api/email/unsubscribe": {"GET"}}
 MIN_COMPRESSED_BYTES = 1024
 KEPT_SECONDS_TRIES = 10
 
@@ -133,10 +134,10 @@ async def test_a_method_that_is_not_there_is_405_and_names_those_that_are(
 
 
 def methods_at(path: str) -> set[str]:
-    """Return the methods that the agreed description has for a path."""
+    """Return the methods that the agreed description has for a path, and what is there for browsers beside it."""
     for template, described in DESCRIBED.items():
         if re.fullmatch(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(template)), path):
-            return {method.upper() for method in described}
+            return {method.upper() for method in described} | FOR_BROWSERS.get(template, set())
     raise AssertionError(path)
 
 

@@ -97,7 +97,13 @@ async def test_who_has_unsubscribed_gets_no_summary(
     mail = await mail_to(suite, account, lambda message: "ummary" in message["Subject"], seconds=2)
     address = httpx.URL(mail["List-Unsubscribe"].strip("<>"))
 
-    # As a mail reader does it: one click, no session, a form.
+    # As a mail reader does it that knows no one click: the page of the mail's own link asks first.
+    opened = await client.get(address.raw_path.decode())
+    assert (opened.status_code, opened.headers["Location"].partition("#")[0]) == (303, "/account")
+    assert opened.headers["Location"] in text_of(mail)
+    kept = await client.get("/api/email/preferences/me", headers=account.bearer)
+    assert kept.json()["preferences"] == {"alerts": True, "portfolio_summary": True}
+    # And as one does it that knows: no session, a form.
     clicked = await client.post(
         address.raw_path.decode(),
         content=b"List-Unsubscribe=One-Click",

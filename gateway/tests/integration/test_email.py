@@ -1,5 +1,6 @@
 """Preferences, one-click unsubscribing and the summary on demand, over a real server and real gRPC."""
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -195,13 +196,48 @@ async def test_a_body_over_a_kilobyte_is_413(person: Any) -> None:
     assert await preferences_of(person) == BOTH
 
 
-async def test_following_the_link_changes_nothing(person: Any) -> None:
-    for method in ("GET", "HEAD"):
-        response = await person.http.request(method, link(person))
+@pytest.mark.parametrize("name", ["alerts", "portfolio-summary"])
+async def test_following_the_link_leads_to_the_page_and_changes_nothing(
+    person: Any, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = person.auth.contact("42").unsubscribe_token
 
-        assert response.status_code == 405
-        assert response.headers["allow"] == "POST"
+    for method in ("GET", "HEAD"):
+        response = await person.http.request(method, f"{link(person, name)}&utm_source=mail")
+
+        assert (response.status_code, response.content) == (303, b"")
+        assert response.headers["location"] == f"/account#unsubscribe={token}&list={name}"
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["referrer-policy"] == "no-referrer"
     assert await preferences_of(person) == BOTH
+    # What the test's own side of the connection says aside.
+    records = [vars(record) for record in caplog.records if record.name.split(".")[0] not in ("httpx", "httpcore")]
+    assert token not in str(records)
+
+
+async def test_what_is_in_a_link_stays_in_its_fragment(person: Any) -> None:
+    response = await person.http.get("/api/email/unsubscribe?token=a%0d%0aSet-Cookie:b%26list%3Dx%23/&list=alerts")
+
+    assert response.headers["location"] == "/account#unsubscribe=a%0D%0ASet-Cookie%3Ab%26list%3Dx%23%2F&list=alerts"
+    assert "set-cookie" not in response.headers
+
+
+async def test_a_link_that_is_none_leads_nowhere(person: Any) -> None:
+    for query in ("", "?list=alerts", "?token=&list=alerts", f"?token={'x' * 43}&list=spam"):
+        response = await person.http.get(f"/api/email/unsubscribe{query}")
+
+        assert response.status_code == 400
+        assert "location" not in response.headers
+
+
+async def test_mail_programs_may_add_names_of_their_own(person: Any) -> None:
+    response = await person.http.post(
+        f"{link(person)}&utm_source=mail&utm_source=again", content=ONE_CLICK, headers=FORM
+    )
+
+    assert response.status_code == 200
+    assert (await preferences_of(person))["alerts"] is False
 
 
 # --- the summary --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from gateway.queries import ANY_NAMES, ParameterRepeated, UnknownParameter, chec
 TAKE_ANY = {
     "GET /",
     "GET /account",
+    "GET /api/email/unsubscribe",
     "GET /docs",
     "GET /livez",
     "GET /openapi.json",

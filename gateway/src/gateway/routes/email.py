@@ -1,8 +1,10 @@
 """Mails: which are wanted, ending a list with one click, and a summary of one's portfolios on demand."""
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import RedirectResponse
 from pydantic import SecretStr
 
 from bourse.auth.v1 import contacts_pb2
@@ -23,6 +25,7 @@ LISTS = {
     "portfolio-summary": contacts_pb2.MAIL_LIST_PORTFOLIO_SUMMARY,
 }
 MAX_FORM_BYTES = 1024
+ACCOUNT_PAGE = "/account"
 
 Token = Annotated[
     SecretStr,
@@ -83,6 +86,13 @@ async def unsubscribe(token: Token, name: ListName, contacts: Contacts) -> conta
     """
     request = contacts_pb2.UnsubscribeRequest(token=token.get_secret_value(), list=LISTS[name])
     return await contacts.Unsubscribe(request)
+
+
+@router.get("/unsubscribe", include_in_schema=False, dependencies=[ANY_NAMES])
+async def lead_to_unsubscribing(token: Token, name: ListName) -> RedirectResponse:
+    """Lead a mail program that opens the address above in a browser to the page that asks first; this ends nothing."""
+    fragment = urlencode({"unsubscribe": token.get_secret_value(), "list": name})
+    return RedirectResponse(f"{ACCOUNT_PAGE}#{fragment}", status_code=303)
 
 
 @router.post(
