@@ -257,15 +257,15 @@ class _Body:
     To close while the client still sends resets the connection, and the reset takes the answer with it.
     """
 
-    __slots__ = ("_has_rest", "_is_whole", "_place", "_receive")
+    __slots__ = ("_ends_connection", "_has_rest", "_is_whole", "_place", "_receive")
 
     def __init__(self, incoming: Incoming, receive: Receive, place: Place) -> None:
         self._receive = receive
         self._place = place
         self._is_whole = False
-        ends_connection = incoming.headers.get(b"connection", b"").lower() == b"close"
+        self._ends_connection = incoming.headers.get(b"connection", b"").lower() == b"close"
         # Who waits to be told to send has sent nothing.
-        self._has_rest = ends_connection and b"expect" not in incoming.headers and _announces_body(incoming)
+        self._has_rest = b"expect" not in incoming.headers and _announces_body(incoming)
 
     async def __call__(self) -> Message:
         """Receive the next message.
@@ -279,9 +279,9 @@ class _Body:
             self._place.take()
         return message
 
-    async def end(self) -> None:
-        """Read what is left, within bounds, and forget it."""
-        if not self._has_rest:
+    async def end(self, *, ends_connection: bool = False) -> None:
+        """Read what is left, within bounds, and forget it, when the client or the answer ends the connection."""
+        if not self._has_rest or not (ends_connection or self._ends_connection):
             return
         allowance = MAX_REST_BYTES
         with suppress(TimeoutError):
@@ -318,9 +318,9 @@ class _Completing:
         if message["type"] == "http.response.start":
             incoming = self.work.incoming
             self.work.answered(message["status"])
-            await self.body.end()
-            self.has_started = True
             headers = list(message.get("headers", []))
+            await self.body.end(ends_connection=(b"connection", b"close") in headers)
+            self.has_started = True
             present = {name for name, _ in headers}
             headers += [header for header in SECURITY_HEADERS if header[0] not in present]
             headers += [(b"x-request-id", incoming.request_id), *incoming.limit_headers]

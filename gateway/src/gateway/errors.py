@@ -143,13 +143,14 @@ class MethodNotAllowed(ApiError):
 
 
 class BodyTimedOut(ApiError):
-    """The request's body did not arrive in time."""
+    """The request's body did not arrive in time. What comes of it later is not waited for: the connection ends."""
 
     status = 408
     code = "INVALID_REQUEST"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The request's body did not arrive within {seconds:g} seconds")
+        message = f"The request's body did not arrive within {seconds:g} seconds"
+        super().__init__(message, headers={"Connection": "close"})
 
 
 class BodyTooLarge(ApiError):

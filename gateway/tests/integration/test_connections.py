@@ -69,6 +69,19 @@ async def test_a_head_that_never_ends_is_refused(running: Any) -> None:
     assert answers.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("length", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
+async def test_a_body_half_sent_ends_its_connection(world: Any, length: bytes) -> None:
+    await world.open(gateway_body_timeout_seconds=0.2)
+    head = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%b\r\n\r\n" % length
+
+    # To the end: the connection would stay open for longer than is waited for it here.
+    answers = await answers_to(world, head + b"1\r\n{")
+
+    assert answers.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answers.lower()
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize(("queued", "statuses"), [(b"", [b"404"]), (LIVE, [b"404", b"200"])])
 async def test_nonsense_does_not_overtake_the_answers_before_it(
     running: Any, caplog: pytest.LogCaptureFixture, queued: bytes, statuses: list[bytes]

@@ -101,6 +101,7 @@ async def test_a_body_that_never_ends_is_408(world: Any) -> None:
 
     assert response.status_code == 408
     assert world.error_of(response)["message"] == "The request's body did not arrive within 0.1 seconds"
+    assert response.headers["connection"] == "close"
 
 
 async def test_other_origins_are_welcome_only_by_setting(world: Any) -> None:
