@@ -257,9 +257,23 @@ async def test_hostile_json_is_400(client: httpx.AsyncClient, account: Account, 
 
     answer = await client.post(path, content=body, headers={**account.bearer, **JSON_TYPE})
 
-    read_error(answer, 400)
+    message = read_error(answer, 400)["message"]
+    assert "utf-8-sig" not in message
     assert len(answer.content) < 1000
     assert time.monotonic() - started_at < ANSWER_SECONDS
+
+
+@pytest.mark.parametrize("path", WITH_BODY)
+@pytest.mark.parametrize("encoding", ["gzip", "identity, br"])
+async def test_a_body_with_an_encoding_is_415(
+    client: httpx.AsyncClient, account: Account, path: str, encoding: str
+) -> None:
+    headers = {**account.bearer, **JSON_TYPE, "Content-Encoding": encoding}
+
+    answer = await client.post(path, content=BODIES["gzip"], headers=headers)
+
+    assert read_error(answer, 415)["message"] == "Send the body without Content-Encoding"
+    assert answer.headers["Accept-Encoding"] == "identity"
 
 
 async def test_a_body_without_a_token_is_401_whatever_it_holds(client: httpx.AsyncClient) -> None:

@@ -7,6 +7,7 @@ UTF-8 or holds control characters. Numbers with a point become `Decimal`, so tha
 import asyncio
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Coroutine
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from gateway.errors import BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
+from gateway.errors import BodyEncoded, BodyTimedOut, BodyTooLarge, InvalidRequest, UnsupportedMediaType
 from gateway.queries import check_names, query_names, takes_any_names
 from gateway.security import needs_caller, needs_owner, require_caller, require_owner
 from gateway.wire import Message, Receive, incoming_of
@@ -42,6 +43,7 @@ class StrictJsonRequest(Request):
             BodyTooLarge: there is more.
             BodyTimedOut: it did not arrive in time.
             UnsupportedMediaType: there is a body, and it is not declared to be JSON.
+            BodyEncoded: there is a body, and it is declared to be compressed.
         """
         if not hasattr(self, "_body"):
             settings = self.app.state.settings
@@ -50,6 +52,8 @@ class StrictJsonRequest(Request):
             )
             if self._body and not _is_json(self.headers.get("content-type", "")):
                 raise UnsupportedMediaType
+            if self._body and not _is_plain(self.headers.getlist("content-encoding")):
+                raise BodyEncoded
         return self._body
 
     async def json(self) -> Any:
@@ -172,6 +176,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if body.count(b",") > MAX_SEPARATORS:
         # Each value costs as much as many bytes of text, and nobody else is served meanwhile.
         raise InvalidRequest(f"The body has more than {MAX_SEPARATORS:,} commas")
+    if body.startswith(BOM_UTF8):
+        raise InvalidRequest("The body begins with a byte order mark; send it without")
     try:
         parsed = json.loads(
             body.decode("utf-8"),
@@ -198,6 +204,10 @@ def _is_json(content_type: str) -> bool:
     charset = parameters.lower().replace(" ", "").replace('"', "")
     is_json = _JSON_TYPE.fullmatch(media_type) is not None
     return is_json and ("charset=" not in charset or "charset=utf-8" in charset)
+
+
+def _is_plain(encodings: list[str]) -> bool:
+    return all(each.strip().lower() in ("", "identity") for text in encodings for each in text.split(","))
 
 
 def _refuse_constant(name: str) -> Any:

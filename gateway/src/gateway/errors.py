@@ -183,6 +183,17 @@ class UnsupportedMediaType(ApiError):
         super().__init__("The request's body must be JSON: send Content-Type: application/json")
 
 
+class BodyEncoded(ApiError):
+    """The request's body is compressed, or encoded otherwise."""
+
+    status = 415
+    code = "INVALID_REQUEST"
+
+    def __init__(self) -> None:
+        # RFC 9110 §12.5.3: the header says which encodings would do.
+        super().__init__("Send the body without Content-Encoding", headers={"Accept-Encoding": "identity"})
+
+
 class RateLimited(ApiError):
     """The caller has asked too often."""
 

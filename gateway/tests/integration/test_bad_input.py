@@ -1,6 +1,7 @@
 """Whatever arrives, the answer is 4xx with the envelope, and nothing is lost."""
 
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator
@@ -170,6 +171,23 @@ async def test_json_by_any_of_its_names_is_taken(running: Any, media_type: str) 
     response = await running.http.post(
         REGISTER, content=json.dumps(GOOD).encode(), headers={"Content-Type": media_type}
     )
+
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip", "x"])
+async def test_a_body_with_an_encoding_is_415(running: Any, encoding: str) -> None:
+    headers = {**JSON_TYPE, "Content-Encoding": encoding}
+
+    response = await running.http.post(REGISTER, content=gzip.compress(json.dumps(GOOD).encode()), headers=headers)
+
+    assert await refused(running, response, 415) == "Send the body without Content-Encoding"
+    assert response.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+async def test_a_body_that_says_it_is_plain_is_taken(running: Any, encoding: str) -> None:
+    response = await running.http.post(REGISTER, json=GOOD, headers={"Content-Encoding": encoding})
 
     assert response.status_code == 201
 

@@ -41,6 +41,7 @@ def test_a_number_with_a_point_is_what_was_written() -> None:
         (b'{"a": "\\u007f"}', "control character"),
         (b'{"a": [' + b"1," * MAX_SEPARATORS + b"1, 1]}", "commas"),
         (b'{"a": "\xff"}', "UTF-8"),
+        (b'\xef\xbb\xbf{"a": 1}', "byte order mark; send it without"),
         (b'{"a": ' + b"1" * 65 + b"}", "64 characters"),
         (b'{"a": 1.' + b"1" * 65 + b"}", "64 characters"),
         (b'{"a": 1e99999999999999999999}', "exponent"),
