@@ -143,7 +143,7 @@ class MethodNotAllowed(ApiError):
 
 
 class BodyTimedOut(ApiError):
-    """The request's body did not arrive in time. What comes of it later is not waited for: the connection ends."""
+    """The request's body did not arrive in time; the connection ends with it."""
 
     status = 408
     code = "INVALID_REQUEST"
