@@ -171,8 +171,12 @@ async def test_a_broker_that_lets_several_wait_in_a_row_rests(setting: Setting) 
 
 async def test_a_sandbox_that_is_not_there_is_not_said_to_be_the_broker(setting: Setting) -> None:
     setting.broker.failures = [BrokerUnavailable(Broker.ZERODHA), BrokerUnavailable(Broker.ZERODHA)]
-    with pytest.raises(SandboxUnavailable, match="make sandbox"):
+    with pytest.raises(SandboxUnavailable) as absent:
         await setting.desk.sync(order(is_simulated=True))
+    assert absent.value.message == (
+        "the sandbox that plays Zerodha is not answering; "
+        "`make sandbox` starts it; if it runs already, give it and `make run` the same SANDBOX_PORT"
+    )
     with pytest.raises(BrokerUnavailable, match="Zerodha is not answering") as caught:
         await setting.desk.sync(order())
     assert not isinstance(caught.value, SandboxUnavailable)

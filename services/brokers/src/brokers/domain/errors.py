@@ -44,7 +44,8 @@ class SandboxUnavailable(BrokerUnavailable):
 
     def __init__(self, broker: Broker, *, retry_after_seconds: float = DOWN_RETRY_SECONDS) -> None:
         super().__init__(broker, retry_after_seconds=retry_after_seconds)
-        self.args = (f"the sandbox that plays {broker.full_name} is not answering; `make sandbox` starts it",)
+        remedy = "`make sandbox` starts it; if it runs already, give it and `make run` the same SANDBOX_PORT"
+        self.args = (f"the sandbox that plays {broker.full_name} is not answering; {remedy}",)
 
 
 class BrokerAnswerInvalid(ServiceError):
@@ -86,8 +87,9 @@ class AdminRequired(ServiceError):
     reason = "ADMIN_REQUIRED"
 
     def __init__(self, broker: Broker, *, needs_secret: bool) -> None:
-        needed = "the admin secret" if needs_secret else "an administrator's token"
-        super().__init__(f"opening the server's {broker.full_name} session needs {needed}")
+        session = f"{broker.full_name} session"
+        without = f"this server has no {broker.name}_ADMIN_SECRET; only an administrator's token opens its {session}"
+        super().__init__(f"opening the server's {session} needs the admin secret" if needs_secret else without)
 
 
 class BrokerNotConfigured(ServiceError):

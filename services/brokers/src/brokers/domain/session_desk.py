@@ -131,7 +131,7 @@ class SessionDesk:
         is_allowed = given is not None and expected.matches(given) if expected else activation.caller_is_admin
         if not is_allowed:
             log.warning("activation not allowed", extra={"broker": activation.broker.value})
-            raise AdminRequired(activation.broker, needs_secret=expected is not None)
+            raise AdminRequired(activation.broker, needs_secret=bool(expected))
 
     def _login(self, activation: Activation) -> Login:
         broker = activation.broker
