@@ -239,6 +239,10 @@ class SmallMarket(
         exchanges = ("NASDAQ", "NYSE") if request.listing == quotes_pb2.LISTING_UNITED_STATES else ()
         meant = [symbol] if ":" in symbol else [f"{exchange}:{symbol}" for exchange in exchanges]
         found = [self._instruments[each] for each in meant if each in self._instruments]
+        elsewhere = [each for each in self._instruments if each.endswith(f":{symbol}")]
+        if not found and elsewhere:
+            advice = f"write {' or '.join(elsewhere)} if that is meant"
+            raise UnknownSymbols(f"'{symbol}' is not listed in this market; {advice}")
         if not found:
             raise UnknownSymbols(f"'{symbol}' names no known instrument")
         if len(found) > 1:

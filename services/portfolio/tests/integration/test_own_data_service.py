@@ -301,10 +301,14 @@ async def test_a_bulk_is_taken_whole_or_not_at_all(market: SmallMarket, caller: 
     rows = [("AAPL", "1", "1"), ("nope", "1", "1"), ("MSFT", "NaN", "-1"), ("NASDAQ:AAPL", "2", "2")]
     code, reason, details = await refusal(caller.put(made.id, *rows))
     assert (code, reason) == (INVALID, "STOCKS_INVALID")
-    assert "row 2 (NOPE): it names no known instrument" in details
+    assert "row 2 (NOPE): it names no known instrument; row 3" in details
     assert "row 3 (MSFT): quantity 'NaN' cannot be" in details
     assert "total_cost '-1' is below 0" in details
     assert "row 4 (NASDAQ:AAPL): it is the same stock as row 1 (AAPL)" in details
+    market.list_instrument("NSE:TCS", "Tata Consultancy Services Limited")
+    assert (await refusal(caller.put(made.id, ("TCS", "1", "1"))))[2].endswith(
+        "row 1 (TCS): it is not listed in this market; write NSE:TCS if that is meant"
+    )
     assert (await refusal(caller.put(made.id)))[:2] == (INVALID, "STOCKS_EMPTY")
     assert (await refusal(caller.put(made.id, *[("AAPL", "1", "1")] * 501)))[:2] == (INVALID, "TOO_MANY_STOCKS")
     assert stocks_in((await caller.portfolios())[0]) == [("AAPL", "NASDAQ:AAPL", "10", "1500")]

@@ -35,7 +35,7 @@ NOW = datetime(2026, 3, 12, 5, 30, tzinfo=UTC)
 
 
 class Market:
-    """Lists on NASDAQ what is not called NOPE or TWO."""
+    """Lists on NASDAQ what is not called NOPE, TWO or TCS."""
 
     def __init__(self) -> None:
         self.is_away = False
@@ -45,6 +45,8 @@ class Market:
             raise InstrumentsUnavailable
         if symbol == "TWO":
             raise SymbolAmbiguous("TWO could be NASDAQ:TWO or NYSE:TWO; write one of these")
+        if symbol == "TCS":
+            raise SymbolUnknown(symbol, advice="write NSE:TCS or BSE:TCS if that is meant")
         if symbol == "NOPE":
             raise SymbolUnknown(symbol)
         return Instrument(symbol if ":" in symbol else f"NASDAQ:{symbol}", symbol)
@@ -197,6 +199,12 @@ async def test_every_fault_of_every_row_is_told(desk: ManualPortfolioDesk) -> No
         ),
         "5 (NASDAQ:MSFT): it is the same stock as row 2 (MSFT)",
     ]
+
+
+async def test_what_another_market_lists_is_told_with_how_to_write_it(desk: ManualPortfolioDesk) -> None:
+    assert (await faults_of(desk, entry("AAPL"), entry("tcs"))).endswith(
+        "row 2 (TCS): it is not listed in this market; write NSE:TCS or BSE:TCS if that is meant"
+    )
 
 
 async def test_the_same_unknown_symbol_twice_is_told_too(desk: ManualPortfolioDesk) -> None:

@@ -51,6 +51,8 @@ class Market:
         for each in (APPLE, MICROSOFT):
             if symbol in (each.symbol, each.instrument):
                 return Instrument(each.instrument, each.name)
+        if symbol == "TCS":
+            raise SymbolUnknown(symbol, advice="write NSE:TCS or BSE:TCS if that is meant")
         raise SymbolUnknown(symbol)
 
     async def latest(self, instruments: Collection[str]) -> Mapping[str, TickerPrice]:
@@ -155,6 +157,16 @@ async def test_one_with_its_exchange_needs_no_hint(desk: WatchlistDesk) -> None:
     await desk.create("7", "Tech")
     with pytest.raises(SymbolsUnknown, match=r"^NSE:NOPE names no known instrument; the watchlist is as it was$"):
         await desk.replace_tickers("7", 1, ["NSE:NOPE"])
+
+
+async def test_what_another_market_lists_is_told_with_how_to_write_it(desk: WatchlistDesk) -> None:
+    await desk.create("7", "Tech")
+    with pytest.raises(SymbolsUnknown) as raised:
+        await desk.replace_tickers("7", 1, ["tcs", "NSE:NOPE"])
+    assert str(raised.value) == (
+        "NSE:NOPE names no known instrument; "
+        "TCS is not listed in this market; write NSE:TCS or BSE:TCS if that is meant; the watchlist is as it was"
+    )
 
 
 async def test_unknown_symbols_are_named_beside_what_is_no_symbol(desk: WatchlistDesk) -> None:

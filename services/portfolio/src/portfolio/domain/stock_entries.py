@@ -149,7 +149,7 @@ def _faults_of_symbol(row: StockRow, resolution: Resolution, seen: dict[str, str
 
 
 def _told(refusal: ServiceError) -> str:
-    return "it names no known instrument" if isinstance(refusal, SymbolUnknown) else refusal.message
+    return f"it {refusal.problem}" if isinstance(refusal, SymbolUnknown) else refusal.message
 
 
 def _stock_of(row: StockRow, resolution: Resolution) -> Sequence[Stock]:

@@ -24,13 +24,20 @@ class SymbolInvalid(ServiceError):
 
 
 class SymbolUnknown(ServiceError):
-    """The symbol names no instrument."""
+    """The symbol names no instrument, or none where a bare one is looked for.
+
+    Attributes:
+        advice: what to write for what other markets list by this symbol; empty where none does.
+        problem: what is wrong with the symbol, to be said behind it.
+    """
 
     code = Code.NOT_FOUND
     reason = "SYMBOL_UNKNOWN"
 
-    def __init__(self, symbol: str) -> None:
-        super().__init__(f"{symbol} names no known instrument")
+    def __init__(self, symbol: str, *, advice: str = "") -> None:
+        self.advice = advice
+        self.problem = f"is not listed in this market; {advice}" if advice else "names no known instrument"
+        super().__init__(f"{symbol} {self.problem}")
 
 
 class SymbolAmbiguous(ServiceError):

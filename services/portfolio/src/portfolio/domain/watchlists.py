@@ -51,14 +51,18 @@ class SymbolsUnknown(ServiceError):
     reason = "SYMBOLS_UNKNOWN"
 
     def __init__(self, refused: Mapping[str, Refusal], malformed: Sequence[str] = ()) -> None:
-        unknown = [symbol for symbol, refusal in refused.items() if isinstance(refusal, SymbolUnknown)]
+        unknown = [symbol for symbol, refusal in refused.items() if _is_nowhere(refusal)]
         room = _SHARED_LENGTH if unknown and malformed else MAX_LISTED_LENGTH
         sentences = [
             *([_unknown_sentence(unknown, room)] if unknown else []),
             *([invalid_sentence(malformed, max_length=room)] if malformed else []),
-            *(refusal.message for refusal in refused.values() if not isinstance(refusal, SymbolUnknown)),
+            *(refusal.message for refusal in refused.values() if not _is_nowhere(refusal)),
         ]
         super().__init__(f"{listed(sentences, separator='; ')}; the watchlist is as it was")
+
+
+def _is_nowhere(refusal: Refusal) -> bool:
+    return isinstance(refusal, SymbolUnknown) and not refusal.advice
 
 
 def _unknown_sentence(symbols: Sequence[str], max_length: int) -> str:

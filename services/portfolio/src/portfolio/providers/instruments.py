@@ -43,7 +43,8 @@ class MarketInstruments:
 def _refusal_of(symbol: str, error: grpc.aio.AioRpcError) -> Refusal | None:
     reason = reason_of(error)
     if reason == SymbolUnknown.reason:
-        return SymbolUnknown(symbol)
+        # Market says what is wrong and, where there is one, behind a semicolon the way out.
+        return SymbolUnknown(symbol, advice=(error.details() or "").partition("; ")[2])
     if reason == SymbolAmbiguous.reason:
         return SymbolAmbiguous(error.details() or f"{symbol} could be several instruments")
     return SymbolInvalid(symbol) if reason == SymbolInvalid.reason else None
