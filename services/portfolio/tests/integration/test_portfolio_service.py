@@ -135,6 +135,7 @@ async def test_the_documented_example_comes_out_to_the_paisa(market: SmallMarket
     assert answer.is_synced
     assert (answer.summary.total_invested, answer.summary.total_current_value) == ("36000.00", "38425.00")
     assert (answer.summary.total_pnl, answer.summary.total_pnl_percent) == ("2425.00", "6.74")
+    assert (answer.summary.total_day_change, answer.summary.day_unvalued_count) == ("425.00", 0)
     assert [(sync.broker, sync.synced_at.ToDatetime(tzinfo=UTC)) for sync in answer.syncs] == [(ZERODHA, NOW - SECOND)]
 
 
@@ -294,6 +295,7 @@ async def test_the_trend_has_the_days_that_were_synced(market: SmallMarket, call
     assert (last.total_pnl, last.total_pnl_percent, list(last.brokers)) == ("200.00", "20.00", [ZERODHA])
     assert last.taken_at.ToDatetime(tzinfo=UTC) == third
     assert (answer.days, answer.summary.total_pnl) == (3, "100.00")
+    assert (answer.summary.HasField("day_change"), answer.summary.day_unvalued_count) == (False, 2)
     assert [point.date for point in (await caller.pnl(2)).trend] == ["2026-03-14"]
 
 

@@ -199,8 +199,19 @@ def test_sums_leave_out_what_is_unknown_and_say_so() -> None:
     sums = sum_holdings([known, costless])
     assert numbers(sums.invested, sums.current_value, sums.pnl, sums.pnl_percent) == (1000, 1100, 100, 10)
     assert numbers(sums.day_change, sums.unvalued_count) == (200, 1)
+    assert sums.day_unvalued_count == 0
     nothing = sum_holdings([])
     assert numbers(str(nothing.pnl), nothing.pnl_percent, nothing.day_change) == ("0.00", None, None)
+
+
+def test_the_days_sum_says_how_many_rows_are_not_in_it() -> None:
+    known = value_holding(holding(average_price="100"), SYNC, view("110", close="100"))
+    without_close = value_holding(holding(average_price="100"), SYNC, view("110"))
+    without_price = value_holding(holding(average_price="100"), SYNC, view())
+    sums = sum_holdings([known, without_close, without_price])
+    assert numbers(sums.day_change, sums.day_unvalued_count, sums.unvalued_count) == (100, 2, 1)
+    none_known = sum_holdings([without_close])
+    assert numbers(none_known.day_change, none_known.day_unvalued_count) == (None, 1)
 
 
 def test_positions_are_summed_by_type() -> None:
@@ -288,6 +299,7 @@ def test_sums_equal_their_rows_in_any_order(rows: Sequence[BrokerHolding], price
     assert sums.pnl == sum((each.pnl for each in counted if each.pnl is not None), Decimal(0))
     assert sums.pnl == sums.current_value - sums.invested
     assert sums.unvalued_count == len(rows) - len(counted)
+    assert sums.day_unvalued_count == sum(each.day_change is None for each in valued)
     shuffled = list(valued)
     random.shuffle(shuffled)
     assert sum_holdings(shuffled) == sums

@@ -118,6 +118,7 @@ class HoldingSums:
         pnl_percent: pnl in percent of invested; None when that is 0.
         day_change: of the rows that have one; None when no row has.
         unvalued_count: the rows that are in none of invested, current_value and pnl.
+        day_unvalued_count: the rows that are not in day_change.
     """
 
     invested: Decimal
@@ -126,6 +127,7 @@ class HoldingSums:
     pnl_percent: Decimal | None
     day_change: Decimal | None
     unvalued_count: int
+    day_unvalued_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def sum_holdings(holdings: Sequence[ValuedHolding]) -> HoldingSums:
         pnl_percent=percent_of(pnl, invested),
         day_change=total(day_changes) if day_changes else None,
         unvalued_count=len(holdings) - len(valued),
+        day_unvalued_count=len(holdings) - len(day_changes),
     )
 
 
