@@ -138,6 +138,49 @@ def test_every_example_of_an_answer_has_its_fields_and_no_others() -> None:
             assert set(schema["required"]) <= set(example) <= set(schema["properties"]), name
 
 
+def properties_of(schema: str) -> dict[str, Any]:
+    properties: dict[str, Any] = DOCUMENT["components"]["schemas"][schema].get("properties", {})
+    return properties
+
+
+def test_what_a_confidence_measures_is_said_where_it_is() -> None:
+    signal = {name: each.get("description", "") for name, each in properties_of("Signal").items()}
+
+    for words in ("five sessions later", "under 30 cases", "measures the simulation", "nothing of a real market"):
+        assert words in " ".join(signal["confidence"].split())
+    assert "too narrow" in signal["confidence_low"]
+    order = " ".join(properties_of("Snapshot")["signals"]["description"].split())
+    assert "by how far `confidence_low` exceeds `base_rate`" in order
+
+
+@pytest.mark.parametrize("name", ["source", "as_of", "freshness"])
+def test_every_price_says_what_its_provenance_means(name: str) -> None:
+    # A member of an index has a source and a day of its own, and no price.
+    told = {
+        schema: fields[name].get("description")
+        for schema in DOCUMENT["components"]["schemas"]
+        if "freshness" in (fields := properties_of(schema)) and name in fields
+    }
+
+    assert len(told) > 5
+    assert len(set(told.values())) == 1, told
+    assert None not in told.values()
+
+
+@pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        ("Fire", ("generation", "latency_ms", "crossed_during_gap", "before", "committed_at")),
+        ("Explanation", ("state", "evaluated", "not_evaluated", "closest")),
+        ("HoldingsSummary", ("total_day_change", "unvalued_count", "day_unvalued_count")),
+        ("Holding", ("pnl_difference", "pnl_differences", "day_change", "split_factor")),
+        ("Health", ("status", "database", "nats")),
+    ],
+)
+def test_what_does_not_explain_itself_is_described(schema: str, names: tuple[str, ...]) -> None:
+    assert [name for name in names if not properties_of(schema)[name].get("description")] == []
+
+
 def test_arrays_say_in_headers_where_they_come_from() -> None:
     origin = {"X-Source", "X-As-Of", "X-Freshness"}
     answers = {name: operation["responses"].get("200", {}) for name, operation in OPERATIONS}

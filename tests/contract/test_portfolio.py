@@ -260,6 +260,10 @@ async def test_sums_equal_their_rows_to_the_paisa(
     for total, part in pairs:
         assert body["summary"][total] == sum(row[part] for row in valued)
     assert body["summary"]["unvalued_count"] == len(body["holdings"]) - len(valued)
+    without_day = [row for row in body["holdings"] if row["day_change"] is None]
+    assert body["summary"]["day_unvalued_count"] == len(without_day) > 0
+    pnl = (await client.get(PNL, headers=account.bearer)).json()["summary"]
+    assert pnl["day_unvalued_count"] == len(without_day)
 
 
 async def test_a_sync_replaces_its_own_brokers_rows_alone(

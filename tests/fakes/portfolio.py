@@ -60,6 +60,7 @@ class FakePortfolio(Faults):
         reply.summary.total_invested = "36000.00"
         reply.summary.total_current_value = "38425.00"
         reply.summary.total_pnl = "2425.00"
+        reply.summary.day_unvalued_count = 1
         reply.summary.total_pnl_percent = "6.74"
         self.holdings[user_id] = reply
         return reply

@@ -10,6 +10,8 @@ A field of a `Reply` is read from the message's field of the same name, or from 
 Timestamps become RFC 3339 text in UTC, enum values their short name in lower case, and what is absent becomes None.
 A path of names or a function in a marker is checked against the descriptor when the reader is compiled.
 
+The docstring below a field describes it in the OpenAPI document, unless its type brings a description.
+
 JSON names are the fields' own; those of a `CamelReply` are in camel case unless a field sets its `serialization_alias`.
 What an answer says once for all its rows comes to each of them in a `Row`. A union of replies that bear their messages'
 names is told apart by `Discriminator(name_of_message)`.
@@ -85,7 +87,7 @@ def rows_of(messages: Iterable[M_co], **shared: Any) -> list[Row[M_co]]:
 class Reply(BaseModel):
     """An answer's body; validates from a protobuf message, a row, a mapping or keyword arguments."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod

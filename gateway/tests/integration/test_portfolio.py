@@ -244,6 +244,7 @@ async def test_the_documented_holding_is_answered_exactly(running: Any) -> None:
             "total_pnl_pct": 6.74,
             "total_day_change": None,
             "unvalued_count": 0,
+            "day_unvalued_count": 1,
             "simulated": False,
         },
         "synced": True,
@@ -461,6 +462,7 @@ async def test_the_trend_has_the_days_that_have_a_snapshot(running: Any) -> None
         "total_pnl": 0,
         "total_pnl_pct": None,
         "total_day_change": None,
+        "day_unvalued_count": 0,
         "positions_pnl": 0,
         "simulated": False,
     }

@@ -200,6 +200,11 @@ def described(name: str) -> dict[str, Any]:
     return operation
 
 
+def test_the_reference_shows_what_fields_mean() -> None:
+    described = DOCUMENT["components"]["schemas"]["Signal"]["properties"]["cases"]["description"]
+    assert described.replace("`", "") in "".join(PAGES["/docs"].words)
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_no_recorded_example_is_stale(name: str) -> None:
     assert name in {operation.name for operation in OPERATIONS}, "run: make examples"

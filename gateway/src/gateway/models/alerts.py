@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from gateway.models.amounts import DIGITS, SMALLEST, decimal_of, to_eight_decimals
+from gateway.models.origins import ABOUT_FRESHNESS, ABOUT_SOURCE, AnyAsOf, AnySource, HowFresh
 from gateway.params import SymbolText
 from gateway.reply import DateTime, Freshness, From, Money, Reply, Shared, rounded
 
@@ -44,19 +45,28 @@ class Alert(Reply):
 
     id: str
     type: AlertType
+    """A `buy` fires at or below `price`, a `sell` at or above it."""
     symbol: str
+    """As its owner wrote it, upper case."""
     instrument: str
+    """What that means, `EXCHANGE:SYMBOL`."""
     price: Money
+    """The target, in the instrument's currency."""
     created_at: DateTime
     updated_at: DateTime | None
+    """When its price was last replaced, which armed it again; null when never."""
     fired_at: DateTime | None
+    """When it fired, in the time of the tick that did it; null until then."""
     fired_price: float | None
-    source: Annotated[str | None, From("provenance.source")]
-    as_of: Annotated[DateTime | None, From("provenance.as_of")]
-    freshness: Annotated[Freshness | None, From("provenance.freshness")]
+    """The price of that tick, which `source`, `as_of` and `freshness` are about; null until then."""
+    source: AnySource
+    as_of: AnyAsOf
+    freshness: HowFresh
     note: str | None
     expires_at: DateTime | None
+    """Until when it can fire, in the ticks' time; null when it does not end."""
     is_expired: bool
+    """Whether it ended without firing."""
 
 
 class AlertList(Reply):
@@ -80,64 +90,80 @@ class AlertsDeleted(Reply):
 
 
 class EvaluatedTick(Reply):
-    """A tick that was compared with an alert's price; publisher, epoch, shard and sequence say which it was.
-
-    `freshness` is null where it was not noted.
-    """
+    """A tick that was compared with an alert's price; publisher, epoch, shard and sequence say which it was."""
 
     price: float
+    """In the instrument's currency."""
     at: DateTime
-    source: str
-    freshness: Freshness | None
+    """When the price was made."""
+    source: Annotated[str, ABOUT_SOURCE]
+    freshness: Annotated[Freshness | None, ABOUT_FRESHNESS]
     publisher_id: str
+    """Which market process published it."""
     epoch: int
+    """Which life of that publisher it is from."""
     shard: int
+    """Which of the streams that instruments are spread over."""
     sequence: int
+    """The number of its batch in that shard and epoch."""
 
 
 class Delivery(Reply):
-    """How far telling of a fire by one channel is; `message_id` is the same however often it is told."""
+    """How far telling of a fire by one channel is."""
 
     channel: Annotated[str, _one_of(*CHANNELS)]
     state: Annotated[str, _one_of(*DELIVERY_STATES)]
+    """`skipped` when nobody is to be told; `reason` says why."""
     reason: Annotated[str | None, From(_text_or_none("reason"))]
+    """Why it was skipped, failed or waits; null without one."""
     attempts: int
+    """How often it was tried."""
     sent_at: DateTime | None
+    """Null until it was told."""
     message_id: str
+    """The same however often it is told: the mail's `Message-ID`, the event's message id."""
 
 
 class Fire(Reply):
-    """One fire and what proves it: the tick that fired it, and `before`, the tick on the other side of the price.
-
-    `fired_at` is in the tick's time, `committed_at` by the clock of the server; `latency_ms` is between them, and means
-    nothing for replayed ticks. `crossed_during_gap` says that the tick was evaluated after a stop.
-    """
+    """One fire and what proves it."""
 
     alert_id: str
     generation: int
+    """Which arming of the alert fired, counted from 1; each can fire once."""
     type: AlertType
     symbol: str
     instrument: str
     price: Money
+    """The target at that time, in the instrument's currency."""
     fired_at: DateTime
+    """When it fired, in the tick's time."""
     committed_at: DateTime
+    """When the fire was stored, by the server's clock."""
     latency_ms: Annotated[
         float,
         From("latency_milliseconds"),
         AfterValidator(lambda latency: rounded(latency, MAX_LATENCY_DECIMALS)),
     ]
+    """Milliseconds from the tick's own time to `committed_at`; means nothing for replayed ticks."""
     crossed_during_gap: bool
+    """Whether the tick came while nobody evaluated ticks, and was evaluated afterwards."""
     note: str | None
+    """What the alert's note was."""
     tick: EvaluatedTick
+    """The tick that fired it."""
     before: EvaluatedTick | None
+    """The tick before it, on the other side of the price; null when there was none since the arming, or it is not
+    known."""
     deliveries: list[Delivery]
+    """How it was told: of the event, then of the mail."""
 
 
 class FireList(Reply):
-    """Fires, newest first; `next_cursor` asks for those before them and is null when there are none."""
+    """Fires, newest first."""
 
     fires: list[Fire]
     next_cursor: Annotated[str | None, From(_text_or_none("next_cursor"))]
+    """What to send as `cursor` for those before them; null when there are none."""
 
 
 class EvaluatedStretch(Reply):
@@ -151,20 +177,23 @@ class MissedStretch(EvaluatedStretch):
     """A stretch of time in which ticks may have been missed, and why."""
 
     reason: str
+    """`stream_replaced`, `stream_trimmed`, `sequence_jump`, `batch_unreadable` or `not_armed`."""
 
 
 class Explanation(Reply):
-    """Why an alert has not fired: what was evaluated since it was armed, what was not, and the tick that came nearest.
-
-    `state` is `waiting` until ticks can be followed for it. `sentence` says it all to people.
-    """
+    """Why an alert has not fired: what was evaluated since it was armed, what was not, and how near it came."""
 
     alert: Alert
     state: Annotated[str, _one_of(*ALERT_STATES)]
+    """`waiting` until ticks can be followed for it."""
     evaluated: list[EvaluatedStretch]
+    """The stretches since it was armed in which every tick was compared with its price, oldest first."""
     not_evaluated: list[MissedStretch]
+    """Those in which ticks may have been missed, oldest first."""
     closest: EvaluatedTick | None
+    """The tick nearest to its price since it was armed; null when there was none or it is not known."""
     sentence: str
+    """All of it, for people."""
 
 
 # --- what clients send ----------------------------------------------------------------------------------------------

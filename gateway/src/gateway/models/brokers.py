@@ -9,13 +9,18 @@ FeedState = Literal["off", "connecting", "connected", "live", "stale", "closed"]
 
 
 class SessionStatus(Reply):
-    """How a session stands; `feed` says how its stream of prices does, `simulated` that it is the sandbox's."""
+    """How a session stands; `simulated` says that it is the sandbox's."""
 
     initialized: bool
+    """Whether one was opened since the service started."""
     valid: bool
+    """Whether it can still be used."""
     set_at: DateTime | None
+    """When it was opened; null without one."""
     expires_at: DateTime | None
+    """When it ends, unless the broker ends it before; null without one."""
     feed: FeedState
+    """How its stream of prices stands."""
     last_tick_at: DateTime | None
     simulated: Annotated[bool, From("is_simulated")]
 

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from bourse.market.v1 import snapshot_pb2
+from gateway.models.origins import AnyAsOf, AnySource, HowFresh
 from gateway.reply import (
     CamelReply,
     Change,
     Date,
     DateTime,
-    Freshness,
     From,
     Percent,
     Price,
@@ -28,17 +28,30 @@ NOTICE = (
 
 
 class Signal(Reply):
-    """A candlestick pattern, and how often such patterns were followed by the move they point to."""
+    """A candlestick pattern on daily bars, and how often such patterns were followed by the move they point to."""
 
     symbol: Annotated[str, From("instrument")]
+    """The instrument, `EXCHANGE:SYMBOL`."""
     pattern: str
     direction: Literal["bullish", "bearish"] | None
+    """Whether the pattern points to a rise or a fall."""
     confidence: float | None
+    """The share, 0 to 1, of earlier cases of this pattern and direction, over all equities of the source, in which the
+    close five sessions later lay on the pattern's side of the close that completed it; null under 30 cases. Only cases
+    whose outcome was known before `session` count. On simulated prices it measures the simulation, whose prices revert
+    to a level, which some patterns follow: it says nothing of a real market."""
     cases: int
+    """How many cases `confidence` is the share of."""
     confidence_low: float | None
+    """The lower end of the 95 % Wilson interval of `confidence`. It takes cases as independent, which windows that
+    overlap and markets that move together make them not: it is too narrow. Null with `confidence`."""
     confidence_high: float | None
+    """The upper end of that interval, too narrow as well; null with `confidence`."""
     base_rate: float | None
+    """How often, 0 to 1, the close five sessions later lay on that side for any bar, with or without a pattern: what
+    `confidence` has to beat. Null when nothing could be measured."""
     session: str
+    """The day whose bar completed the pattern."""
 
 
 class Sector(Reply):
@@ -46,7 +59,9 @@ class Sector(Reply):
 
     sector: str
     change_pct: Annotated[Percent, From("change_percent")]
+    """The mean change of its instruments since their previous close, in percent, each counting alike."""
     instruments: int
+    """How many the mean is over."""
 
 
 def _in_india(market: snapshot_pb2.MarketState) -> str:
@@ -60,7 +75,9 @@ class MarketState(Reply):
     is_open: bool
     as_of_ist: Annotated[DateTime, From(_in_india)]
     next_open: DateTime | None
+    """Null while it is open, and where the calendar does not reach."""
     next_close: DateTime | None
+    """Null while it is closed."""
 
 
 class Snapshot(Reply):
@@ -68,16 +85,22 @@ class Snapshot(Reply):
 
     nifty_price: Annotated[float | None, From("nifty.price")]
     nifty_change: Annotated[Percent | None, From("nifty.change_percent")]
+    """Since the previous close, in percent; null where that, or the level, is not known."""
     banknifty_price: Annotated[float | None, From("bank_nifty.price")]
     banknifty_change: Annotated[Percent | None, From("bank_nifty.change_percent")]
+    """As `nifty_change`."""
     sensex_price: Annotated[float | None, From("sensex.price")]
     sensex_change: Annotated[Percent | None, From("sensex.change_percent")]
+    """As `nifty_change`."""
     signals: list[Signal]
+    """At most 20 equities of NSE, each with its best signal, best first: by how far `confidence_low` exceeds
+    `base_rate`, those without a confidence last."""
     sectors: list[Sector]
+    """The strongest first."""
     market: MarketState
-    source: Annotated[str | None, From("provenance.source")]
-    as_of: Annotated[DateTime | None, From("provenance.as_of")]
-    freshness: Annotated[Freshness | None, From("provenance.freshness")]
+    source: AnySource
+    as_of: AnyAsOf
+    freshness: HowFresh
     notice: Annotated[str, always(NOTICE)]
 
 

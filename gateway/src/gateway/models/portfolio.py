@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from gateway.models.credentials import Checksum, Credential, Credentials
-from gateway.reply import Date, DateTime, Freshness, From, Money, Quantity, Reply, always
+from gateway.models.origins import AnyAsOf, AnySource, HowFresh
+from gateway.reply import Date, DateTime, From, Money, Quantity, Reply, always
 
 Broker = Literal["zerodha", "icici"]
 
@@ -95,11 +96,7 @@ class PnlDifference(Reply):
 
 
 class Row(Reply):
-    """What holdings and positions have in common.
-
-    `pnl` is ours, at `last_price`; `broker_pnl` the broker's own at the sync; `pnl_difference` ours less the broker's,
-    which `pnl_differences` explain in parts that add up to it. A figure that cannot be known is null.
-    """
+    """What holdings and positions have in common; a figure that cannot be known is null."""
 
     broker: Broker
     exchange: str
@@ -108,47 +105,59 @@ class Row(Reply):
     product: str | None
     quantity: Quantity
     average_price: Money | None
+    """The mean price paid for a unit, in today's units."""
     last_price: Money | None
+    """The price that the row is valued at."""
     pnl: Money | None
+    """Ours, at `last_price`."""
     broker_pnl: Money | None
+    """The broker's own, at the sync; null when it gave none."""
     pnl_difference: Money | None
+    """`pnl` less `broker_pnl`; null when one of them is."""
     pnl_differences: list[PnlDifference]
-    source: Annotated[str | None, From("provenance.source")]
-    as_of: Annotated[DateTime | None, From("provenance.as_of")]
-    freshness: Annotated[Freshness | None, From("provenance.freshness")]
+    """What the difference consists of, in parts that add up to it; empty when there is none."""
+    source: AnySource
+    as_of: AnyAsOf
+    freshness: HowFresh
     synced_at: DateTime
     simulated: Annotated[bool, From("is_simulated")]
 
 
 class Holding(Row):
-    """One holding at the price it is valued at.
-
-    `quantity` has the `t1_quantity` units not settled yet in it; `split_factor` is by what splits and bonuses since the
-    sync multiplied it; `day_change` is the value's change since the previous close.
-    """
+    """One holding at the price it is valued at."""
 
     isin: str | None
     t1_quantity: Quantity
+    """The units of `quantity` that were not settled at the sync."""
     invested: Money | None
+    """What the units cost; null when the broker does not know it."""
     current_value: Money | None
+    """What the units are worth at `last_price`; null without one."""
     pnl_pct: Annotated[Money | None, From("pnl_percent")]
+    """`pnl` in percent of `invested`; null when that is 0 or null."""
     day_change: Money | None
+    """The value's change since the previous close; null without one."""
     day_change_pct: Annotated[Money | None, From("day_change_percent")]
+    """The same in percent of the value then."""
     split_factor: Quantity
+    """By what splits and bonuses since the sync multiplied the units; 1 without any."""
 
 
 class HoldingsSummary(Reply):
-    """Sums of the rows whose cost and price are known; `unvalued_count` counts the others.
-
-    `total_day_change` sums the rows that have a `day_change`. `simulated` says that rows of the sandbox are among them.
-    """
+    """Sums of the rows whose cost and price are known; `simulated` says that rows of the sandbox are among them."""
 
     total_invested: Money
     total_current_value: Money
     total_pnl: Money
     total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
+    """`total_pnl` in percent of `total_invested`; null when that is 0."""
     total_day_change: Money | None
+    """Sums the rows that have a `day_change`; null when none has."""
     unvalued_count: int
+    """The rows that are in none of the sums before because their cost or price is unknown; for the day's sum see
+    `day_unvalued_count`."""
+    day_unvalued_count: int
+    """The rows that are not in `total_day_change` because their price or its previous close is unknown."""
     simulated: Annotated[bool, From("is_simulated")]
 
 
@@ -162,30 +171,31 @@ class HoldingList(Reply):
 
 
 class Position(Row):
-    """One position at the price it is valued at; `quantity` is below 0 for a short one and 0 for a closed one.
-
-    `value` is quantity times `multiplier` (1 for shares) times `last_price`; `m2m` is the broker's own of the sync.
-    """
+    """One position at the price it is valued at; `quantity` is below 0 for a short one and 0 for a closed one."""
 
     type: Literal["net", "day"]
     overnight_quantity: Quantity | None
+    """The units carried from the day before the sync; null when the broker does not say."""
     multiplier: Quantity
+    """What one unit of `quantity` stands for; 1 for shares."""
     value: Money | None
+    """`quantity` times `multiplier` times `last_price`; null without a price."""
     m2m: Money | None
+    """The broker's own mark to market of the sync; null when it gave none."""
     expiry: Date | None
     strike: Money | None
     option_type: str | None
 
 
 class PositionsSummary(Reply):
-    """Sums of all rows whose P&L is known, whichever type was asked for; `unvalued_count` counts the others.
-
-    `total_pnl` sums the net positions, `day_pnl` the day's, which are part of the same trades.
-    """
+    """Sums of all rows whose P&L is known, whichever type was asked for."""
 
     total_pnl: Money
+    """Sums the net positions."""
     day_pnl: Money
+    """Sums the day's positions, which are part of the same trades."""
     unvalued_count: int
+    """The rows that are in no sum because their P&L is unknown."""
     simulated: Annotated[bool, From("is_simulated")]
 
 
@@ -207,7 +217,11 @@ class PnlSummary(Reply):
     total_pnl: Money
     total_pnl_pct: Annotated[Money | None, From("total_pnl_percent")]
     total_day_change: Annotated[Money | None, From("day_change")]
+    """Sums the holdings' change since the previous close, where it is known; null when it is of none."""
+    day_unvalued_count: int
+    """The holdings that are not in `total_day_change`."""
     positions_pnl: Money
+    """Sums the net positions, which are in no other sum."""
     simulated: Annotated[bool, From("is_simulated")]
 
 

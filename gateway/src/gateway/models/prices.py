@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from gateway.reply import Change, DateTime, Freshness, From, Percent, Reply
+from gateway.models.origins import AsOf, HowFresh, Source
+from gateway.reply import Change, From, Percent, Reply
 
 
 class LivePrice(Reply):
@@ -12,12 +13,14 @@ class LivePrice(Reply):
     instrument: str
     last_price: float
     change: Change | None
+    """Since the previous close; null without one."""
     change_pct: Annotated[Percent | None, From("change_percent")]
     previous_close: float | None
     volume: int | None
-    as_of: Annotated[DateTime, From("provenance.as_of")]
-    source: Annotated[str, From("provenance.source")]
-    freshness: Annotated[Freshness | None, From("provenance.freshness")]
+    """Units traded in the session; null where that is not known."""
+    as_of: AsOf
+    source: Source
+    freshness: HowFresh
 
 
 class MissingSymbol(Reply):
@@ -25,6 +28,7 @@ class MissingSymbol(Reply):
 
     symbol: str
     code: str
+    """`SYMBOL_UNKNOWN`, `SYMBOL_AMBIGUOUS` or `NO_PRICE`."""
 
 
 class LivePrices(Reply):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag
 
 from bourse.market.v1 import quotes_pb2
-from gateway.models.origins import AsOf, HowFresh, Source
+from gateway.models.origins import ABOUT_AS_OF, ABOUT_FRESHNESS, ABOUT_SOURCE, AsOf, HowFresh, Source
 from gateway.reply import (
     Amount,
     BarPercent,
@@ -98,9 +98,9 @@ class DetailedQuote(CamelReply):
     eps: Price | None
     pe: Price | None
     timestamp: Annotated[int, From(_quoted_at)]
-    source: Annotated[str, From("quote.provenance.source")]
-    as_of: Annotated[DateTime, From("quote.provenance.as_of"), Field(serialization_alias="as_of")]
-    freshness: Annotated[Freshness | None, From("quote.provenance.freshness")]
+    source: Annotated[str, From("quote.provenance.source"), ABOUT_SOURCE]
+    as_of: Annotated[DateTime, From("quote.provenance.as_of"), Field(serialization_alias="as_of"), ABOUT_AS_OF]
+    freshness: Annotated[Freshness | None, From("quote.provenance.freshness"), ABOUT_FRESHNESS]
 
 
 AnyQuote = Annotated[

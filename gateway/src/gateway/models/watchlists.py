@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.models.origins import AnyAsOf, AnySource, HowFresh
 from gateway.params import NameText, WrittenSymbol
-from gateway.reply import CamelReply, Change, DateTime, Freshness, From, Percent, Price, Reply, always
+from gateway.reply import CamelReply, Change, Percent, Price, Reply, always
 
 MAX_TICKERS = 200
 
@@ -33,9 +34,9 @@ class WatchedTicker(CamelReply):
     change: Change | None
     change_percent: Percent | None
     instrument: str
-    source: Annotated[str | None, From("provenance.source")]
-    as_of: Annotated[DateTime | None, From("provenance.as_of"), Field(serialization_alias="as_of")]
-    freshness: Annotated[Freshness | None, From("provenance.freshness")]
+    source: AnySource
+    as_of: AnyAsOf
+    freshness: HowFresh
 
 
 class Watchlist(Reply):
