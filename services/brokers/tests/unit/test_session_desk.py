@@ -92,7 +92,7 @@ async def counter() -> Counter:
 
 
 async def test_without_a_configured_secret_only_administrators_may(counter: Counter) -> None:
-    reason = "^this server has no ZERODHA_ADMIN_SECRET; only an administrator's token opens its Zerodha session$"
+    reason = r"^this server has no ZERODHA_ADMIN_SECRET; only an administrator's token opens its Zerodha session$"
     for refused in (an_activation(), an_activation(secret="anything"), an_activation(secret="")):
         with pytest.raises(AdminRequired, match=reason):
             await counter.desk.activate(refused)
@@ -105,7 +105,7 @@ async def test_without_a_configured_secret_only_administrators_may(counter: Coun
 async def test_a_configured_secret_must_match_whoever_calls(secret: str | None) -> None:
     counter = Counter(zerodha=BrokerConfiguration(admin_secret=Secret("demo secret")))
     for is_admin in (False, True):
-        with pytest.raises(AdminRequired, match="^opening the server's Zerodha session needs the admin secret$"):
+        with pytest.raises(AdminRequired, match=r"^opening the server's Zerodha session needs the admin secret$"):
             await counter.desk.activate(an_activation(secret=secret, is_admin=is_admin))
     assert counter.opener.logins == []
     assert (await counter.desk.activate(an_activation(secret="demo secret"))).is_valid
@@ -114,7 +114,7 @@ async def test_a_configured_secret_must_match_whoever_calls(secret: str | None) 
 
 async def test_an_empty_configured_secret_lets_nobody_in_but_administrators() -> None:
     counter = Counter(icici=BrokerConfiguration(admin_secret=Secret("")))
-    with pytest.raises(AdminRequired, match="^this server has no ICICI_ADMIN_SECRET; only an administrator's token"):
+    with pytest.raises(AdminRequired, match=r"^this server has no ICICI_ADMIN_SECRET; only an administrator's token"):
         await counter.desk.activate(an_activation(Broker.ICICI, secret=""))
 
 
