@@ -19,8 +19,8 @@ ABOUT_AS_OF = Field(description="When the price was made; of several, the oldest
 ABOUT_FRESHNESS = Field(
     description=(
         "How far the price can be relied on; of several, the worst. `live`: the market's, at most a minute old. "
-        "`delayed`: from a source that is late by a known time. `closed`: the last of a session that is over. `stale`: older than it should be, the "
-        "last good answer. `simulated`: made up or replayed. Null without any."
+        "`delayed`: from a source that is late by a known time. `closed`: the last of a session that is over. "
+        "`stale`: older than it should be, the last good answer. `simulated`: made up or replayed. Null without any."
     )
 )
 
