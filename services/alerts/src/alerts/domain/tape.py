@@ -182,7 +182,7 @@ class Tape:
         return None if track is None or track.last is None else _tick_of(track.last)
 
     def closest(self, instrument: str, alert_type: AlertType, armed: Position) -> Closest:
-        """Return the lowest tick behind a position for a buy, the highest for a sell; maybe of the latest ticks alone."""
+        """Return the lowest tick behind a position for a buy, the highest for a sell, of those that are remembered."""
         track = self._tracks.get(instrument)
         nearest: EvaluatedTick | None = None
         for each in () if track is None else (track.newest, *reversed(track.older)):
