@@ -56,7 +56,8 @@ class Alert(Reply):
     updated_at: DateTime | None
     """When its price was last replaced, which armed it again; null when never."""
     fired_at: DateTime | None
-    """When it fired, in the time of the tick that did it; null until then."""
+    """When it fired, in the time of the tick that did it; null until then. The tick was published after the alert was
+    set, though its price may have been made a little before, a delayed one minutes before."""
     fired_price: float | None
     """The price of that tick, which `source`, `as_of` and `freshness` are about; null until then."""
     source: AnySource
