@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -136,11 +136,22 @@ async def test_a_name_that_the_query_gives_twice_is_400_whatever_is_kept(running
         assert running.error_of(response)["message"] == f"{name}: must be given once"
 
 
-@pytest.mark.parametrize("query", ["_=1", "_", "symbol=MSFT", "Symbols=MSFT", "long[]=true", "to=2026-01-01"])
-async def test_a_name_that_a_route_does_not_read_is_400_whatever_is_kept(running: Any, query: str) -> None:
+PRICES = ("/api/stock/price/AAPL?symbols=MSFT", "/api/portfolio/live-prices?symbols=NSE:TCS")
+
+
+@pytest.mark.parametrize(
+    ("query", "addresses"),
+    [
+        ("Symbols=MSFT", (*ROUTES, *PRICES)),
+        *((each, PRICES) for each in ("_=1", "_", "symbol=MSFT", "long[]=true", "to=2026-01-01")),
+    ],
+)
+async def test_a_name_that_a_route_does_not_read_is_400_whatever_is_kept(
+    running: Any, query: str, addresses: Sequence[str]
+) -> None:
     running.market.cache_control = "public, max-age=60"
     await running.tick({"NSE:TCS": 1.0})
-    for address in (*ROUTES, "/api/portfolio/live-prices?symbols=NSE:TCS"):
+    for address in addresses:
         await get(running, address)
         path, _, rest = address.partition("?")
         for asked in (f"{path}?{query}", f"{path}?{query}&{rest}", f"{path}/?{rest}&{query}"):
