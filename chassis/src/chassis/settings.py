@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-# What a request that is under way may still write, times elsewhere count with (tests/architecture).
+# How long behind the end of an account its last requests may still write rests on this (tests/architecture).
 LONGEST_DEADLINE_SECONDS = 30
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
 

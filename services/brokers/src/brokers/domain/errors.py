@@ -87,9 +87,11 @@ class AdminRequired(ServiceError):
     reason = "ADMIN_REQUIRED"
 
     def __init__(self, broker: Broker, *, needs_secret: bool) -> None:
-        session = f"{broker.full_name} session"
-        without = f"this server has no {broker.name}_ADMIN_SECRET; only an administrator's token opens its {session}"
-        super().__init__(f"opening the server's {session} needs the admin secret" if needs_secret else without)
+        if needs_secret:
+            super().__init__(f"opening the server's {broker.full_name} session needs the admin secret")
+            return
+        what = f"this server has no {broker.name}_ADMIN_SECRET"
+        super().__init__(f"{what}; only an administrator's token opens its {broker.full_name} session")
 
 
 class BrokerNotConfigured(ServiceError):
