@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from harness.slopes import Slope, slope_of
 # A process that nobody asks grows in its first minutes, too, and then ever less: allocators settle. And what is kept
 # for busy moments, such as the statements that each connection of a pool has prepared, is there only after such
 # moments: at first twice as much is asked as is measured.
-WARM_UP_SECONDS = float(os.environ.get("SOAK_WARM_UP_SECONDS", "600"))
+WARM_UP_SECONDS = float(os.environ.get("SOAK_WARM_UP_SECONDS", "900"))
 SETTLING_SECONDS = WARM_UP_SECONDS / 10
 MEASURED_SECONDS = float(os.environ.get("SOAK_SECONDS", "1200"))
 LOOK_SECONDS, LOOKS_IN_VAIN = 5.0, 5
@@ -101,9 +101,8 @@ def fires_at_once(account: Account) -> Question:
 
 
 @asynccontextmanager
-async def prober_of_a_new_user(client: httpx.AsyncClient, suite: RunningSuite) -> AsyncIterator[Prober]:
-    """Register somebody and ask all that is asked in their name, until the block is left."""
-    account = await register(client)
+async def prober_of(account: Account, client: httpx.AsyncClient, suite: RunningSuite) -> AsyncIterator[Prober]:
+    """Ask all that is asked in somebody's name, until the block is left."""
     questions, _ = await questions_of(client, account)
     questions.append(fires_at_once(account))
     async with Prober(suite.gateway_url, questions, symbols=SYMBOLS).asking() as prober:
@@ -111,21 +110,25 @@ async def prober_of_a_new_user(client: httpx.AsyncClient, suite: RunningSuite) -
 
 
 @asynccontextmanager
-async def listeners_come_and_go(client: httpx.AsyncClient) -> AsyncIterator[Counter[str]]:
-    """Open streams, read a while, and leave without a word, until the block is left."""
+async def listeners_come_and_go(client: httpx.AsyncClient, accounts: Sequence[Account]) -> AsyncIterator[Counter[str]]:
+    """Open streams of prices and people's alerts, read a while, and leave without a word, until the block is left."""
     seen: Counter[str] = Counter()
 
-    async def listen() -> None:
+    async def listen(account: Account) -> None:
         while True:
             try:
-                async with asyncio.timeout(STREAM_SECONDS), open_stream(client, SYMBOLS) as stream:
-                    await stream.read_to_the_end()
+                async with (
+                    asyncio.timeout(STREAM_SECONDS),
+                    open_stream(client, SYMBOLS, headers=account.bearer) as stream,
+                ):
+                    async for name in stream.names():
+                        seen[name] += 1
             except TimeoutError:
                 seen["left"] += 1
             except httpx.HTTPError:
                 seen["broken"] += 1
 
-    tasks = [asyncio.create_task(listen()) for _ in range(STREAMS)]
+    tasks = [asyncio.create_task(listen(accounts[number % len(accounts)])) for number in range(STREAMS)]
     try:
         yield seen
     finally:
@@ -140,11 +143,12 @@ async def test_nothing_grows_at_a_steady_rate(tmp_path: Path) -> None:
         watch = Watch(stand)
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(gateway_client(suite.gateway_url))
-            probers = [await stack.enter_async_context(prober_of_a_new_user(client, suite)) for _ in range(PROBERS)]
-            streams = await stack.enter_async_context(listeners_come_and_go(client))
+            accounts = [await register(client) for _ in range(PROBERS)]
+            probers = [await stack.enter_async_context(prober_of(account, client, suite)) for account in accounts]
+            streams = await stack.enter_async_context(listeners_come_and_go(client, accounts))
             async with AsyncExitStack() as at_first:
                 for _ in range(MORE_PROBERS):
-                    await at_first.enter_async_context(prober_of_a_new_user(client, suite))
+                    await at_first.enter_async_context(prober_of(await register(client), client, suite))
                 await asyncio.sleep(WARM_UP_SECONDS - SETTLING_SECONDS)
             await asyncio.sleep(SETTLING_SECONDS)
             began_at = time.monotonic()
@@ -155,6 +159,7 @@ async def test_nothing_grows_at_a_steady_rate(tmp_path: Path) -> None:
     for (name, what), slope in slopes.items():
         print(f"{name}: {what} {watch.last((name, what)):.1f}, per hour {slope}")  # noqa: T201  # shown by -s
         print(f"  each minute: {watch.course((name, what))}")  # noqa: T201
+    assert streams["alert"] > 0
     assert sum(not outcome.is_good for outcome in asked) <= len(asked) // 1_000
     growing = {key: str(slope) for key, slope in slopes.items() if slope.is_growth(beyond=MOST[key[1]])}
     assert not growing

@@ -89,6 +89,12 @@ class EventStream:
             assert time.monotonic() < deadline, f"no {name} in {[event.name for event in self.seen]}"
         raise AssertionError(f"the stream ended before {name}; seen {self.seen[-3:]}")
 
+    async def names(self) -> AsyncIterator[str]:
+        """Yield the name of each event, to the stream's end."""
+        async for line in self._lines:
+            if line.startswith("event: "):
+                yield line.removeprefix("event: ")
+
     async def read_to_the_end(self) -> None:
         async for _ in self._lines:
             pass

@@ -44,7 +44,8 @@ LEAST_PAUSE_SECONDS = 0.005
 CARE_SECONDS = 0.25
 QUOTE_BATCH = 50
 MAX_WAITING_ALERTS = 100
-MAX_KNOWN_FIRES = 10_000
+# A replica of alerts that starts again publishes at most its outbox's last batch, 256 fires, once more.
+MAX_KNOWN_FIRES = 2_048
 FULL_RETRY_SECONDS = 5.0
 RECONNECT_MS = 3_000
 NO_PRICE = "NO_PRICE"
@@ -467,15 +468,13 @@ class Streams:
 
     async def _on_fired(self, message: Msg) -> None:
         alert = events_pb2.AlertFired.FromString(message.data).alert
+        readers = self._by_user.get(alert.user_id)
         fire = (alert.id, alert.generation)
-        if fire in self._known_fires:
+        if not readers or fire in self._known_fires:
             return
         self._known_fires[fire] = None
         if len(self._known_fires) > MAX_KNOWN_FIRES:
             self._known_fires.popitem(last=False)
-        readers = self._by_user.get(alert.user_id)
-        if not readers:
-            return
         # The event has no note; null would say that the alert has none.
         told = event("alert", Alert.model_validate(alert).model_dump_json(exclude={"note"}).encode())
         for client in readers:

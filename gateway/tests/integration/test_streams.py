@@ -193,6 +193,19 @@ async def test_a_token_adds_the_users_own_fired_alerts_once_each(running: Any) -
     assert (first["fired_price"], first["source"], first["freshness"]) == (199.5, "sample", "simulated")
 
 
+async def test_a_fire_that_nobody_heard_is_told_when_it_is_published_again(running: Any) -> None:
+    async with reading(running, headers=running.sign_in("7")) as other:
+        await other.next()
+        for payload in (fired("42"), fired("7", "own")):
+            await running.publish("events.alerts.fired", payload)
+        await other.until("alert")
+    async with reading(running, headers=running.sign_in("42")) as reader:
+        await reader.next()
+        await running.publish("events.alerts.fired", fired("42"))
+
+        assert (await reader.until("alert"))["id"] == "a-1"
+
+
 async def test_without_a_token_there_are_no_alerts(running: Any) -> None:
     async with reading(running) as reader:
         await reader.next()
