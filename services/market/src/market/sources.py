@@ -29,7 +29,7 @@ from market.domain.sessions import Venue
 from market.domain.signal_book import NoSignals, SignalBook
 from market.domain.snapshot_desk import UNREAD_SECONDS
 from market.domain.source_order import in_order
-from market.domain.ticks import microseconds_of
+from market.domain.ticks import microseconds_of, shard_of
 from market.feed.arrivals import Arrivals
 from market.feed.polled_feed import PolledFeed
 from market.feed.publisher import TickPublisher
@@ -165,7 +165,7 @@ async def _running_feed(
         publisher_id=publisher_id,
         source=source.name,
         freshness=source.freshness,
-        is_only=True,
+        only_of={shard_of(each.id) for each in source.instruments()},
     )
     control = None if isinstance(source, SampleSource) else await _replay_control(source, world)
     async with TickFeed(source, publisher, last_prices, world.leadership).running() as feed:
@@ -296,7 +296,7 @@ def _polled_feed(
         leadership=world.leadership,
         arrivals=arrivals,
         publisher_id=settings.market_publisher_id,
-        pace_seconds=_pace_seconds(settings, vendors, ticks.calls_a_round),
+        pace_seconds=_pace_seconds(settings, vendors, len(ticks.parts)),
     )
 
 

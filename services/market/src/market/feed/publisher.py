@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import nats.errors
@@ -41,7 +41,7 @@ class TickPublisher:
     A batch's sequence is used up even when the batch cannot be sent, so that whoever reads sees the hole. Sequences
     begin anew with each turn at leading, whose epoch they bear: at 1 when nothing can have been lost in front of the
     turn, else at 2. What the turn before dropped last has no batch behind it that would show the hole. Where one
-    publisher sends all there is, the leadership is told when every shard has shown that hole.
+    publisher sends all there is, the leadership is told when every shard that it has ticks of has shown that hole.
 
     Args:
         bus: the connection to NATS.
@@ -51,7 +51,7 @@ class TickPublisher:
         publisher_id: names this process to those who watch for holes; the same after a restart.
         source: the source of all ticks.
         freshness: how far all ticks can be relied on.
-        is_only: whether no other publisher sends ticks while this replica leads.
+        only_of: the shards that there are ticks of, where nobody else sends any while this replica leads.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TickPublisher:
         publisher_id: str,
         source: str,
         freshness: Freshness,
-        is_only: bool = False,
+        only_of: Collection[int] = (),
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -75,7 +75,7 @@ class TickPublisher:
         self._freshness = quotes_pb2.Freshness.Value(f"FRESHNESS_{freshness.value}")
         self._epoch = 0
         self._sequences = [0] * SHARDS
-        self._is_only = is_only
+        self._only_of = frozenset(only_of)
         self._unshown: set[int] = set()
         self._shards: dict[str, int] = {}
         self._is_dropping = False
@@ -155,7 +155,7 @@ class TickPublisher:
         if epoch is not None and epoch != self._epoch:
             before = 0 if self._leadership.is_seamless else 1
             self._epoch, self._sequences = epoch, [before] * SHARDS
-            self._unshown = set(range(SHARDS)) if before and self._is_only else set()
+            self._unshown = set(self._only_of) if before else set()
 
     def _batches(self, ticks: Sequence[Tick]) -> Sequence[tuple[int, ticks_pb2.TickBatch]]:
         self._begin_turn()
