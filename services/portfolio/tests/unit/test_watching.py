@@ -51,8 +51,8 @@ class Market:
         for each in (APPLE, MICROSOFT):
             if symbol in (each.symbol, each.instrument):
                 return Instrument(each.instrument, each.name)
-        if symbol == "TCS":
-            raise SymbolUnknown(symbol, advice="write NSE:TCS or BSE:TCS if that is meant")
+        if symbol == "TCS" or symbol.startswith("INDIAN"):
+            raise SymbolUnknown(symbol, advice=f"write NSE:{symbol} or BSE:{symbol} if that is meant")
         raise SymbolUnknown(symbol)
 
     async def latest(self, instruments: Collection[str]) -> Mapping[str, TickerPrice]:
@@ -167,6 +167,22 @@ async def test_what_another_market_lists_is_told_with_how_to_write_it(desk: Watc
         "NSE:NOPE names no known instrument; "
         "TCS is not listed in this market; write NSE:TCS or BSE:TCS if that is meant; the watchlist is as it was"
     )
+
+
+async def test_many_that_another_market_lists_are_all_named(desk: WatchlistDesk) -> None:
+    await desk.create("7", "Tech")
+    pasted = [f"INDIAN{number:03}" for number in range(200)]
+    with pytest.raises(SymbolsUnknown) as raised:
+        await desk.replace_tickers("7", 1, pasted)
+    assert str(raised.value) == (
+        f"{', '.join(pasted)} are not listed in this market; write the exchange too, such as NSE:TCS; "
+        "the watchlist is as it was"
+    )
+    with pytest.raises(SymbolsUnknown) as raised:
+        await desk.replace_tickers("7", 1, [*pasted[:60], *(f"NSE:NO{number}" for number in range(60)), "A B"])
+    told = str(raised.value)
+    assert all(f"{symbol}," in told for symbol in [*pasted[:59], *(f"NSE:NO{number}" for number in range(59))])
+    assert "'A B' is no symbol" in told
 
 
 async def test_unknown_symbols_are_named_beside_what_is_no_symbol(desk: WatchlistDesk) -> None:

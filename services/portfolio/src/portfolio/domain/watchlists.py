@@ -10,8 +10,8 @@ from portfolio.domain.wording import MAX_LISTED_LENGTH, listed
 
 MAX_WATCHLISTS = 100
 MAX_TICKERS = 200
-# Where there are unknown symbols and what is no symbol, neither list may leave no room for the other.
-_SHARED_LENGTH = (MAX_LISTED_LENGTH - 400) // 2
+# What says why names are refused takes some of a message.
+_WHY_LENGTH = 400
 
 
 class WatchlistNotFound(ServiceError):
@@ -51,18 +51,28 @@ class SymbolsUnknown(ServiceError):
     reason = "SYMBOLS_UNKNOWN"
 
     def __init__(self, refused: Mapping[str, Refusal], malformed: Sequence[str] = ()) -> None:
-        unknown = [symbol for symbol, refusal in refused.items() if _is_nowhere(refusal)]
-        room = _SHARED_LENGTH if unknown and malformed else MAX_LISTED_LENGTH
+        unknown = {symbol: each for symbol, each in refused.items() if isinstance(each, SymbolUnknown)}
+        nowhere = [symbol for symbol, refusal in unknown.items() if not refusal.advice]
+        elsewhere = {symbol: refusal for symbol, refusal in unknown.items() if refusal.advice}
+        kinds = sum(map(bool, (nowhere, malformed, elsewhere)))
+        # None of them may leave no room for another.
+        room = MAX_LISTED_LENGTH if kinds == 1 else (MAX_LISTED_LENGTH - _WHY_LENGTH) // max(1, kinds)
         sentences = [
-            *([_unknown_sentence(unknown, room)] if unknown else []),
+            *([_unknown_sentence(nowhere, room)] if nowhere else []),
             *([invalid_sentence(malformed, max_length=room)] if malformed else []),
-            *(refusal.message for refusal in refused.values() if not _is_nowhere(refusal)),
+            *_elsewhere_sentences(elsewhere, room),
+            *(refusal.message for symbol, refusal in refused.items() if symbol not in unknown),
         ]
         super().__init__(f"{listed(sentences, separator='; ')}; the watchlist is as it was")
 
 
-def _is_nowhere(refusal: Refusal) -> bool:
-    return isinstance(refusal, SymbolUnknown) and not refusal.advice
+def _elsewhere_sentences(unknown: Mapping[str, SymbolUnknown], max_length: int) -> Sequence[str]:
+    """Say how to write what other markets list; of many, which they are."""
+    sentences = [refusal.message for refusal in unknown.values()]
+    if len("; ".join(sentences)) <= max_length:
+        return sentences
+    why = "are not listed in this market; write the exchange too, such as NSE:TCS"
+    return [f"{listed(unknown, max_length=max_length - len(why))} {why}"]
 
 
 def _unknown_sentence(symbols: Sequence[str], max_length: int) -> str:
