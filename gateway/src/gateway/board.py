@@ -34,8 +34,9 @@ END_OF_TIME_MICROSECONDS = 253_402_300_800 * MICROSECONDS  # what a date can hol
 HASH_MASK = 2**64 - 1
 BARE_EXCHANGE = "NSE"
 POLICY = Policy("public, max-age=1", 1)
-# A session's last price stays that, and a simulation's is never anything else.
-AGEING = {quotes_pb2.FRESHNESS_LIVE, quotes_pb2.FRESHNESS_DELAYED}
+# So long after it was made a price passes for it. A session's last price stays that, and a simulation's is never
+# anything else.
+GOOD_FOR_SECONDS: dict[int, float] = {quotes_pb2.FRESHNESS_LIVE: 60, quotes_pb2.FRESHNESS_DELAYED: 20 * 60}
 JSON_HEADERS: list[Header] = [(b"content-type", JSON)]
 
 # What market takes as a symbol, at most MAX_SYMBOL_LENGTH characters of it.
@@ -154,7 +155,7 @@ class Board:
         self._max_instruments = max_instruments
         self._entries: dict[str, Entry] = {}
         self._origins: dict[tuple[str, int], bytes] = {}
-        self._when_old: dict[bytes, bytes] = {}
+        self._named: dict[bytes, tuple[str, int]] = {}
         self._sequences: dict[tuple[str, int], tuple[int, int]] = {}
         self._plans: dict[bytes, Plan] = {}
         self.changed: set[Entry] = set()
@@ -213,7 +214,7 @@ class Board:
     def adopt(self, quote: quotes_pb2.Quote) -> Entry:
         """Return the entry of a quote's instrument, taking the quote's price unless a later one is known.
 
-        A later one of which nothing was heard for too long is stale: market would say it if it still were current.
+        A later one of which nothing was heard for too long is not what it was: market would say it if it were current.
 
         Raises:
             BoardFull: there is no place for another instrument.
@@ -230,18 +231,37 @@ class Board:
         now = self._clock.monotonic()
         if is_older:
             if now - entry.quoted_at >= self._max_age_seconds:
-                entry.origin = self._when_old.get(entry.origin, entry.origin)
-                entry.changed()
-        else:
-            entry.last_price = quote.last_price
-            entry.previous_close = _sound(quote.previous_close) if quote.HasField("previous_close") else None
-            entry.volume = quote.volume if quote.HasField("volume") else None
-            entry.as_of_microseconds = as_of
-            entry.origin = self._origin(origin.source, origin.freshness)
-            entry.world = world
-            entry.quoted_at = now
-            entry.changed()
+                self._reconsider(entry, is_over=origin.freshness == quotes_pb2.FRESHNESS_CLOSED)
+            return entry
+        entry.last_price = quote.last_price
+        entry.previous_close = _sound(quote.previous_close) if quote.HasField("previous_close") else None
+        entry.volume = quote.volume if quote.HasField("volume") else None
+        entry.as_of_microseconds = as_of
+        entry.origin = self._origin(origin.source, origin.freshness)
+        entry.world = world
+        entry.quoted_at = now
+        self._note_change(entry)
         return entry
+
+    def _reconsider(self, entry: Entry, *, is_over: bool) -> None:
+        """Judge a price by its age, or by what market says of an earlier one: that the session of both is over."""
+        source, freshness = self._named.get(entry.origin, ("", quotes_pb2.FRESHNESS_UNSPECIFIED))
+        age_seconds = abs(self._clock.now().timestamp() - entry.as_of_microseconds / MICROSECONDS)
+        if is_over and freshness in (*GOOD_FOR_SECONDS, quotes_pb2.FRESHNESS_STALE):
+            judged = quotes_pb2.FRESHNESS_CLOSED
+        elif age_seconds > GOOD_FOR_SECONDS.get(freshness, math.inf):
+            judged = quotes_pb2.FRESHNESS_STALE
+        else:
+            return
+        entry.origin = self._origin(source, judged)
+        self._note_change(entry)
+
+    def _note_change(self, entry: Entry) -> None:
+        before = entry.kept_tail
+        entry.changed()
+        # Many who open a stream at once are answered alike; who has one already is told once.
+        if entry.watchers and entry.tail != before:
+            self.changed.add(entry)
 
     def place(self, instrument: str) -> Entry:
         """Return an instrument's entry, with or without a price.
@@ -311,8 +331,7 @@ class Board:
         origin = self._origins.get((source, freshness))
         if origin is None:
             origin = self._origins[source, freshness] = _encoded_origin(source, freshness)
-            when_old = quotes_pb2.FRESHNESS_STALE if freshness in AGEING else freshness
-            self._when_old[origin] = _encoded_origin(source, when_old)
+            self._named[origin] = (source, freshness)
         return origin
 
     def _note_sequence(self, batch: ticks_pb2.TickBatch) -> None:

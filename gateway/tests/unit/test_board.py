@@ -16,7 +16,7 @@ Batches = Callable[..., Any]
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock(datetime(2026, 4, 7, tzinfo=UTC))
+    return ManualClock(datetime(2026, 4, 7, 9, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -248,6 +248,61 @@ async def test_a_quote_of_an_earlier_moment_does_not_replace_a_tick_however_long
     batch.sequence += 1
     board.apply(batch)
     assert b'"source":"zerodha","freshness":"live"' in entry.tail
+
+
+@pytest.mark.parametrize(
+    ("freshness", "later", "said", "shown"),
+    [
+        (quotes_pb2.FRESHNESS_LIVE, 59, quotes_pb2.FRESHNESS_DELAYED, "live"),
+        (quotes_pb2.FRESHNESS_LIVE, 61, quotes_pb2.FRESHNESS_DELAYED, "stale"),
+        (quotes_pb2.FRESHNESS_DELAYED, 1_199, quotes_pb2.FRESHNESS_DELAYED, "delayed"),
+        (quotes_pb2.FRESHNESS_DELAYED, 1_201, quotes_pb2.FRESHNESS_DELAYED, "stale"),
+        (quotes_pb2.FRESHNESS_LIVE, 59, quotes_pb2.FRESHNESS_CLOSED, "closed"),
+        (quotes_pb2.FRESHNESS_LIVE, 3_600, quotes_pb2.FRESHNESS_CLOSED, "closed"),
+        (quotes_pb2.FRESHNESS_STALE, 3_600, quotes_pb2.FRESHNESS_CLOSED, "closed"),
+        (quotes_pb2.FRESHNESS_STALE, 3_600, quotes_pb2.FRESHNESS_DELAYED, "stale"),
+    ],
+)
+async def test_a_tick_beside_a_quote_of_an_earlier_moment_is_judged_by_its_age_or_its_session(
+    board: Board,
+    clock: ManualClock,
+    make_batch: Batches,
+    *,
+    freshness: quotes_pb2.Freshness.ValueType,
+    later: float,
+    said: quotes_pb2.Freshness.ValueType,
+    shown: str,
+) -> None:
+    batch = make_batch({"NSE:TCS": 1.0})
+    batch.source, batch.freshness = "zerodha", freshness
+    batch.ticks[0].offset_microseconds = 0
+    board.apply(batch)
+    await clock.advance(later)
+
+    entry = board.adopt(a_dated_quote(5.0, batch.base_time.seconds - 1, freshness=said))
+
+    assert f'"source":"zerodha","freshness":"{shown}"'.encode() in entry.tail
+
+
+async def test_who_watches_hears_what_a_quote_changes(board: Board, clock: ManualClock, make_batch: Batches) -> None:
+    batch = make_batch({"NSE:TCS": 1.0})
+    batch.source, batch.freshness = "zerodha", quotes_pb2.FRESHNESS_LIVE
+    entry = board.place("NSE:TCS")
+    entry.watchers.add(object())
+    board.apply(batch)
+    board.changed.clear()
+    await clock.advance(3600)
+
+    board.adopt(a_dated_quote(5.0, batch.base_time.seconds - 1))
+    assert board.changed == {entry}
+    board.changed.clear()
+    board.adopt(a_dated_quote(5.0, batch.base_time.seconds - 1))
+    assert board.changed == set()
+    board.adopt(a_dated_quote(5.0, batch.base_time.seconds + 1))
+    assert board.changed == {entry}
+    board.changed.clear()
+    board.adopt(a_dated_quote(5.0, batch.base_time.seconds + 1))
+    assert board.changed == set()
 
 
 @pytest.mark.parametrize("freshness", [quotes_pb2.FRESHNESS_CLOSED, quotes_pb2.FRESHNESS_SIMULATED])
