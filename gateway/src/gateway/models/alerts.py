@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gateway.models.amounts import DIGITS, SMALLEST, decimal_of, to_eight_decimals
 from gateway.models.origins import ABOUT_FRESHNESS, ABOUT_SOURCE, AnyAsOf, AnySource, HowFresh
 from gateway.params import SymbolText
-from gateway.reply import DateTime, Freshness, From, Money, Reply, Shared, rounded
+from gateway.reply import DateTime, Freshness, From, Money, Reply, always, rounded
 
 MAX_PRICE = 999_999_999_999
 MAX_NOTE_LENGTH = 500
@@ -86,7 +86,7 @@ class AlertDeleted(Reply):
 class AlertsDeleted(Reply):
     """Alerts that are gone, of both types or of one; none were there when `deleted` is 0."""
 
-    message: Annotated[str, Shared()]
+    message: Annotated[str, always("All alerts deleted successfully")]
     deleted: int
 
 

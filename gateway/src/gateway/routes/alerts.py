@@ -23,7 +23,6 @@ from gateway.models.alerts import (
     FireList,
     NewAlert,
 )
-from gateway.reply import Row
 from gateway.security import Owner
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"], route_class=StrictRoute)
@@ -77,12 +76,10 @@ async def set_alert(user_id: Owner, wanted: NewAlert, alerts: Alerts) -> pb.Aler
 
 
 @router.delete("/{user_id}", response_model=AlertsDeleted, responses=documented(*ERRORS))
-async def delete_alerts(user_id: Owner, alerts: Alerts, only_type: OnlyType = None) -> Row[pb.DeleteAlertsResponse]:
+async def delete_alerts(user_id: Owner, alerts: Alerts, only_type: OnlyType = None) -> pb.DeleteAlertsResponse:
     """Delete all alerts of the user, or all of one type. What they fired before stays in the history."""
     chosen = pb.ALERT_TYPE_UNSPECIFIED if only_type is None else TYPES[only_type]
-    reply = await alerts.DeleteAlerts(pb.DeleteAlertsRequest(user_id=user_id, type=chosen))
-    which = "alerts" if only_type is None else f"{only_type} alerts"
-    return Row(reply, {"message": f"All {which} deleted successfully"})
+    return await alerts.DeleteAlerts(pb.DeleteAlertsRequest(user_id=user_id, type=chosen))
 
 
 @router.get("/{user_id}/history", response_model=FireList, responses=documented(*ERRORS))

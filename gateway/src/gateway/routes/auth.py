@@ -111,7 +111,7 @@ async def refresh(wanted: Refresh, sessions: Sessions, cookies: Cookies) -> sess
 @router.post(
     "/logout",
     response_model=LoggedOut,
-    responses=documented(403, 429, 503, 504),
+    responses=documented(400, 403, 429, 503, 504),
     openapi_extra={"security": [{}]},
 )
 async def log_out(caller: Leaving, sessions: Sessions, cookies: Cookies) -> sessions_pb2.LogOutResponse:
@@ -142,7 +142,7 @@ async def delete_user(user_id: Owner, accounts: Accounts, cookies: Cookies) -> a
     return reply
 
 
-@router.get("/sessions", response_model=SessionList, responses=documented(401, 429, 503, 504))
+@router.get("/sessions", response_model=SessionList, responses=documented(400, 401, 429, 503, 504))
 async def list_sessions(caller: SignedIn, sessions: Sessions) -> SessionList:
     """List one's sessions that can still be used, newest first."""
     reply = await sessions.ListSessions(sessions_pb2.ListSessionsRequest(user_id=caller.user_id))

@@ -20,7 +20,7 @@ from gateway.security import Caller, MaybeSignedIn
 
 router = APIRouter(tags=["brokers"], route_class=StrictRoute)
 
-STATUS_ERRORS = documented(429, 503, 504)
+STATUS_ERRORS = documented(400, 429, 503, 504)
 ACTIVATION_ERRORS = documented(400, 401, 403, 408, 413, 415, 429, 503, 504)
 
 

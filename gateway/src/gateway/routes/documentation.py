@@ -65,7 +65,7 @@ async def read_documentation(request: Request, documents: Finished) -> Response:
     return documents.front.answer(request)
 
 
-@router.get("/api", response_model=Information, responses=documented(429))
+@router.get("/api", response_model=Information, responses=documented(400, 429))
 async def list_operations(request: Request, documents: Finished) -> Response:
     """Say that the server runs, and list the address of every operation by group and name."""
     return documents.information.answer(request)

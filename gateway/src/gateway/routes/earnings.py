@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/earnings", tags=["earnings"], route_class=Strict
     "",
     response_model=dict[str, list[EarningsReport]],
     response_model_exclude_none=True,
-    responses={**answered(ORIGIN_HEADERS), **documented(429, 503, 504)},
+    responses={**answered(ORIGIN_HEADERS), **documented(400, 429, 503, 504)},
     **CACHED,
 )
 async def list_earnings(earnings: Earnings, headers: Headers) -> Mapping[str, Sequence[pb.EarningsReport]]:

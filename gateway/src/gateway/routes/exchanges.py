@@ -14,7 +14,7 @@ from gateway.models.exchanges import Exchange, ExchangeDetails, ExchangeHours
 
 router = APIRouter(prefix="/api", tags=["exchanges"], route_class=StrictRoute)
 
-ERRORS = documented(429, 503, 504)
+ERRORS = documented(400, 429, 503, 504)
 
 
 @router.get("/exchange/hours", response_model=dict[str, ExchangeHours], responses=ERRORS, **CACHED)

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/index", tags=["indices"], route_class=StrictRout
 ERRORS = documented(400, 404, 429, 503, 504)
 
 
-@router.get("/snapshot", response_model=Snapshot, responses=documented(429, 503, 504), **CACHED)
+@router.get("/snapshot", response_model=Snapshot, responses=documented(400, 429, 503, 504), **CACHED)
 async def read_snapshot(snapshots: Snapshots) -> snapshot_pb2.GetSnapshotResponse:
     """Index levels, market status, sector heatmap and the strongest signals."""
     return await snapshots.GetSnapshot(snapshot_pb2.GetSnapshotRequest())

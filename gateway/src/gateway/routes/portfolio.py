@@ -65,7 +65,7 @@ async def sync_from_icici(user_id: User, credentials: IciciCredentials, syncs: S
     return reply.sync
 
 
-@router.get("/holdings", response_model=HoldingList, responses=documented(401, 429, 503, 504))
+@router.get("/holdings", response_model=HoldingList, responses=documented(400, 401, 429, 503, 504))
 async def list_holdings(user_id: User, holdings: Holdings) -> holdings_pb2.ListHoldingsResponse:
     """List the holdings of the last syncs at live prices, and their sums."""
     return await holdings.ListHoldings(holdings_pb2.ListHoldingsRequest(user_id=user_id))
@@ -88,7 +88,7 @@ async def read_pnl(user_id: User, pnl: Pnl, days: Days = DEFAULT_DAYS) -> pnl_pb
     return await pnl.GetPnl(pnl_pb2.GetPnlRequest(user_id=user_id, days=days))
 
 
-@router.delete("/data", response_model=Deleted, responses=documented(401, 403, 429, 503, 504))
+@router.delete("/data", response_model=Deleted, responses=documented(400, 401, 403, 429, 503, 504))
 async def delete_synced_data(
     user_id: User, portfolios: SyncedPortfolios
 ) -> synced_portfolios_pb2.DeleteSyncedDataResponse:

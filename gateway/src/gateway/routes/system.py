@@ -18,7 +18,7 @@ class NotReady(UpstreamUnavailable):
         super().__init__("The gateway is not ready")
 
 
-@router.get("/api/health", response_model=Health, responses=documented(429))
+@router.get("/api/health", response_model=Health, responses=documented(400, 429))
 async def read_health(page: Page) -> Health:
     """How the system stands: services, database, caches, warmers. Answers 200 as long as the gateway itself works."""
     return page.read()
