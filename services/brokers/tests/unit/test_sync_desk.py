@@ -79,7 +79,7 @@ class Setting:
         self.desk = SyncDesk(
             {Broker.ZERODHA: self.broker, Broker.ICICI: self.other},
             self.store,
-            lanes=Lanes(at_most=4, queue_at_most=4),
+            lanes=Lanes(at_most=2, queue_at_most=4),
             clock=self.clock,
             new_id=lambda: "an-id",
         )
@@ -106,6 +106,18 @@ async def test_rows_go_to_portfolio_with_the_times_of_the_asking(setting: Settin
         False,
     )
     assert done.counts == RowCounts(1, 0, 0)
+
+
+async def test_a_sync_begins_when_it_is_asked_for_however_long_it_waits_for_its_turn(setting: Setting) -> None:
+    setting.broker.gate = asyncio.Event()
+    running = [asyncio.create_task(setting.desk.sync(order(f"user-{number}"))) for number in range(3)]
+    while len(setting.broker.asked) < 2:
+        await asyncio.sleep(0)
+    asked_at = setting.clock.now()
+    await setting.clock.advance(30)
+    setting.broker.gate.set()
+    await asyncio.gather(*running)
+    assert {kept.started_at for kept in setting.store.kept} == {asked_at}
 
 
 async def test_credentials_are_forgotten_before_the_rows_are_kept(setting: Setting) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from brokers.domain.breaker import CircuitBreaker
 from brokers.domain.brokers import Broker
@@ -67,10 +68,11 @@ class SyncDesk:
             SyncSuperseded: a later one, or a deletion, is already in.
             ServiceError: another one of `brokers.domain.errors` when the broker refused or did not answer.
         """
-        began = self._clock.monotonic()
+        # Not when it is its turn: what is deleted while it waits stays deleted.
+        began, started_at = self._clock.monotonic(), self._clock.now()
         try:
             async with self._alone(order):
-                rows = await self._ask(order)
+                rows = await self._ask(order, started_at)
                 counts = await self._store.replace(rows)
         except ServiceError as error:
             log.warning("sync failed", extra={"broker": order.broker.value, "reason": error.reason})
@@ -101,13 +103,12 @@ class SyncDesk:
         finally:
             self._running.discard(key)
 
-    async def _ask(self, order: SyncOrder) -> SyncedRows:
+    async def _ask(self, order: SyncOrder, started_at: datetime) -> SyncedRows:
         self._require_circuit(order)
         async with self._lanes.place(order.broker):
             # Both may have changed in the queue, and nothing is spent yet.
             self._require_circuit(order)
             await self._store.require_reachable()
-            started_at = self._clock.now()
             rows = await self._read(order)
             synced_at = self._clock.now()
         order.forget_credentials()

@@ -40,7 +40,7 @@ class SyncedRows:
         sync_id: identifies the sync.
         user_id: whose rows they are.
         broker: who gave them.
-        started_at: when the broker was asked first.
+        started_at: when it was asked for, before it waited for its turn.
         synced_at: when its answers were complete.
         is_simulated: says that they are the sandbox's.
         rows: the rows.
