@@ -16,7 +16,7 @@ OWN_MODULES := bourse-chassis=chassis,bourse-mail=mail,bourse-protos=bourse
 
 .DEFAULT_GOAL := help
 .PHONY: help run sandbox test check check-page check-mail check-deploy bench demo long format protos examples openapi \
-	lock clean contracts-compatible images compose-env compose-smoke compose-contract compose-faults
+	lock clean contracts-compatible images compose-env compose-smoke compose-contract compose-faults compose-restore
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ compose-contract: $(STAMPS)/dev ## pass tests/contract on the composed container
 
 compose-faults: $(STAMPS)/dev ## kill, pause and cut off each composed container under load; skipped without an engine
 	@$(BIN)/python scripts/compose_faults.py $(ARGUMENTS)
+
+compose-restore: $(STAMPS)/dev ## have the handbook's commands save and restore composed containers; skipped without an engine
+	@$(BIN)/python scripts/compose_restore.py
 
 check-deploy: $(STAMPS)/dev ## check what deploys with the tools that are there; each absent one is a printed skip
 	@$(BIN)/python scripts/check_deploy.py

@@ -57,6 +57,7 @@ class Project:
     Attributes:
         environment: the variables of compose's commands.
         command: what each of them begins with.
+        variables: the file with what docker-compose.yml asks for.
     """
 
     def __init__(self, name: str, variables: Path, files: Sequence[Path] = ()) -> None:
@@ -66,7 +67,7 @@ class Project:
         named = [part for file in (FILE, *files) for part in ("--file", str(file))]
         self.command = ["docker", "compose", "--project-name", name, "--project-directory", str(ROOT)]
         self.command += ["--env-file", str(variables), *named]
-        self._variables = variables
+        self.variables = variables
         self._containers: dict[str, str] = {}
 
     def run(self, *arguments: str) -> None:
@@ -82,7 +83,7 @@ class Project:
 
     def variable(self, name: str) -> str:
         """Return a variable's value, such as a password."""
-        values = dict(line.split("=", 1) for line in self._variables.read_text().splitlines())
+        values = dict(line.split("=", 1) for line in self.variables.read_text().splitlines())
         return values[name]
 
     # --- one container ------------------------------------------------------------------------------------------
