@@ -1,5 +1,6 @@
 """What holds of every operation: headers, envelope, methods, paths, compression, caching, limits."""
 
+import asyncio
 import json
 import re
 import signal
@@ -40,6 +41,7 @@ DESCRIBED = json.loads((Path(__file__).parent / "openapi.json").read_text())["pa
 FOR_BROWSERS = {"/api/email/unsubscribe": {"GET"}}
 MIN_COMPRESSED_BYTES = 1024
 KEPT_SECONDS_TRIES = 10
+KEPT_WITHIN_SECONDS, PAUSE_SECONDS = 10.0, 0.02
 
 
 async def send(
@@ -253,9 +255,13 @@ async def test_who_has_another_answer_is_told_this_one(client: httpx.AsyncClient
 
 @pytest.mark.parametrize("operation", CACHED, ids=str)
 async def test_an_answer_is_kept_and_says_so(client: httpx.AsyncClient, operation: Operation) -> None:
-    states = [(await client.get(operation.path)).headers["X-Cache"] for _ in range(KEPT_SECONDS_TRIES)]
-
-    assert "HIT" in states
+    states: list[str] = []
+    deadline = time.monotonic() + KEPT_WITHIN_SECONDS
+    # While it is made anew the old answer is served, however often one asks.
+    while "HIT" not in states:
+        assert time.monotonic() < deadline, states
+        states.append((await client.get(operation.path)).headers["X-Cache"])
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def test_a_kept_answer_is_the_same_with_and_without_a_token(client: httpx.AsyncClient, account: Account) -> None:
