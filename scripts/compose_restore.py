@@ -5,8 +5,6 @@ passwords of their own, which are taken down after it. Without a Docker engine i
 """
 
 import asyncio
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,52 +19,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from harness.clients import PASSWORD, Account, gateway_client, register  # noqa: E402
-from harness.compose import FILE, UP_SECONDS, DockerFailed, Project, composed, free_port, missing_tool  # noqa: E402
+from harness.compose import DockerFailed, Project, composed, free_port, missing_tool  # noqa: E402
+from harness.handbook import GO_BACK, PUT_KEYS_BACK, SKIP_NUMBERS, TAKE_KEYS_AWAY, Handbook  # noqa: E402
 
-HANDBOOK = ROOT / "docs" / "operations.md"
 PROJECT = "bourse-restore"
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OWN = "/api/portfolios/me"
 # What the handbook skips when it goes back in time.
 NUMBERS_SKIPPED = 100_000
-
-
-class Handbook:
-    """Runs blocks of commands from a folder where `docker compose` means the project's containers."""
-
-    def __init__(self, project: Project, folder: Path, variables: Path) -> None:
-        self._folder = folder
-        shutil.copy(variables, folder / ".env")
-        self._environment = {
-            **project.environment,
-            "COMPOSE_PROJECT_NAME": project.name,
-            "COMPOSE_FILE": str(FILE),
-            "COMPOSE_ENV_FILES": str(folder / ".env"),
-        }
-
-    def save(self) -> str:
-        """Run the backup's commands, and return the folder they made."""
-        before = self._backups()
-        self.run("Backup", "pg_dump")
-        [made] = self._backups() - before
-        return made
-
-    def run(self, section: str, word: str, *, backup: str = "") -> None:
-        """Run the one block of a section that has a word in it."""
-        [block] = [block for block in blocks_of(section) if word in block and "docker compose" in block]
-        print(f"$ {block}", flush=True)
-        environment = {**self._environment, "backup": backup}
-        command = ["sh", "-e", "-c", block]
-        subprocess.run(command, cwd=self._folder, env=environment, check=True, timeout=UP_SECONDS)  # noqa: S603  # our own
-
-    def _backups(self) -> set[str]:
-        return {str(path.relative_to(self._folder)) for path in self._folder.glob("backup/*")}
-
-
-def blocks_of(section: str) -> list[str]:
-    """Return the shell blocks under a heading of the handbook."""
-    [text] = re.findall(rf"^## {section}\n(.*?)(?=^## )", HANDBOOK.read_text(), re.MULTILINE | re.DOTALL)
-    return BLOCK.findall(text)
 
 
 async def status_of(client: httpx.AsyncClient, account: Account) -> int:
@@ -93,7 +52,7 @@ async def rehearse(handbook: Handbook, project: Project, client: httpx.AsyncClie
     report("saved", is_so=True)
 
     project.run("exec", "--no-TTY", "auth", "rm", "-r", "/var/lib/bourse/auth-keys")
-    handbook.run("Restore", "mkdir auth", backup=backup)
+    handbook.run(PUT_KEYS_BACK, backup=backup)
     status = await status_of(client, old)
     report("keys put back: a token from before counts", is_so=status == HTTPStatus.OK, told=status)
     again = await logged_in(client, old)
@@ -101,9 +60,9 @@ async def rehearse(handbook: Handbook, project: Project, client: httpx.AsyncClie
 
     young = await register(client)
     await client.post(OWN, json={"name": "after"}, headers=old.bearer)
-    handbook.run("Restore", "pg_restore", backup=backup)
-    handbook.run("Restore", "rm -r /var/lib/bourse/auth-keys")
-    handbook.run("Restore", "setval")
+    handbook.run(GO_BACK, backup=backup)
+    handbook.run(TAKE_KEYS_AWAY)
+    handbook.run(SKIP_NUMBERS)
     status = await status_of(client, old)
     report("restored: a token from before is worth nothing", is_so=status == HTTPStatus.UNAUTHORIZED, told=status)
     back = await logged_in(client, old)
@@ -141,7 +100,7 @@ def main() -> int:
     began_at = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as folder, composed(PROJECT, {"GATEWAY_PORT": str(port)}) as project:
-            handbook = Handbook(project, Path(folder), project.variables)
+            handbook = Handbook(project, Path(folder))
             asyncio.run(rehearse_at(f"http://127.0.0.1:{port}", handbook, project))
     except (AssertionError, DockerFailed, subprocess.SubprocessError) as error:
         print(f"compose restore: FAILED, {error}")

@@ -9,17 +9,23 @@ import pytest
 from chassis.testing import free_port
 from harness.compose_faults import CONTAINERS, Row, refusals_in, table_of
 from harness.compose_relay import listen_in_container, relayed, socket_of
+from harness.handbook import STEPS, Step, block_of
 from harness.prober import Outcome
 
 ROOT = Path(__file__).parents[2]
 NO_ENGINE = {"PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nobody-listens-here.sock"}
 
 
-@pytest.mark.parametrize("name", ["smoke", "contract", "faults"])
+@pytest.mark.parametrize("name", ["smoke", "contract", "faults", "restore"])
 def test_without_an_engine_a_command_says_that_it_is_skipped(name: str) -> None:
     command = [sys.executable, str(ROOT / "scripts" / f"compose_{name}.py")]
     ended = subprocess.run(command, env=NO_ENGINE, check=True, capture_output=True, text=True, timeout=60)
     assert ended.stdout.startswith(f"compose {name}: SKIPPED, ")
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.word)
+def test_the_handbook_has_each_step_that_is_rehearsed(step: Step) -> None:
+    assert step.word in block_of(step)
 
 
 async def test_a_relay_takes_a_container_to_a_server_of_this_machine(tmp_path: Path) -> None:
