@@ -36,6 +36,7 @@ BARE_EXCHANGE = "NSE"
 POLICY = Policy("public, max-age=1", 1)
 # So long after it was made a price passes for it. A session's last price stays that, and a simulation's is never
 # anything else.
+LONGEST_AHEAD_SECONDS = 60
 GOOD_FOR_SECONDS: dict[int, float] = {quotes_pb2.FRESHNESS_LIVE: 60, quotes_pb2.FRESHNESS_DELAYED: 20 * 60}
 JSON_HEADERS: list[Header] = [(b"content-type", JSON)]
 
@@ -69,6 +70,8 @@ class Entry:
         kept_tail: the fragment after its symbol; None when it must be made anew.
         heard_at: when its last tick came, by the monotonic clock; minus infinity when it is only known from a quote.
         quoted_at: when a quote was taken last; minus infinity before any was.
+        origin: how its source and freshness are written now.
+        told_origin: how they were when the price was told.
     """
 
     __slots__ = (
@@ -80,6 +83,7 @@ class Entry:
         "origin",
         "previous_close",
         "quoted_at",
+        "told_origin",
         "volume",
         "watchers",
         "world",
@@ -91,7 +95,7 @@ class Entry:
         self.previous_close: float | None = None
         self.volume: int | None = None
         self.as_of_microseconds = 0
-        self.origin: bytes = b""
+        self.origin = self.told_origin = b""
         self.world: str | None = None
         self.heard_at = -math.inf
         self.quoted_at = -math.inf
@@ -202,7 +206,7 @@ class Board:
             entry.previous_close = _sound(tick.previous_close) if tick.HasField("previous_close") else None
             entry.volume = tick.volume if tick.HasField("volume") else None
             entry.as_of_microseconds = as_of
-            entry.origin = origin
+            entry.origin = entry.told_origin = origin
             entry.world = world
             entry.heard_at = now
             entry.changed()
@@ -237,7 +241,7 @@ class Board:
         entry.previous_close = _sound(quote.previous_close) if quote.HasField("previous_close") else None
         entry.volume = quote.volume if quote.HasField("volume") else None
         entry.as_of_microseconds = as_of
-        entry.origin = self._origin(origin.source, origin.freshness)
+        entry.origin = entry.told_origin = self._origin(origin.source, origin.freshness)
         entry.world = world
         entry.quoted_at = now
         self._note_change(entry)
@@ -245,15 +249,17 @@ class Board:
 
     def _reconsider(self, entry: Entry, *, is_over: bool) -> None:
         """Judge a price by its age, or by what market says of an earlier one: that the session of both is over."""
-        source, freshness = self._named.get(entry.origin, ("", quotes_pb2.FRESHNESS_UNSPECIFIED))
-        age_seconds = abs(self._clock.now().timestamp() - entry.as_of_microseconds / MICROSECONDS)
-        if is_over and freshness in (*GOOD_FOR_SECONDS, quotes_pb2.FRESHNESS_STALE):
-            judged = quotes_pb2.FRESHNESS_CLOSED
-        elif age_seconds > GOOD_FOR_SECONDS.get(freshness, math.inf):
-            judged = quotes_pb2.FRESHNESS_STALE
-        else:
-            return
-        entry.origin = self._origin(source, judged)
+        source, freshness = self._named.get(entry.told_origin, ("", quotes_pb2.FRESHNESS_UNSPECIFIED))
+        age_seconds = self._clock.now().timestamp() - entry.as_of_microseconds / MICROSECONDS
+        if (
+            is_over
+            and freshness in (*GOOD_FOR_SECONDS, quotes_pb2.FRESHNESS_STALE)
+            and age_seconds > -LONGEST_AHEAD_SECONDS
+        ):
+            freshness = quotes_pb2.FRESHNESS_CLOSED
+        elif abs(age_seconds) > GOOD_FOR_SECONDS.get(freshness, math.inf):
+            freshness = quotes_pb2.FRESHNESS_STALE
+        entry.origin = self._origin(source, freshness)
         self._note_change(entry)
 
     def _note_change(self, entry: Entry) -> None:

@@ -44,7 +44,7 @@ LEAST_PAUSE_SECONDS = 0.005
 CARE_SECONDS = 0.25
 QUOTE_BATCH = 50
 MAX_WAITING_ALERTS = 100
-# A replica of alerts that starts again publishes at most its outbox's last batch, 256 fires, once more.
+# A fire that alerts publishes once more is not far behind the first: a batch of its outbox, 256, or a few.
 MAX_KNOWN_FIRES = 2_048
 FULL_RETRY_SECONDS = 5.0
 RECONNECT_MS = 3_000

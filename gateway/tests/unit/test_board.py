@@ -284,6 +284,31 @@ async def test_a_tick_beside_a_quote_of_an_earlier_moment_is_judged_by_its_age_o
     assert f'"source":"zerodha","freshness":"{shown}"'.encode() in entry.tail
 
 
+async def test_a_session_that_is_over_is_so_until_the_next_begins(
+    board: Board, clock: ManualClock, make_batch: Batches
+) -> None:
+    batch = make_batch({"NSE:TCS": 1.0})
+    batch.source, batch.freshness = "zerodha", quotes_pb2.FRESHNESS_LIVE
+    board.apply(batch)
+    before, shown = batch.base_time.seconds - 1, []
+    for said in (quotes_pb2.FRESHNESS_CLOSED, quotes_pb2.FRESHNESS_STALE, quotes_pb2.FRESHNESS_CLOSED):
+        await clock.advance(3600)
+        shown.append(board.adopt(a_dated_quote(5.0, before, freshness=said)).tail.rpartition(b":")[2])
+    assert shown == [b'"closed"}', b'"stale"}', b'"closed"}']
+
+
+async def test_what_is_dated_ahead_is_of_no_session_that_is_over(
+    board: Board, clock: ManualClock, make_batch: Batches
+) -> None:
+    batch = make_batch({"NSE:TCS": 1.0})
+    batch.source, batch.freshness = "zerodha", quotes_pb2.FRESHNESS_LIVE
+    batch.base_time.seconds += 7200
+    board.apply(batch)
+    await clock.advance(3600)
+    entry = board.adopt(a_dated_quote(5.0, batch.base_time.seconds - 1, freshness=quotes_pb2.FRESHNESS_CLOSED))
+    assert entry.tail.endswith(b'"freshness":"stale"}')
+
+
 async def test_who_watches_hears_what_a_quote_changes(board: Board, clock: ManualClock, make_batch: Batches) -> None:
     batch = make_batch({"NSE:TCS": 1.0})
     batch.source, batch.freshness = "zerodha", quotes_pb2.FRESHNESS_LIVE

@@ -296,7 +296,7 @@ def _polled_feed(
         leadership=world.leadership,
         arrivals=arrivals,
         publisher_id=settings.market_publisher_id,
-        pace_seconds=_pace_seconds(settings, vendors, len(ticks.parts)),
+        pace_seconds=_pace_seconds(settings, vendors, ticks.calls_a_round),
     )
 
 

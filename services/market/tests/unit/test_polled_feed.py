@@ -57,12 +57,7 @@ class OneSession:
 
 
 class MovingSource:
-    """A source whose price is that of the second it is asked in; Microsoft's is delayed by a quarter of an hour.
-
-    Attributes:
-        stands_still: whether price and time are those of the session's beginning instead.
-        is_silent_of: what it has no price of.
-    """
+    """A source whose price is that of the second it is asked in; Microsoft's is delayed by a quarter of an hour."""
 
     name = "fmp"
     is_simulated = False
@@ -73,8 +68,6 @@ class MovingSource:
         self.failure: Exception | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         self.calls = 0
-        self.stands_still = False
-        self.is_silent_of: set[str] = set()
 
     def instruments(self) -> Sequence[Instrument]:
         return [APPLE, MICROSOFT]
@@ -84,14 +77,13 @@ class MovingSource:
         self.meanwhile()
         if self.failure is not None:
             raise self.failure
-        now = OPENS_AT if self.stands_still else self._clock.now()
-        price = 100.0 if self.stands_still else 100.0 + self._clock.monotonic()
+        now = self._clock.now()
+        price = 100.0 + self._clock.monotonic()
         delayed = Provenance("fmp", now - timedelta(minutes=15), Freshness.DELAYED)
-        quotes = {
+        return {
             APPLE.id: Quote(APPLE, price, Provenance("fmp", now, Freshness.LIVE)),
             MICROSOFT.id: Quote(MICROSOFT, price, delayed),
         }
-        return {name: quote for name, quote in quotes.items() if name not in self.is_silent_of}
 
 
 @pytest.fixture
@@ -314,36 +306,6 @@ async def test_each_publisher_of_a_turn_that_does_not_know_what_was_lost_before_
     async with begun(feed):
         await pass_by(clock, PACE)
     assert [(batch.epoch, batch.sequence) for batch in bus.batches] == [(5, 2), (5, 2), (5, 3), (5, 3)]
-
-
-async def test_a_turn_shows_what_may_be_lost_before_it_once_every_shard_has_a_batch(
-    feed: PolledFeed, source: MovingSource, clock: ManualClock, leadership: Turn
-) -> None:
-    leadership.is_seamless = False
-    source.is_silent_of = {MICROSOFT.id}
-    async with begun(feed):
-        await pass_by(clock, 2 * PACE)
-        assert leadership.shown == 0
-        source.is_silent_of = set()
-        await pass_by(clock, 2 * PACE)
-    assert leadership.shown == 1
-
-
-async def test_the_same_replica_begins_a_turn_with_prices_that_it_had_published_before(
-    feed: PolledFeed, bus: FakeBus, source: MovingSource, clock: ManualClock, *, leadership: Turn
-) -> None:
-    source.stands_still = True
-    async with begun(feed):
-        await pass_by(clock, 2 * PACE)
-        assert [batch.sequence for batch in bus.batches] == [1, 1]
-        assert leadership.shown == 0
-        leadership.end()
-        await pass_by(clock, PACE)
-        leadership.is_seamless = False
-        leadership.begin(6)
-        await settle()
-    assert [(batch.epoch, batch.sequence) for batch in bus.batches[2:]] == [(6, 2), (6, 2)]
-    assert leadership.shown == 1
 
 
 async def test_a_new_leader_has_three_paces_for_its_first_round(

@@ -183,6 +183,9 @@ async def test_many_that_another_market_lists_are_all_named(desk: WatchlistDesk)
     told = str(raised.value)
     assert all(f"{symbol}," in told for symbol in [*pasted[:59], *(f"NSE:NO{number}" for number in range(59))])
     assert "'A B' is no symbol" in told
+    for count in (29, 30, 31):
+        with pytest.raises(SymbolsUnknown, match=r"TWO could be NASDAQ:TWO or NYSE:TWO; write one of these"):
+            await desk.replace_tickers("7", 1, [*pasted[:count], "TWO"])
 
 
 async def test_unknown_symbols_are_named_beside_what_is_no_symbol(desk: WatchlistDesk) -> None:

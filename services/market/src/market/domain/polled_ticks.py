@@ -74,9 +74,9 @@ class PolledTicks:
         self._last: dict[str, Tick] = {}
 
     @property
-    def parts(self) -> Sequence[Sequence[Instrument]]:
-        """Return everything that is asked for, a call's worth each."""
-        return [part for parts in self._parts.values() for part in parts]
+    def calls_a_round(self) -> int:
+        """Return how many calls it takes to ask for everything."""
+        return sum(map(len, self._parts.values()))
 
     @property
     def is_trading(self) -> bool:
@@ -106,10 +106,6 @@ class PolledTicks:
                 self._last[instrument] = tick
                 news[Origin(quote.provenance.source, quote.provenance.freshness)].append(tick)
         return {origin: sorted(ticks, key=lambda tick: tick.at_microseconds) for origin, ticks in news.items()}
-
-    def forget(self) -> None:
-        """Take every current price for new the next time."""
-        self._last.clear()
 
     def is_answered(self, instruments: Iterable[Instrument]) -> bool:
         """Say whether a source answered for any of the instruments just now, and nothing only stands in for it."""

@@ -12,7 +12,6 @@ from market.domain.instruments import Instrument
 from market.domain.polled_ticks import Origin, PolledTicks
 from market.domain.ports import Leadership
 from market.domain.source_failures import SourcesUnavailable
-from market.domain.ticks import Tick, shard_of
 from market.feed.arrivals import Arrivals
 from market.feed.publisher import TickPublisher
 
@@ -26,9 +25,6 @@ PACES_UNTIL_UNWELL = 3
 
 class PolledFeed:
     """Carries polled ticks to NATS while this replica leads; nobody is asked while NATS is away.
-
-    A turn in front of which something may be lost begins with all current prices, whether they are new or not. The
-    leadership is told when that hole was shown in every shard of every part that is asked for.
 
     Args:
         ticks: what is asked for, and what is new.
@@ -60,7 +56,6 @@ class PolledFeed:
         self._pace_seconds = pace_seconds
         self._publishers: dict[Origin, TickPublisher] = {}
         self._turn = 0
-        self._unshown: set[tuple[str, int]] = set()
         self._well_at = clock.monotonic()
 
     async def is_well(self) -> bool:
@@ -90,10 +85,6 @@ class PolledFeed:
         turn = await self._leadership.begun()
         if turn != self._turn:
             self._turn, self._well_at = turn, self._clock.monotonic()
-            self._unshown = set()
-            if not self._leadership.is_seamless:
-                self._ticks.forget()
-                self._unshown = {(_name_of(part), shard_of(each.id)) for part in self._ticks.parts for each in part}
 
     async def _round(self) -> float:
         """Publish what is new, and return how many seconds to wait for the next round."""
@@ -112,20 +103,12 @@ class PolledFeed:
             news = await self._ticks.ask(part)
             for origin, ticks in news.items():
                 await self._publisher(origin).publish(ticks)
-                self._show(part, ticks)
         except SourcesUnavailable:  # told by the guard of each source
             return False
         except Exception:
             log.exception("prices not polled")
             return False
         return self._ticks.is_answered(part)
-
-    def _show(self, part: Sequence[Instrument], ticks: Sequence[Tick]) -> None:
-        if not self._unshown or self._leadership.epoch != self._turn:
-            return
-        self._unshown.difference_update((_name_of(part), shard_of(tick.instrument)) for tick in ticks)
-        if not self._unshown:
-            self._leadership.note_shown()
 
     def _publisher(self, origin: Origin) -> TickPublisher:
         publisher = self._publishers.get(origin)
@@ -141,7 +124,3 @@ class PolledFeed:
                 freshness=freshness,
             )
         return publisher
-
-
-def _name_of(part: Sequence[Instrument]) -> str:
-    return part[0].id

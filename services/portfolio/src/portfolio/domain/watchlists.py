@@ -54,14 +54,15 @@ class SymbolsUnknown(ServiceError):
         unknown = {symbol: each for symbol, each in refused.items() if isinstance(each, SymbolUnknown)}
         nowhere = [symbol for symbol, refusal in unknown.items() if not refusal.advice]
         elsewhere = {symbol: refusal for symbol, refusal in unknown.items() if refusal.advice}
-        kinds = sum(map(bool, (nowhere, malformed, elsewhere)))
+        ambiguous = [refusal.message for symbol, refusal in refused.items() if symbol not in unknown]
+        kinds = sum(map(bool, (nowhere, malformed, elsewhere, ambiguous)))
         # None of them may leave no room for another.
         room = MAX_LISTED_LENGTH if kinds == 1 else (MAX_LISTED_LENGTH - _WHY_LENGTH) // max(1, kinds)
         sentences = [
             *([_unknown_sentence(nowhere, room)] if nowhere else []),
             *([invalid_sentence(malformed, max_length=room)] if malformed else []),
             *_elsewhere_sentences(elsewhere, room),
-            *(refusal.message for symbol, refusal in refused.items() if symbol not in unknown),
+            *ambiguous,
         ]
         super().__init__(f"{listed(sentences, separator='; ')}; the watchlist is as it was")
 
