@@ -1,5 +1,8 @@
 import importlib
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / ".env.example"
 PROCESSES = ["alerts", "auth", "brokers", "gateway", "market", "portfolio", "suite"]
 ENTRY = re.compile(r"^#?([A-Z][A-Z0-9_]*)=(.*)$")
 
@@ -34,7 +38,7 @@ def documented() -> dict[str, tuple[str, str]]:
     """Every variable of .env.example with its default and the comment above it."""
     entries: dict[str, tuple[str, str]] = {}
     comment = ""
-    for line in (ROOT / ".env.example").read_text().splitlines():
+    for line in EXAMPLE.read_text().splitlines():
         if entry := ENTRY.match(line):
             assert entry.group(1) not in entries, f"{entry.group(1)} is there twice"
             entries[entry.group(1)] = (entry.group(2), comment)
@@ -47,11 +51,25 @@ def declared(process: str) -> dict[str, str]:
     return {name.upper(): shown(field.get_default(call_default_factory=True)) for name, field in fields.items()}
 
 
+@pytest.fixture(scope="module")
+def sourced(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a shell makes of the example with every variable set, as it is told to be used."""
+    file = tmp_path_factory.mktemp("example") / ".env"
+    file.write_text(re.sub(r"^#([A-Z][A-Z0-9_]*=)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE))
+    show = f"{sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    command = ["/bin/sh", "-e", "-c", f"set -a; . ./.env; set +a; {show}"]
+    ended = subprocess.run(command, cwd=file.parent, env={}, check=True, capture_output=True, text=True, timeout=60)
+    assert ended.stderr == ""
+    values: dict[str, str] = json.loads(ended.stdout)
+    return values
+
+
 @pytest.mark.parametrize("process", PROCESSES)
-def test_every_variable_a_process_reads_is_in_the_example_with_its_default(process: str) -> None:
-    entries = documented()
+def test_every_variable_a_process_reads_is_in_the_example_with_its_default(
+    process: str, sourced: dict[str, str]
+) -> None:
     expected = declared(process)
-    assert {name: entries.get(name, ("MISSING", ""))[0] for name in expected} == expected
+    assert {name: sourced.get(name, "MISSING") for name in expected} == expected
 
 
 def test_the_example_names_nothing_that_no_process_reads() -> None:
@@ -72,5 +90,5 @@ def test_a_variable_means_the_same_to_all_who_read_it() -> None:
 
 
 def test_copying_the_example_changes_nothing() -> None:
-    lines = (ROOT / ".env.example").read_text().splitlines()
+    lines = EXAMPLE.read_text().splitlines()
     assert not [line for line in lines if line and not line.startswith("#")]

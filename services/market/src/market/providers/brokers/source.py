@@ -44,7 +44,7 @@ _PROBLEM_OF_STATUS = {
 
 
 def covered_instruments(known: Iterable[Instrument]) -> Sequence[Instrument]:
-    """Return those that brokers have: what NSE and BSE list, NIFTY 50, BANK NIFTY and SENSEX."""
+    """Return those that brokers have: what NSE and BSE list, NIFTY 50, BANK NIFTY and (not ICICI) SENSEX."""
     indices = (NIFTY, BANK_NIFTY, SENSEX)
     return [each for each in known if each.exchange in (Exchange.NSE, Exchange.BSE) or each.id in indices]
 
