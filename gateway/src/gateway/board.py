@@ -34,9 +34,10 @@ END_OF_TIME_MICROSECONDS = 253_402_300_800 * MICROSECONDS  # what a date can hol
 HASH_MASK = 2**64 - 1
 BARE_EXCHANGE = "NSE"
 POLICY = Policy("public, max-age=1", 1)
+# How far a venue's clock may be ahead of ours.
+LONGEST_AHEAD_SECONDS = 60
 # So long after it was made a price passes for it. A session's last price stays that, and a simulation's is never
 # anything else.
-LONGEST_AHEAD_SECONDS = 60
 GOOD_FOR_SECONDS: dict[int, float] = {quotes_pb2.FRESHNESS_LIVE: 60, quotes_pb2.FRESHNESS_DELAYED: 20 * 60}
 JSON_HEADERS: list[Header] = [(b"content-type", JSON)]
 
@@ -249,7 +250,7 @@ class Board:
 
     def _reconsider(self, entry: Entry, *, is_over: bool) -> None:
         """Judge a price by its age, or by what market says of an earlier one: that the session of both is over."""
-        source, freshness = self._named.get(entry.told_origin, ("", quotes_pb2.FRESHNESS_UNSPECIFIED))
+        source, freshness = self._named[entry.told_origin]
         age_seconds = self._clock.now().timestamp() - entry.as_of_microseconds / MICROSECONDS
         if (
             is_over

@@ -57,7 +57,7 @@ class SymbolsUnknown(ServiceError):
         ambiguous = [refusal.message for symbol, refusal in refused.items() if symbol not in unknown]
         kinds = sum(map(bool, (nowhere, malformed, elsewhere, ambiguous)))
         # None of them may leave no room for another.
-        room = MAX_LISTED_LENGTH if kinds == 1 else (MAX_LISTED_LENGTH - _WHY_LENGTH) // max(1, kinds)
+        room = MAX_LISTED_LENGTH if kinds == 1 else (MAX_LISTED_LENGTH - _WHY_LENGTH) // kinds
         sentences = [
             *([_unknown_sentence(nowhere, room)] if nowhere else []),
             *([invalid_sentence(malformed, max_length=room)] if malformed else []),
