@@ -286,6 +286,35 @@ async def test_a_listener_outside_loopback_must_be_guarded_or_opted_out(tmp_path
     settings(**files).require_guarded_listener("0.0.0.0:1")
 
 
+async def test_nobody_is_told_that_all_is_well_before_it_was_looked_at() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    health = Health()
+
+    async def slow() -> bool:
+        await asyncio.sleep(0.3)
+        return False
+
+    async def first_answer() -> list[int]:
+        # A call that waits for the server comes a second too late.
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.005)
+                continue
+            writer.close()
+            break
+        async with grpc.aio.insecure_channel(address) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            requests = [health_pb2.HealthCheckRequest(service=name) for name in ("", "database")]
+            return [int((await check(request, wait_for_ready=True, timeout=10)).status) for request in requests]
+
+    health.add("database", slow)
+    asking = asyncio.create_task(first_answer())
+    async with serving(address, [], health=health, settings=settings()):
+        assert await asking == [health_pb2.HealthCheckResponse.NOT_SERVING] * 2
+
+
 async def test_named_checks_are_served_and_decide_the_whole() -> None:
     holds = {"database": True, "nats": True}
     health = Health()

@@ -187,12 +187,14 @@ async def serving(
         _bind(server, address, settings)
     except RuntimeError as error:
         raise AddressInUse(address) from error
-    await server.start()
-    log.info("listening", extra={"address": address})
     try:
         with reading("bourse_rpc_in_flight", "Calls being answered.", lambda: float(guard.in_flight)):
-            async with health.watching(), observable(settings, health.failing):
-                yield server
+            # Before anybody can ask: until it is told otherwise, the health service says that all is well.
+            async with health.watching():
+                await server.start()
+                log.info("listening", extra={"address": address})
+                async with observable(settings, health.failing):
+                    yield server
     finally:
         await health.stop_serving()
         # Who watches goes elsewhere: gRPC cancels what is still on its way when it stops.
