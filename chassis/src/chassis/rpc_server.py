@@ -184,13 +184,10 @@ async def serving(
         register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     try:
-        _bind(server, address, settings)
-    except RuntimeError as error:
-        raise AddressInUse(address) from error
-    try:
         with reading("bourse_rpc_in_flight", "Calls being answered.", lambda: float(guard.in_flight)):
             # Before anybody can ask: until it is told otherwise, the health service says that all is well.
             async with health.watching():
+                _bind(server, address, settings)
                 await server.start()
                 log.info("listening", extra={"address": address})
                 async with observable(settings, health.failing):
@@ -204,6 +201,13 @@ async def serving(
 
 
 def _bind(server: grpc.aio.Server, address: str, settings: ProcessSettings) -> None:
+    try:
+        _add_port(server, address, settings)
+    except RuntimeError as error:
+        raise AddressInUse(address) from error
+
+
+def _add_port(server: grpc.aio.Server, address: str, settings: ProcessSettings) -> None:
     if settings.grpc_tls_certificate is None or settings.grpc_tls_key is None or settings.grpc_tls_authority is None:
         server.add_insecure_port(address)
         return
