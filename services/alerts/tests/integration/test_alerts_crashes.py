@@ -254,6 +254,8 @@ async def verify(database: Database, bus: Bus, *, was_acknowledged: bool) -> Non
     assert await told(bus) == {(str(alert.id), fire.generation): 1 for fire in fires}
 
 
+# A dozen seconds each; `make long` has the other half, and the matrix of tests/e2e/test_alert_matrix.py.
+@pytest.mark.parametrize("database_url", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"], indirect=True)
 @pytest.mark.parametrize(
     "crosses_while",
     ["it is about to be committed", "it is committed but not acknowledged", "it is acknowledged"],
