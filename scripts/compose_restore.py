@@ -53,7 +53,7 @@ async def rehearse(handbook: Handbook, project: Project, client: httpx.AsyncClie
 
     project.run("exec", "--no-TTY", "auth", "rm", "-r", "/var/lib/bourse/auth-keys")
     handbook.run(PUT_KEYS_BACK, backup=backup)
-    # It remembers keys, and tokens that it has verified.
+    # The gateway remembers keys, and tokens that it has verified.
     project.run("restart", "gateway")
     project.run("up", "--detach", "--wait")
     status = await status_of(client, old)

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"
 PROCESSES = ["alerts", "auth", "brokers", "gateway", "market", "portfolio", "suite"]
-ENTRY = re.compile(r"^#?([A-Z][A-Z0-9_]*)=(.*)$")
+ENTRY = re.compile(r"^#?([A-Z][A-Z0-9_]*)=")
 
 
 def settings_of(process: str) -> type[BaseSettings]:
@@ -34,14 +34,14 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def documented() -> dict[str, tuple[str, str]]:
-    """Every variable of .env.example with its default and the comment above it."""
-    entries: dict[str, tuple[str, str]] = {}
+def documented() -> dict[str, str]:
+    """Every variable of .env.example with the comment above it."""
+    entries: dict[str, str] = {}
     comment = ""
     for line in EXAMPLE.read_text().splitlines():
         if entry := ENTRY.match(line):
             assert entry.group(1) not in entries, f"{entry.group(1)} is there twice"
-            entries[entry.group(1)] = (entry.group(2), comment)
+            entries[entry.group(1)] = comment
         comment = line.removeprefix("# ") if line.startswith("# ") else comment if ENTRY.match(line) else ""
     return entries
 
@@ -78,7 +78,7 @@ def test_the_example_names_nothing_that_no_process_reads() -> None:
 
 
 def test_every_variable_is_explained() -> None:
-    assert not [name for name, (_, comment) in documented().items() if len(comment) < 15]
+    assert not [name for name, comment in documented().items() if len(comment) < 15]
 
 
 def test_a_variable_means_the_same_to_all_who_read_it() -> None:

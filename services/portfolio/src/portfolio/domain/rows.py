@@ -31,7 +31,7 @@ class Sync:
         id: a UUID.
         user_id: whose rows they are.
         broker: who answered.
-        started_at: when the sync began; of two the one that began later wins.
+        started_at: when the sync was asked for; of two the one of later wins.
         synced_at: when the answers were complete; what the broker's prices are as of.
         is_simulated: whether the rows are the sandbox's.
     """
